@@ -1,0 +1,67 @@
+/* dlvk/compiler.h: from a model to a bundle.
+ *
+ *     dlvk_compile_options o = DLVK_COMPILE_OPTIONS_INIT;
+ *     dlvk_status s = dlvk_compile_file("model.onnx", "model.dlvk", &o, &err);
+ *
+ * A compilation touches no device and no global state; any number may run at once on different threads. */
+#ifndef DLVK_COMPILER_H
+#define DLVK_COMPILER_H
+
+#include "dlvk/types.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct dlvk_graph dlvk_graph;   /* dlvk/graph.h */
+
+typedef struct dlvk_compile_options {
+    size_t struct_size;          /* set by the INIT macro */
+    const char *print_after;     /* pass name, or "all": the IR goes to `log` after it; NULL: never */
+    const char *stop_after;      /* pass name: stop there, write no bundle; NULL */
+    const char *dump_ir;         /* directory, made if need be: NN-PASS.ir after every pass; NULL */
+    const char *dump_glsl;       /* directory, made if need be: one .comp a module; NULL */
+    bool time_passes;            /* a table of milliseconds a pass to `log` */
+    bool keep_glsl;              /* put the GLSL into the bundle too, for `dlvkc unpack` */
+    bool validate;               /* verify the IR after each pass and validate the SPIR-V; always on in debug builds */
+    int optimize;                /* 0: no fusion, no SPIR-V optimizer; 1: default */
+    int threads;                 /* for shader compilation; 0: all cores */
+    void (*progress)(void *user, const char *stage, int done, int total); /* may be called from any thread; NULL */
+    void *progress_user;
+    void *log;                   /* FILE *; NULL: stderr */
+} dlvk_compile_options;
+#define DLVK_COMPILE_OPTIONS_INIT \
+    { .struct_size = sizeof(dlvk_compile_options), .optimize = 1 }
+
+/* Compiles an ONNX file. `out` is written whole or not at all (a temporary beside it, then a rename).
+ * An unsupported model gives DLVK_UNSUPPORTED and lists all offending nodes, one a line: name, op, opset, attribute, reason. */
+DLVK_API dlvk_status dlvk_compile_file(const char *onnx, const char *out, const dlvk_compile_options *o, dlvk_error *err);
+/* The same into memory; free *bundle with dlvk_free(). */
+DLVK_API dlvk_status dlvk_compile_file_to_memory(const char *onnx, void **bundle, size_t *size, const dlvk_compile_options *o,
+                                                 dlvk_error *err);
+DLVK_API dlvk_status dlvk_compile_graph(dlvk_graph *g, void **bundle, size_t *size, const dlvk_compile_options *o, dlvk_error *err);
+DLVK_API void dlvk_free(void *p);
+
+/* A tensor on the host, owned by whoever made it (dlvk_host_tensor_free). Dense; strings are not represented. */
+typedef struct dlvk_host_tensor {
+    char *name; /* or NULL */
+    dlvk_dtype dtype;
+    int rank;
+    int64_t dim[DLVK_MAX_RANK];
+    size_t bytes;
+    void *data;
+} dlvk_host_tensor;
+DLVK_API void dlvk_host_tensor_free(dlvk_host_tensor *t);
+/* Reads a .npy or an ONNX TensorProto .pb, told apart by content. */
+DLVK_API dlvk_status dlvk_host_tensor_read(const char *path, dlvk_host_tensor *t, dlvk_error *err);
+/* Writes a .npy. Types numpy lacks are written as their bits in the unsigned type of the same width. */
+DLVK_API dlvk_status dlvk_host_tensor_write_npy(const char *path, const dlvk_host_tensor *t, dlvk_error *err);
+
+/* Runs a model in the interpreter: double-precision reference. inputs by name; outputs are allocated, n_out set. */
+DLVK_API dlvk_status dlvk_reference_run(const char *onnx, const dlvk_host_tensor *inputs, int n_in, dlvk_host_tensor **outputs, int *n_out,
+                                        dlvk_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,59 @@
+/* The ONNX importer, from inside: what operator lowerings see.
+ *
+ * Every operator is one row of ONNX_OPS (frontend/onnx/ops.def): ONNX(Name, since, lower, arg). `since` is the first opset
+ * the row speaks for; the row with the greatest since <= the model's opset counts. Older meanings that differ have rows
+ * of their own (or ask n->opset). `lower` builds the outputs with ir/build.h. `arg` is an int the lowering gets as n->arg (an
+ * Op, a Kind, 0), so one function serves many rows.
+ *
+ * A lowering never reports NULL operands: build functions pass them on. Its own complaints go through onnx_error(). */
+#ifndef DLVK_FRONTEND_ONNX_ONNX_H
+#define DLVK_FRONTEND_ONNX_ONNX_H
+
+#include "ir/build.h"
+#include "onnx.pb-c.h"
+
+typedef struct Importer Importer;
+typedef struct Scope Scope; /* names visible in a (sub)graph; chained outwards */
+
+typedef struct OnnxNode {
+    Importer *im;
+    Build *b;          /* where to build */
+    Scope *scope;      /* for subgraph attributes */
+    const Onnx__NodeProto *proto;
+    const char *name;  /* node name, or "OpType_INDEX" where it has none */
+    int opset;         /* of this node's domain */
+    int arg;
+    int n_in, n_out;   /* as in the proto; trailing and middle "" inputs are NULL values */
+    Value **in;
+    Value **out;       /* the lowering fills these */
+} OnnxNode;
+
+typedef void (*OnnxLower)(OnnxNode *n);
+
+/* Input i, or NULL when absent (omitted or ""). An input whose import failed is a poisoned value: has_in is true, in() is NULL. */
+static inline Value *in(const OnnxNode *n, int i) { return i < n->n_in ? n->in[i] : NULL; }
+bool has_in(const OnnxNode *n, int i);
+bool has_out(const OnnxNode *n, int i); /* the model names output i */
+
+/* Attributes, with a default. */
+int64_t onnx_int(const OnnxNode *n, const char *name, int64_t otherwise);
+double onnx_float(const OnnxNode *n, const char *name, double otherwise);
+const char *onnx_str(const OnnxNode *n, const char *name, const char *otherwise);
+bool onnx_has(const OnnxNode *n, const char *name);
+const int64_t *onnx_ints(const OnnxNode *n, const char *name, int *count); /* NULL when absent */
+const float *onnx_floats(const OnnxNode *n, const char *name, int *count);
+const Onnx__AttributeProto *onnx_attr(const OnnxNode *n, const char *name);
+const Tensor *onnx_tensor(const OnnxNode *n, const char *name);
+/* A subgraph attribute, imported into a new region below n->b->at. Params: one a formal input, of the given types (NULL: as declared). */
+Region *onnx_subgraph(OnnxNode *n, const char *name, int n_params, const Type *types);
+
+/* Axis attribute or value, made non-negative; an error and 0 when out of range. */
+int onnx_axis(OnnxNode *n, int64_t axis, int rank);
+/* Axes from attribute `name` (older opsets) or from input i (newer); NULL and *count = -1 when neither is there. */
+const int *onnx_axes(OnnxNode *n, const char *name, int i, int rank, int *count);
+/* An integer tensor's contents as dims (shapes, starts, pads); see build_contents. */
+const Dim *const *onnx_dims(OnnxNode *n, int i, int *count);
+/* Records an error that names the node, its operator and opset: status DLVK_UNSUPPORTED. */
+void onnx_error(OnnxNode *n, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+#endif

@@ -1,0 +1,30 @@
+/* Element types. One row a type, in the order of the IR; `onnx` is TensorProto.DataType. */
+#ifndef DLVK_IR_DTYPE_H
+#define DLVK_IR_DTYPE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "dlvk/types.h" /* dlvk_dtype: the public enum is the IR's */
+
+typedef dlvk_dtype DType;
+
+typedef enum DClass { DC_NONE, DC_FLOAT, DC_INT, DC_UINT, DC_BOOL, DC_STRING } DClass;
+
+const char *dtype_name(DType t);             /* "f32", "i64", "bool", ...; never NULL */
+bool dtype_parse(const char *name, DType *t);
+DClass dtype_class(DType t);
+int dtype_bits(DType t);                     /* 4 for i4, 8 for bool, 0 for string */
+int dtype_to_onnx(DType t);                  /* TensorProto.DataType */
+bool dtype_from_onnx(int onnx, DType *t);    /* false: not a type DLVK has */
+static inline bool dtype_is_float(DType t) { return dtype_class(t) == DC_FLOAT; }
+static inline bool dtype_is_int(DType t) { return dtype_class(t) == DC_INT || dtype_class(t) == DC_UINT; }
+
+/* One element of a dense array (sub-byte types: two or four to a byte, low bits first) as a double or an integer.
+ * Stores round to nearest even and, for integers, wrap. float8 stores saturate, as ONNX's Cast does by default. */
+double elem_get_f(DType t, const void *data, int64_t i);
+int64_t elem_get_i(DType t, const void *data, int64_t i); /* uint64 travels as its bit pattern */
+void elem_set_f(DType t, void *data, int64_t i, double v);
+void elem_set_i(DType t, void *data, int64_t i, int64_t v);
+int64_t dtype_bytes(DType t, int64_t count);  /* bytes of `count` dense elements */
+
+#endif

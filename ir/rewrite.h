@@ -1,0 +1,23 @@
+/* Building a new graph from an old one: the frame of every pass.
+ *
+ * The nodes that the outputs need (all others are dead) are visited in order, regions included. For each, `rule` may
+ * build its replacement in the new graph and put the new outputs into out[]; returning false copies the node. New nodes
+ * get the old one's origin, values their names. With cse, equal nodes of one region (and the regions around it) are shared. */
+#ifndef DLVK_IR_REWRITE_H
+#define DLVK_IR_REWRITE_H
+
+#include "ir/build.h"
+
+typedef struct Rewrite {
+    Graph *src, *dst;
+    Value **map; /* by the old value's id: the new value */
+    Build b;     /* where new nodes go */
+    void *user;
+} Rewrite;
+
+typedef bool (*RewriteRule)(Rewrite *rw, const Node *old, Value *const *in, Value **out);
+Graph *graph_rewrite(Graph *src, RewriteRule rule, void *user, bool cse);
+/* Uses of every value by live nodes and results, by value id; regions included. */
+int *graph_use_counts(const Graph *g);
+
+#endif
