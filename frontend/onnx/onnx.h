@@ -1,11 +1,11 @@
 /* The ONNX importer, from inside: what operator lowerings see.
  *
- * Every operator is one row of ONNX_OPS (frontend/onnx/ops.def): ONNX(Name, since, lower, arg). `since` is the first opset
- * the row speaks for; the row with the greatest since <= the model's opset counts. Older meanings that differ have rows
- * of their own (or ask n->opset). `lower` builds the outputs with ir/build.h. `arg` is an int the lowering gets as n->arg (an
- * Op, a Kind, 0), so one function serves many rows.
+ * Every operator is one row of frontend/onnx/ops.def: ONNX(domain, Name, since, lower, arg). `lower` builds the outputs with
+ * ir/build.h; `arg` is an int it gets as n->arg (an Op, a Kind, 0), so one function serves many rows. Older meanings that
+ * differ have rows of their own (or the lowering asks n->opset).
  *
- * A lowering never reports NULL operands: build functions pass them on. Its own complaints go through onnx_error(). */
+ * A lowering never reports NULL operands: build functions pass them on. Its own complaints go through onnx_error(). It is
+ * not called at all when an input failed to import or a required one is missing, so a NULL input is an omitted one. */
 #ifndef DLVK_FRONTEND_ONNX_ONNX_H
 #define DLVK_FRONTEND_ONNX_ONNX_H
 
@@ -30,9 +30,9 @@ typedef struct OnnxNode {
 
 typedef void (*OnnxLower)(OnnxNode *n);
 
-/* Input i, or NULL when absent (omitted or ""). An input whose import failed is a poisoned value: has_in is true, in() is NULL. */
+/* Input i, or NULL when absent (omitted or "") or not a tensor (a sequence). */
 static inline Value *in(const OnnxNode *n, int i) { return i < n->n_in ? n->in[i] : NULL; }
-bool has_in(const OnnxNode *n, int i);
+bool has_in(const OnnxNode *n, int i); /* the model names input i */
 bool has_out(const OnnxNode *n, int i); /* the model names output i */
 
 /* Attributes, with a default. */
@@ -55,5 +55,9 @@ const int *onnx_axes(OnnxNode *n, const char *name, int i, int rank, int *count)
 const Dim *const *onnx_dims(OnnxNode *n, int i, int *count);
 /* Records an error that names the node, its operator and opset: status DLVK_UNSUPPORTED. */
 void onnx_error(OnnxNode *n, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* Lowerings, declared from the table. */
+#define ONNX(domain, name, since, lower, arg) void lower(OnnxNode *n);
+#include "frontend/onnx/ops.def"
 
 #endif
