@@ -1,0 +1,130 @@
+/* Writing one kernel's GLSL.
+ *
+ * A KernelGen gathers what all variants of a kernel share: the arguments (buffers, sizes, divisors), packed in push constants in one
+ * order. A Shader is one variant's text. The heart is emit_value(): the GLSL name of any IR value at an index, computed from materialised
+ * values by writing statements into the body. What was already computed at the same index in an enclosing block is not
+ * computed again.
+ *
+ *   scalar classes   float (all floats of 32 bits and fewer), int, uint, bool, I64, U64, F64 (structs or native types, from the prelude)
+ *   arguments        a.b0 (a buffer), a.n0 (an int), a_d0 (a divisor: fastdiv(n, a_d0))
+ *
+ * Sizes never appear as literals (but 0 and 1): one module serves every layer of the same structure. */
+#ifndef DLVK_CODEGEN_SHADER_H
+#define DLVK_CODEGEN_SHADER_H
+
+#include "codegen/index.h"
+#include "ir/kernel.h"
+
+typedef struct KernelArg {
+    enum { ARG_BUFFER, ARG_INT, ARG_DIVISOR } kind;
+    Value *buffer;   /* storage root */
+    bool write;
+    const char *type; /* GLSL block type: "BufU32", "BufVec4", ... */
+    const Dim *dim;
+    char name[16];   /* as the GLSL writes it: "a.b0", "a.n3", "a_d1" */
+} KernelArg;
+
+typedef struct KernelVariant {
+    const char *glsl;     /* whole source */
+    uint32_t features;    /* dlvk_feature bits (runtime.h): what the variant needs */
+    const uint32_t *spec; /* specialization constants 0.. */
+    int n_spec;
+    const Dim *grid[3];   /* workgroups */
+    uint32_t push_bytes;
+    bool indirect;
+} KernelVariant;
+
+typedef struct KernelGen {
+    Context *ctx;
+    Pool *pool;
+    const Schedule *sched;
+    const Kernel *kernel;
+    VEC(KernelArg) args;
+    VEC(Shader *) variants;
+    VEC(Value *) reads, writes;
+    const Dim *flops, *bytes;
+} KernelGen;
+
+typedef struct Memo Memo;
+struct Shader {
+    KernelGen *kg;
+    Context *ctx;
+    Pool *pool;
+    struct { char *at; size_t n, cap; } body, decl; /* main()'s statements; text before main (shared arrays, helper functions, spec constants) */
+    int depth;          /* of blocks: indentation and life of memo entries */
+    int next;           /* for fresh names */
+    uint32_t features;
+    VEC(uint32_t) spec;
+    const Dim *grid[3];
+    int local[3];       /* workgroup size, as literals; 0: local_size ids given by spec constants in decl */
+    VEC(Memo) memo;
+    VEC(const Ix *) ix; /* hash-consing */
+    VEC(struct IxName { const Ix *ix; const char *name; int scope; }) ix_names;
+    VEC(int) scopes;    /* ids of the open blocks */
+    int next_scope;
+    const char *lanes;  /* rows: GLSL int constant: lanes that share a row; NULL: loops run whole */
+    const char *lane;
+    const Node *expand; /* emit this node's definition although its value is materialised */
+};
+
+/* Statements. Each sh_line is one line, indented. */
+void sh_line(Shader *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void sh_open(Shader *s, const char *fmt, ...) __attribute__((format(printf, 2, 3))); /* "if (x) {": opens a block */
+void sh_else(Shader *s, const char *fmt, ...) __attribute__((format(printf, 2, 3))); /* "} else {" */
+void sh_close(Shader *s);
+void sh_decl(Shader *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+const char *sh_fresh(Shader *s, const char *stem); /* stem + number */
+const char *sh_printf(Shader *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* Arguments: each gives the GLSL text that names it; equal ones are shared. */
+const char *arg_buffer(Shader *s, Value *v, bool write, const char *type);
+const char *arg_int(Shader *s, const Dim *d);     /* int expression; 0 and 1 are literals */
+const char *arg_divisor(Shader *s, const Dim *d); /* for fastdiv(uint n, uvec3 d) */
+
+/* Scalar classes and storage. */
+const char *glsl_class(DType t);        /* "float", "int", "uint", "bool", "I64", "U64", "F64" */
+char glsl_class_letter(DType t);        /* f i u b l m d */
+int storage_per_word(const KernelGen *kg, const Value *v); /* elements in a 32-bit word: 1, 2, 4, 8 */
+const char *emit_load(Shader *s, Value *v, const char *flat); /* GLSL int -> expression of v's class */
+void emit_store(Shader *s, Value *v, const char *flat, const char *x); /* v's elements take whole words */
+const char *emit_literal(Shader *s, DType t, double f, int64_t i);
+const char *emit_bits(Shader *s, DType t, const char *x); /* value as its bits in a uint (types up to 32 bits) */
+
+/* Values. */
+const char *emit_value(Shader *s, Value *v, Index idx);
+void emit_bind(Shader *s, Value *v, Index idx, const char *name); /* v at idx is the GLSL variable `name` from here on, in this block */
+const char *emit_point(Shader *s, const Node *n, const char *const *operands);
+/* acc (of class t) combined with x by k: statement-ready expression. */
+const char *emit_combine(Shader *s, Kind k, DType t, const char *acc, const char *x);
+const char *emit_identity(Shader *s, Kind k, DType t);
+const char *emit_loop_op(Shader *s, Value *v, Index idx); /* reduce, dot, conv, window, ... as loops */
+
+/* Is v stored, transposes, broadcasts, slices and reshapes apart? Then offset = base + sum of index[axis] * stride[axis]. */
+typedef struct Affine {
+    Value *buffer; /* storage root */
+    const Dim *base;
+    const Dim *stride[DLVK_MAX_RANK];
+} Affine;
+bool value_affine(KernelGen *kg, Value *v, Affine *a);
+
+/* Templates: codegen/glsl/NAME with holes @{hole}, each replaced by the text given; a hole alone on a line is indented as the line. */
+typedef struct Hole { const char *name, *text; } Hole;
+const char *template_fill(Pool *p, const char *name, int n, const Hole *holes);
+
+/* A new variant of the kernel. features: what a device must have beyond the Vulkan 1.3 minimum. */
+Shader *shader_new(KernelGen *kg, uint32_t features);
+/* The flat workgroup number, for grids whose x is folded into y (see plan.proto): GLSL uint. */
+#define GROUP_INDEX "(gl_WorkGroupID.x + gl_WorkGroupID.y * gl_NumWorkGroups.x)"
+/* Text of the whole source: extensions, prelude functions used, argument block, declarations, main(). After all variants are written. */
+void shader_finish(Shader *s, KernelVariant *out);
+
+/* Archetypes: fill kg->variants. False: an error is recorded. */
+bool gen_map(KernelGen *kg);
+bool gen_rows(KernelGen *kg);
+bool gen_contract(KernelGen *kg); /* codegen/contract.c */
+bool gen_sort(KernelGen *kg);
+bool gen_scatter(KernelGen *kg);
+bool gen_compact(KernelGen *kg);
+bool gen_cumulate(KernelGen *kg);
+
+#endif
