@@ -15,6 +15,19 @@
 typedef struct Importer Importer;
 typedef struct Scope Scope; /* names visible in a (sub)graph; chained outwards */
 
+/* A sequence, its elements known one by one at import; or an optional without a value. */
+typedef struct OnnxSeq {
+    bool none; /* optional, empty */
+    int n;
+    Value **at;
+} OnnxSeq;
+
+/* What a name in a model stands for: one of these. */
+typedef struct OnnxItem {
+    Value *value;
+    const OnnxSeq *seq;
+} OnnxItem;
+
 typedef struct OnnxNode {
     Importer *im;
     Build *b;          /* where to build */
@@ -26,13 +39,14 @@ typedef struct OnnxNode {
     int n_in, n_out;   /* as in the proto; trailing and middle "" inputs are NULL values */
     Value **in;
     Value **out;       /* the lowering fills these */
+    const OnnxSeq **seq_in, **seq_out; /* where a value is a sequence, in[] or out[] is NULL */
 } OnnxNode;
 
 typedef void (*OnnxLower)(OnnxNode *n);
 
 /* Input i, or NULL when absent (omitted or "") or not a tensor (a sequence). */
 static inline Value *in(const OnnxNode *n, int i) { return i < n->n_in ? n->in[i] : NULL; }
-bool has_in(const OnnxNode *n, int i); /* the model names input i */
+bool has_in(const OnnxNode *n, int i); /* input i is given, as a tensor or a sequence */
 bool has_out(const OnnxNode *n, int i); /* the model names output i */
 
 /* Attributes, with a default. */
@@ -42,10 +56,17 @@ const char *onnx_str(const OnnxNode *n, const char *name, const char *otherwise)
 bool onnx_has(const OnnxNode *n, const char *name);
 const int64_t *onnx_ints(const OnnxNode *n, const char *name, int *count); /* NULL when absent */
 const float *onnx_floats(const OnnxNode *n, const char *name, int *count);
+const char *const *onnx_strs(const OnnxNode *n, const char *name, int *count);
 const Onnx__AttributeProto *onnx_attr(const OnnxNode *n, const char *name);
 const Tensor *onnx_tensor(const OnnxNode *n, const char *name);
 /* A subgraph attribute, imported into a new region below n->b->at. Params: one a formal input, of the given types (NULL: as declared). */
 Region *onnx_subgraph(OnnxNode *n, const char *name, int n_params, const Type *types);
+/* The same, built right at n->b with its formal inputs bound to `in`; fills out[n_out]. False: an error was recorded. */
+bool onnx_inline(OnnxNode *n, const char *name, int n_in, const OnnxItem *in, int n_out, OnnxItem *out);
+
+/* A value the compilation must know: a constant of rank <= 1 (or any, for onnx_known). An error naming `what` otherwise. */
+const Tensor *onnx_known(OnnxNode *n, Value *v, const char *what);
+bool onnx_known_ints(OnnxNode *n, Value *v, const char *what, int *count, const int64_t **out);
 
 /* Axis attribute or value, made non-negative; an error and 0 when out of range. */
 int onnx_axis(OnnxNode *n, int64_t axis, int rank);

@@ -1,0 +1,17 @@
+/* From an ONNX file to a graph: what the compile driver calls. */
+#ifndef DLVK_FRONTEND_ONNX_IMPORT_H
+#define DLVK_FRONTEND_ONNX_IMPORT_H
+
+#include "ir/ir.h"
+
+typedef struct OnnxModel OnnxModel; /* the file's contents: constants and names of the graph point into it */
+
+/* Imports a model. *keep is set before anything can fail, to a model (or NULL) that onnx_model_free() frees once the graph is no
+ * longer needed. NULL: errors are in ctx->diag, all of them: one line an offending node. */
+Graph *onnx_import_file(Context *ctx, const char *path, OnnxModel **keep);
+void onnx_model_free(OnnxModel *m); /* NULL is allowed */
+
+/* A TensorProto as it lies in a file by itself, its data copied to p. NULL, and the reason in *why, when it is not a tensor. */
+const Tensor *onnx_tensor_parse(Pool *p, const void *bytes, size_t size, const char **name, const char **why);
+
+#endif

@@ -1,0 +1,433 @@
+/* Graphs, subgraphs and functions of a model, node by node, into the IR.
+ *
+ * A node that cannot be imported leaves its outputs without a value; nodes that read them are passed over in silence, so
+ * that every line of the diagnosis is a fault of its own. */
+#include "frontend/onnx/importer.h"
+#include <string.h>
+
+enum { MAX_DEPTH = 64 }; /* of subgraphs and functions in each other */
+
+typedef struct OpRow {
+    const char *domain, *name;
+    int since;
+    OnnxLower lower;
+    int arg;
+} OpRow;
+
+#define AI    ""
+#define ML    "ai.onnx.ml"
+#define TRAIN "ai.onnx.preview.training"
+static const OpRow op_rows[] = {
+#define ONNX(domain, name, since, lower, arg) {domain, #name, since, lower, arg},
+#include "frontend/onnx/ops.def"
+};
+#undef AI
+#undef ML
+#undef TRAIN
+
+/* How many inputs an operator cannot do without, where that is not 1 in every opset. */
+static const struct {
+    int n;
+    const char *names;
+} required[] = {
+    {0, " Constant Loop Optional OptionalHasElement RandomNormal RandomUniform SequenceEmpty "},
+    {2, " Add AffineGrid And BitShift BitwiseAnd BitwiseOr BitwiseXor CastLike CenterCropPad Compress Conv ConvInteger "
+        "ConvTranspose CumProd CumSum DequantizeLinear Div Equal Expand Gather GatherElements GatherND Gemm Greater "
+        "GreaterOrEqual GridSample LayerNormalization Less LessOrEqual MatMul MatMulInteger MaxRoiPool MaxUnpool Mod Mul "
+        "NegativeLogLikelihoodLoss NonMaxSuppression Or PRelu Pow QuantizeLinear RMSNormalization ReverseSequence STFT "
+        "SequenceAt SequenceInsert SoftmaxCrossEntropyLoss StringConcat Sub Tile Xor "},
+    {3, " Adagrad Adam Attention Col2Im DeformConv GRU GroupNormalization InstanceNormalization LSTM Momentum OneHot RNN "
+        "Range RoiAlign RotaryEmbedding Scatter ScatterElements ScatterND Where "},
+    {5, " BatchNormalization MelWeightMatrix "},
+    {8, " QLinearConv QLinearMatMul "},
+};
+
+static int required_inputs(const char *op)
+{
+    size_t len = strlen(op);
+    for (size_t i = 0; i < sizeof required / sizeof *required; i++)
+        for (const char *s = required[i].names; (s = strstr(s, op)); s++)
+            if (s[-1] == ' ' && s[len] == ' ') return required[i].n;
+    return 1;
+}
+
+/* The row for a node, or an error that says whether domain, operator or version is at fault. */
+static const OpRow *find_row(OnnxNode *n)
+{
+    const char *domain = onnx_domain(n->proto->domain), *op = n->proto->op_type ? n->proto->op_type : "";
+    const OpRow *best = NULL;
+    int oldest = 0;
+    bool domain_known = false;
+    for (size_t i = 0; i < sizeof op_rows / sizeof *op_rows; i++) {
+        const OpRow *r = &op_rows[i];
+        if (strcmp(r->domain, domain) != 0) continue;
+        domain_known = true;
+        if (strcmp(r->name, op) != 0) continue;
+        if (r->since <= n->opset && (!best || r->since > best->since)) best = r;
+        if (!oldest || r->since < oldest) oldest = r->since;
+    }
+    if (!n->opset)
+        onnx_error(n, "the model does not import the domain '%s'", *domain ? domain : "ai.onnx");
+    else if (!domain_known && *domain)
+        onnx_error(n, "domain '%s' is not supported, and the model defines no function '%s' in it", domain, op);
+    else if (!oldest)
+        onnx_error(n, "operator '%s' is not supported", op);
+    else if (!best)
+        onnx_error(n, "operator '%s' is not in this opset; %d is the first", op, oldest);
+    return best;
+}
+
+static bool is_output_of(size_t n, Onnx__NodeProto **nodes, const char *name)
+{
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < nodes[i]->n_output; k++)
+            if (strcmp(nodes[i]->output[k], name) == 0) return true;
+    return false;
+}
+
+/* Looks the inputs up; false when one is missing (an error) or failed to import (silence). */
+static bool resolve_inputs(OnnxNode *n)
+{
+    bool ok = true;
+    for (int i = 0; i < n->n_in; i++) {
+        const char *name = n->proto->input[i];
+        if (!*name) continue;
+        const Entry *e = scope_find(n->scope, name);
+        if (!e) {
+            bool later = is_output_of(n->scope->n_node, n->scope->node, name);
+            onnx_error(n,
+                       later ? "input '%s' is the output of a later node: the nodes are not sorted, or form a cycle"
+                             : "input '%s' is not defined",
+                       name);
+            ok = false;
+        } else if (!e->item.value && !e->item.seq) {
+            ok = false;
+        } else {
+            n->in[i] = e->item.value;
+            n->seq_in[i] = e->item.seq;
+        }
+    }
+    return ok;
+}
+
+static bool check_required(OnnxNode *n)
+{
+    int need = required_inputs(n->proto->op_type);
+    for (int i = 0; i < need; i++)
+        if (!has_in(n, i)) {
+            onnx_error(n, "input %d is missing", i);
+            return false;
+        }
+    return true;
+}
+
+static void define_outputs(OnnxNode *n)
+{
+    for (int i = 0; i < n->n_out; i++) {
+        const char *name = n->proto->output[i];
+        if (!*name) continue;
+        Value *v = n->out[i];
+        if (v && !v->name && !n->scope->frame) v->name = name;
+        if (!scope_define(n->scope, name, (OnnxItem){.value = v, .seq = n->seq_out[i]}))
+            onnx_error(n, "output '%s' has the name of an earlier value", name);
+    }
+}
+
+static void lower_node(OnnxNode *n)
+{
+    int errors = n->im->ctx->diag.errors;
+    const Onnx__FunctionProto *f = onnx_find_function(n->im, n->proto);
+    const OpRow *row = f ? NULL : find_row(n);
+    if (!resolve_inputs(n)) return;
+    if (f) {
+        onnx_import_function(n, f);
+    } else if (row && check_required(n)) {
+        n->arg = row->arg;
+        row->lower(n);
+    }
+    if (n->im->ctx->diag.errors != errors) return;
+    for (int i = 0; i < n->n_out; i++)
+        if (has_out(n, i) && !n->out[i] && !n->seq_out[i])
+            onnx_error(n, "output %d ('%s') is not supported with these inputs", i, n->proto->output[i]);
+}
+
+static void import_node(Scope *s, Build *b, const Onnx__NodeProto *p, int index)
+{
+    Importer *im = s->im;
+    Pool *pool = im->ctx->pool;
+    const char *op = p->op_type ? p->op_type : "", *prefix = s->frame ? s->frame->prefix : "";
+    const char *name =
+        p->name && *p->name ? pool_printf(pool, "%s%s", prefix, p->name) : pool_printf(pool, "%s%s_%d", prefix, op, index);
+    OnnxNode n = {.im = im,
+                  .b = b,
+                  .scope = s,
+                  .proto = p,
+                  .name = name,
+                  .opset = scope_opset(s, onnx_domain(p->domain)),
+                  .n_in = (int)p->n_input,
+                  .n_out = (int)p->n_output};
+    n.in = POOL_ARRAY(pool, Value *, n.n_in);
+    n.out = POOL_ARRAY(pool, Value *, n.n_out);
+    n.seq_in = POOL_ARRAY(pool, const OnnxSeq *, n.n_in);
+    n.seq_out = POOL_ARRAY(pool, const OnnxSeq *, n.n_out);
+    Origin *o = POOL_NEW(pool, Origin);
+    *o = (Origin){.name = name, .op = op};
+    const Origin *outer = im->ctx->origin;
+    im->ctx->origin = o;
+    lower_node(&n);
+    define_outputs(&n);
+    im->ctx->origin = outer;
+}
+
+static void import_nodes(Scope *s, Build *b, size_t n, Onnx__NodeProto **nodes)
+{
+    s->n_node = n;
+    s->node = nodes;
+    for (size_t i = 0; i < n; i++) import_node(s, b, nodes[i], (int)i);
+}
+
+/* Initializers become constants; one that is also an input is a default value, which DLVK takes as fixed. */
+static void import_initializer(Scope *s, Build *b, const char *name, const Tensor *t, const char *why)
+{
+    Context *c = s->im->ctx;
+    name = name ? name : "";
+    if (!t) diag_error(&c->diag, DLVK_BAD_FILE, "initializer '%s': %s", name, why);
+    Value *v = t ? build_const(b, t) : NULL;
+    if (v && !v->name) v->name = name;
+    if (!scope_define(s, name, (OnnxItem){.value = v}))
+        diag_error(&c->diag, DLVK_BAD_FILE, "initializer '%s' is defined twice", name);
+}
+
+static void import_initializers(Scope *s, Build *b, const Onnx__GraphProto *g)
+{
+    Importer *im = s->im;
+    for (size_t i = 0; i < g->n_initializer; i++) {
+        const char *why = "";
+        const Tensor *t = onnx_tensor_read(im->ctx->pool, im->model, g->initializer[i], &why);
+        import_initializer(s, b, g->initializer[i]->name, t, why);
+    }
+    for (size_t i = 0; i < g->n_sparse_initializer; i++) {
+        const char *why = NULL;
+        const Onnx__SparseTensorProto *sparse = g->sparse_initializer[i];
+        const Tensor *t = onnx_sparse_read(im->ctx->pool, im->model, sparse, &why);
+        import_initializer(s, b, sparse->values ? sparse->values->name : NULL, t, why);
+    }
+}
+
+/* The type of a formal input; dims without a name or a value become symbols named after the input. */
+static bool formal_type(Importer *im, const Onnx__ValueInfoProto *v, Type *out)
+{
+    Context *c = im->ctx;
+    const Onnx__TypeProto *t = v->type;
+    if (t && t->value_case == ONNX__TYPE_PROTO__VALUE_OPTIONAL_TYPE) t = t->optional_type->elem_type;
+    const char *why = NULL;
+    DType dtype = DLVK_F32;
+    if (!t || t->value_case != ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE)
+        why = "is not a tensor";
+    else if (!dtype_from_onnx(t->tensor_type->elem_type, &dtype))
+        why = pool_printf(c->pool, "has element type %d, which is not supported", t->tensor_type->elem_type);
+    else if (!t->tensor_type->shape)
+        why = "has no shape, not even a rank";
+    else if (t->tensor_type->shape->n_dim > DLVK_MAX_RANK)
+        why = pool_printf(c->pool, "has more than %d dimensions", DLVK_MAX_RANK);
+    if (why) {
+        diag_error(&c->diag, DLVK_UNSUPPORTED, "input '%s' %s", v->name, why);
+        return false;
+    }
+    const Dim *dims[DLVK_MAX_RANK];
+    int rank = (int)t->tensor_type->shape->n_dim;
+    for (int i = 0; i < rank; i++) {
+        const Onnx__TensorShapeProto__Dimension *d = t->tensor_type->shape->dim[i];
+        if (d->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE && d->dim_value >= 0)
+            dims[i] = dim_const(&c->dims, d->dim_value);
+        else if (d->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM && *d->dim_param)
+            dims[i] = dim_symbol(&c->dims, d->dim_param);
+        else
+            dims[i] = dim_symbol(&c->dims, pool_printf(c->pool, "%s_dim%d", v->name, i));
+    }
+    *out = type_make(c, dtype, rank, dims);
+    return true;
+}
+
+/* A graph's results, by the names of its formal outputs; false when one has no value. */
+static bool find_outputs(Scope *s, const Onnx__GraphProto *g, OnnxItem *out)
+{
+    bool ok = true;
+    for (size_t i = 0; i < g->n_output; i++) {
+        const char *name = g->output[i]->name;
+        const Entry *e = scope_find(s, name ? name : "");
+        if (!e) diag_error(&s->im->ctx->diag, DLVK_BAD_FILE, "output '%s' of graph '%s' is not defined", name, g->name);
+        if (e) out[i] = e->item;
+        ok = ok && e && (e->item.value || e->item.seq);
+    }
+    return ok;
+}
+
+/* A subgraph attribute entered: false, with an error, when it is not there or has another number of inputs. */
+static const Onnx__GraphProto *enter_subgraph(OnnxNode *n, const char *name, int n_in)
+{
+    const Onnx__AttributeProto *a = onnx_attr(n, name);
+    if (!a || !a->g)
+        onnx_error(n, "attribute '%s' is not a graph", name);
+    else if ((int)a->g->n_input != n_in)
+        onnx_error(n, "attribute '%s': the graph has %zu inputs where %d are given", name, a->g->n_input, n_in);
+    else if (n->im->depth == MAX_DEPTH)
+        onnx_error(n, "more than %d graphs inside each other", MAX_DEPTH);
+    else
+        return a->g;
+    return NULL;
+}
+
+static bool import_subgraph(OnnxNode *n, Build *b, const Onnx__GraphProto *g, const OnnxItem *in_items, OnnxItem *out)
+{
+    Scope s;
+    scope_init(&s, n->im, n->scope);
+    for (size_t i = 0; i < g->n_input; i++) scope_define(&s, g->input[i]->name ? g->input[i]->name : "", in_items[i]);
+    n->im->depth++;
+    import_initializers(&s, b, g);
+    import_nodes(&s, b, g->n_node, g->node);
+    n->im->depth--;
+    return find_outputs(&s, g, out);
+}
+
+Region *onnx_subgraph(OnnxNode *n, const char *name, int n_params, const Type *types)
+{
+    const Onnx__GraphProto *g = enter_subgraph(n, name, n_params);
+    if (!g) return NULL;
+    Context *c = n->im->ctx;
+    Region *r = region_new(n->im->graph, n->b->at);
+    OnnxItem *items = POOL_ARRAY(c->pool, OnnxItem, n_params), *out = POOL_ARRAY(c->pool, OnnxItem, g->n_output);
+    for (int i = 0; i < n_params; i++) {
+        Type t;
+        if (types)
+            t = types[i];
+        else if (!formal_type(n->im, g->input[i], &t))
+            return NULL;
+        items[i].value = region_param(r, t, g->input[i]->name);
+    }
+    Build b = {.ctx = c, .at = r};
+    if (!import_subgraph(n, &b, g, items, out)) return NULL;
+    for (size_t i = 0; i < g->n_output; i++) {
+        if (!out[i].value) {
+            onnx_error(n, "attribute '%s': output '%s' is a sequence", name, g->output[i]->name);
+            return NULL;
+        }
+        *VEC_PUSH(c->pool, r->results) = out[i].value;
+    }
+    return r;
+}
+
+bool onnx_inline(OnnxNode *n, const char *name, int n_in, const OnnxItem *items, int n_out, OnnxItem *out)
+{
+    const Onnx__GraphProto *g = enter_subgraph(n, name, n_in);
+    if (g && (int)g->n_output != n_out) {
+        onnx_error(n, "attribute '%s': the graph has %zu outputs where %d are wanted", name, g->n_output, n_out);
+        return false;
+    }
+    return g && import_subgraph(n, n->b, g, items, out);
+}
+
+const Onnx__FunctionProto *onnx_find_function(const Importer *im, const Onnx__NodeProto *p)
+{
+    const Onnx__ModelProto *m = im->model->proto;
+    const char *op = p->op_type ? p->op_type : "", *overload = p->overload ? p->overload : "";
+    for (size_t i = 0; i < m->n_functions; i++) {
+        const Onnx__FunctionProto *f = m->functions[i];
+        if (f->name && strcmp(f->name, op) == 0 && strcmp(f->overload ? f->overload : "", overload) == 0 &&
+            strcmp(onnx_domain(f->domain), onnx_domain(p->domain)) == 0)
+            return f;
+    }
+    return NULL;
+}
+
+/* The attributes of a call: those given, then the function's defaults. */
+static Frame *make_frame(OnnxNode *n, const Onnx__FunctionProto *f)
+{
+    Pool *p = n->im->ctx->pool;
+    Frame *frame = POOL_NEW(p, Frame);
+    size_t limit = f->n_attribute + f->n_attribute_proto;
+    frame->prefix = pool_printf(p, "%s/", n->name);
+    frame->names = POOL_ARRAY(p, const char *, limit);
+    frame->attrs = POOL_ARRAY(p, const Onnx__AttributeProto *, limit);
+    for (size_t i = 0; i < limit; i++) {
+        const Onnx__AttributeProto *fallback = i < f->n_attribute ? NULL : f->attribute_proto[i - f->n_attribute];
+        const char *name = fallback ? fallback->name : f->attribute[i];
+        const Onnx__AttributeProto *a = name ? onnx_attr(n, name) : NULL;
+        if (!a) a = fallback;
+        if (!a) continue;
+        frame->names[frame->n] = name;
+        frame->attrs[frame->n++] = a;
+    }
+    return frame;
+}
+
+bool onnx_import_function(OnnxNode *n, const Onnx__FunctionProto *f)
+{
+    Importer *im = n->im;
+    if (im->depth == MAX_DEPTH) {
+        onnx_error(n, "more than %d functions inside each other: does '%s' call itself?", MAX_DEPTH, f->name);
+        return false;
+    }
+    if (n->n_in > (int)f->n_input || n->n_out > (int)f->n_output) {
+        onnx_error(n, "function '%s' has %zu inputs and %zu outputs", f->name, f->n_input, f->n_output);
+        return false;
+    }
+    Scope s;
+    scope_init(&s, im, NULL);
+    s.frame = make_frame(n, f);
+    s.n_opset = f->n_opset_import;
+    s.opset = f->opset_import;
+    static const OnnxSeq absent = {.none = true};
+    for (size_t i = 0; i < f->n_input; i++) {
+        bool given = has_in(n, (int)i);
+        OnnxItem item = given ? (OnnxItem){.value = n->in[i], .seq = n->seq_in[i]} : (OnnxItem){.seq = &absent};
+        scope_define(&s, f->input[i], item);
+    }
+    im->depth++;
+    import_nodes(&s, n->b, f->n_node, f->node);
+    im->depth--;
+    for (int i = 0; i < n->n_out; i++) {
+        if (!has_out(n, i)) continue;
+        const Entry *e = scope_find(&s, f->output[i]);
+        if (!e) onnx_error(n, "function '%s' does not define its output '%s'", f->name, f->output[i]);
+        if (!e) continue;
+        n->out[i] = e->item.value;
+        n->seq_out[i] = e->item.seq;
+    }
+    return true;
+}
+
+static void import_inputs(Scope *s, const Onnx__GraphProto *g)
+{
+    for (size_t i = 0; i < g->n_input; i++) {
+        const char *name = g->input[i]->name ? g->input[i]->name : "";
+        if (scope_find(s, name)) continue; /* an initializer gives its value */
+        Type t;
+        bool ok = formal_type(s->im, g->input[i], &t);
+        scope_define(s, name, (OnnxItem){.value = ok ? region_param(s->im->graph->top, t, name) : NULL});
+    }
+}
+
+Graph *onnx_import_model(Context *ctx, OnnxModel *m)
+{
+    const Onnx__GraphProto *g = m->proto->graph;
+    Graph *graph = graph_new(ctx, g->name ? g->name : "");
+    Importer im = {.ctx = ctx, .model = m, .graph = graph};
+    Build b = {.ctx = ctx, .at = graph->top};
+    Scope s;
+    scope_init(&s, &im, NULL);
+    s.n_opset = m->proto->n_opset_import;
+    s.opset = m->proto->opset_import;
+    import_initializers(&s, &b, g);
+    import_inputs(&s, g);
+    import_nodes(&s, &b, g->n_node, g->node);
+    OnnxItem *out = POOL_ARRAY(ctx->pool, OnnxItem, g->n_output);
+    find_outputs(&s, g, out);
+    for (size_t i = 0; i < g->n_output; i++) {
+        if (out[i].seq)
+            diag_error(&ctx->diag, DLVK_UNSUPPORTED, "output '%s' is a sequence or an empty optional", g->output[i]->name);
+        *VEC_PUSH(ctx->pool, graph->top->results) = out[i].value;
+        *VEC_PUSH(ctx->pool, graph->output_names) = g->output[i]->name;
+    }
+    return ctx->diag.errors ? NULL : graph;
+}

@@ -1,0 +1,73 @@
+/* What the files of the importer share; operator lowerings need onnx.h only. */
+#ifndef DLVK_FRONTEND_ONNX_IMPORTER_H
+#define DLVK_FRONTEND_ONNX_IMPORTER_H
+
+#include "frontend/onnx/import.h"
+#include "frontend/onnx/onnx.h"
+
+typedef struct ExternalFile ExternalFile;
+struct ExternalFile {
+    ExternalFile *next;
+    char *location;
+    void *at;
+    size_t size;
+};
+
+struct OnnxModel {
+    Onnx__ModelProto *proto;
+    char *dir;           /* absolute, symbolic links resolved: external data must lie below */
+    ExternalFile *files; /* mapped */
+};
+
+struct Importer {
+    Context *ctx;
+    OnnxModel *model;
+    Graph *graph;
+    int depth; /* of nested subgraphs and functions */
+};
+
+/* The attributes a function was called with; those that were left out and have no default are not listed. */
+typedef struct Frame {
+    const char *prefix; /* of node names inside */
+    int n;
+    const char **names;
+    const Onnx__AttributeProto **attrs;
+} Frame;
+
+typedef struct Entry {
+    const char *name;
+    OnnxItem item; /* neither value nor seq: its import failed */
+} Entry;
+
+struct Scope {
+    Importer *im;
+    Scope *parent;      /* NULL: a graph's or a function's outermost */
+    const Frame *frame; /* NULL: not in a function */
+    size_t n_opset;
+    Onnx__OperatorSetIdProto **opset;
+    size_t n_node; /* of the graph or function, for messages */
+    Onnx__NodeProto **node;
+    Entry *slots; /* open addressing by name */
+    int n, cap;
+};
+
+void scope_init(Scope *s, Importer *im, Scope *parent);
+bool scope_define(Scope *s, const char *name, OnnxItem item); /* false: the name is taken in this scope */
+const Entry *scope_find(const Scope *s, const char *name);    /* here or further out */
+int scope_opset(const Scope *s, const char *domain);          /* 0: not imported */
+
+/* The canonical spelling of a domain: "" for "ai.onnx". */
+const char *onnx_domain(const char *domain);
+
+/* External data file `location`, mapped; NULL and *why. */
+const ExternalFile *onnx_external(Pool *p, OnnxModel *m, const char *location, const char **why);
+/* Tensors; model NULL: external data is refused. NULL and *why on failure. Data may point into the proto or a mapped file. */
+const Tensor *onnx_tensor_read(Pool *p, OnnxModel *m, const Onnx__TensorProto *t, const char **why);
+const Tensor *onnx_sparse_read(Pool *p, OnnxModel *m, const Onnx__SparseTensorProto *t, const char **why);
+
+/* The whole model, once read. */
+Graph *onnx_import_model(Context *ctx, OnnxModel *m);
+bool onnx_import_function(OnnxNode *n, const Onnx__FunctionProto *f);
+const Onnx__FunctionProto *onnx_find_function(const Importer *im, const Onnx__NodeProto *p);
+
+#endif

@@ -1,0 +1,138 @@
+/* A model's files: the ONNX file itself and the external data it names. */
+#include "frontend/onnx/importer.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Maps a regular file to read; false and errno. Empty files give at = NULL. */
+static bool map_file(const char *path, void **at, size_t *size)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0) return false;
+    struct stat st;
+    bool ok = fstat(fd, &st) == 0;
+    if (ok && !S_ISREG(st.st_mode)) {
+        errno = S_ISDIR(st.st_mode) ? EISDIR : EINVAL;
+        ok = false;
+    }
+    *at = NULL;
+    if (ok) {
+        *size = (size_t)st.st_size;
+        if (*size) *at = mmap(NULL, *size, PROT_READ, MAP_PRIVATE, fd, 0);
+        ok = *at != MAP_FAILED;
+    }
+    int saved = errno;
+    close(fd);
+    errno = saved;
+    return ok;
+}
+
+/* The folder of a file, links resolved; malloc'd, or NULL. */
+static char *folder_of(const char *path)
+{
+    char *copy = strdup(path);
+    if (!copy) return NULL;
+    char *slash = strrchr(copy, '/');
+    if (slash) slash[slash == copy] = 0;
+    char *dir = realpath(slash ? copy : ".", NULL);
+    free(copy);
+    return dir;
+}
+
+/* A location must name a file below the model's folder: no "..", not absolute, and no link that leads out. */
+static char *resolve_external(Pool *p, const OnnxModel *m, const char *location, const char **why)
+{
+    bool escapes = location[0] == '/';
+    for (const char *c = location; *c; c += strcspn(c, "/"), c += strspn(c, "/"))
+        if (strcspn(c, "/") == 2 && c[0] == '.' && c[1] == '.') escapes = true;
+    char *real = NULL;
+    if (!escapes) {
+        real = realpath(pool_printf(p, "%s/%s", m->dir, location), NULL);
+        if (!real) {
+            *why = pool_printf(p, "external data '%s': %s", location, strerror(errno));
+            return NULL;
+        }
+        size_t n = strlen(m->dir);
+        bool root = strcmp(m->dir, "/") == 0;
+        escapes = !root && (strncmp(real, m->dir, n) != 0 || real[n] != '/');
+    }
+    if (escapes) {
+        *why = pool_printf(p, "external data '%s' lies outside of the model's folder", location);
+        free(real);
+        return NULL;
+    }
+    return real;
+}
+
+const ExternalFile *onnx_external(Pool *p, OnnxModel *m, const char *location, const char **why)
+{
+    for (const ExternalFile *f = m->files; f; f = f->next)
+        if (strcmp(f->location, location) == 0) return f;
+    char *real = resolve_external(p, m, location, why);
+    if (!real) return NULL;
+    ExternalFile *f = calloc(1, sizeof *f);
+    bool ok = f && (f->location = strdup(location)) && map_file(real, &f->at, &f->size);
+    free(real);
+    if (!ok) {
+        *why = pool_printf(p, "external data '%s': %s", location, strerror(errno));
+        if (f) free(f->location);
+        free(f);
+        return NULL;
+    }
+    f->next = m->files;
+    m->files = f;
+    return f;
+}
+
+void onnx_model_free(OnnxModel *m)
+{
+    if (!m) return;
+    while (m->files) {
+        ExternalFile *f = m->files;
+        m->files = f->next;
+        if (f->at) munmap(f->at, f->size);
+        free(f->location);
+        free(f);
+    }
+    if (m->proto) onnx__model_proto__free_unpacked(m->proto, NULL);
+    free(m->dir);
+    free(m);
+}
+
+/* Reads the file into m; false with an error recorded. */
+static bool load(Context *ctx, const char *path, OnnxModel *m)
+{
+    void *at;
+    size_t size;
+    if (!map_file(path, &at, &size)) {
+        diag_error(&ctx->diag, DLVK_IO_ERROR, "cannot read '%s': %s", path, strerror(errno));
+        return false;
+    }
+    m->dir = folder_of(path);
+    m->proto = size ? onnx__model_proto__unpack(NULL, size, at) : NULL;
+    if (at) munmap(at, size);
+    if (!m->dir || !m->proto || !m->proto->has_ir_version || !m->proto->graph) {
+        diag_error(&ctx->diag, DLVK_BAD_FILE, "'%s' is not an ONNX model, or is cut short", path);
+        return false;
+    }
+    if (m->proto->ir_version < 3) {
+        diag_error(&ctx->diag, DLVK_UNSUPPORTED, "'%s' has IR version %lld; 3 and newer are supported", path,
+                   (long long)m->proto->ir_version);
+        return false;
+    }
+    return true;
+}
+
+Graph *onnx_import_file(Context *ctx, const char *path, OnnxModel **keep)
+{
+    OnnxModel *m = *keep = calloc(1, sizeof *m);
+    if (!m) {
+        diag_error(&ctx->diag, DLVK_OUT_OF_MEMORY, "out of memory reading '%s'", path);
+        return NULL;
+    }
+    return load(ctx, path, m) ? onnx_import_model(ctx, m) : NULL;
+}
