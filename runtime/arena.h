@@ -1,0 +1,22 @@
+/* Packing buffers into one arena by their lifetimes. A pure function: the compiler predicts with it what the runtime allocates. */
+#ifndef DLVK_RUNTIME_ARENA_H
+#define DLVK_RUNTIME_ARENA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define ARENA_ALIGN 256u /* of every offset; also the granularity of sizes */
+
+typedef struct ArenaItem {
+    uint64_t size;        /* bytes; 0 takes no room */
+    uint32_t first, last; /* alive in these steps, both included */
+    uint64_t offset;      /* out */
+} ArenaItem;
+
+/* Gives every item an offset such that items alive at the same time do not overlap, and sets *peak to the bytes needed. `limit`
+ * (0: none) is the size of one allocation: no item crosses a multiple of it. False: an item is larger than the limit, the
+ * sizes' sum exceeds 2^62, or no memory. */
+bool arena_pack(ArenaItem *items, size_t n, uint64_t limit, uint64_t *peak);
+
+#endif

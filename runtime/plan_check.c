@@ -1,0 +1,349 @@
+/* Is a plan sound? Bundles come from anywhere, so nothing in them is believed: after these checks, no index in a plan leads
+ * out of its table, no argument out of its push constants, and no kernel touches a buffer outside its life. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include "runtime/bundle.h"
+#include "runtime/error.h"
+#include "runtime/plan_check.h"
+
+typedef Dlvk__Plan__Plan Plan;
+
+/* ---- wire format: nesting ---------------------------------------------------------------------------------------- */
+
+static bool varint(const uint8_t **p, const uint8_t *end, uint64_t *v)
+{
+    *v = 0;
+    for (int shift = 0; shift < 64 && *p < end; shift += 7) {
+        uint8_t b = *(*p)++;
+        *v |= (uint64_t)(b & 127) << shift;
+        if (!(b & 128)) return true;
+    }
+    return false;
+}
+
+/* protobuf-c unpacks messages by recursion without a limit, so the depth is measured first. */
+static bool shallow(const ProtobufCMessageDescriptor *d, const uint8_t *p, const uint8_t *end, int depth)
+{
+    if (depth == 0) return false;
+    while (p < end) {
+        uint64_t key, n;
+        if (!varint(&p, end, &key)) return true; /* malformed: unpacking will say so */
+        switch (key & 7) {
+        case 0:
+            if (!varint(&p, end, &n)) return true;
+            n = 0;
+            break;
+        case 1: n = 8; break;
+        case 5: n = 4; break;
+        case 2: {
+            if (!varint(&p, end, &n) || n > (uint64_t)(end - p)) return true;
+            const ProtobufCFieldDescriptor *f =
+                key >> 3 <= UINT32_MAX ? protobuf_c_message_descriptor_get_field(d, (unsigned)(key >> 3)) : NULL;
+            if (f && f->type == PROTOBUF_C_TYPE_MESSAGE && !shallow(f->descriptor, p, p + n, depth - 1)) return false;
+            break;
+        }
+        default: return true;
+        }
+        if (n > (uint64_t)(end - p)) return true;
+        p += n;
+    }
+    return true;
+}
+
+dlvk_status rt_plan_check_wire(const void *data, size_t size, dlvk_error *err)
+{
+    const uint8_t *p = data;
+    /* A region within a region is two or three messages down. */
+    if (!shallow(&dlvk__plan__plan__descriptor, p, p + size, 3 * PLAN_MAX_DEPTH + 8))
+        return rt_error(err, DLVK_BAD_FILE, "corrupt plan: branches and loops are nested more than %d deep", PLAN_MAX_DEPTH);
+    return DLVK_OK;
+}
+
+/* ---- the message ------------------------------------------------------------------------------------------------- */
+
+typedef struct Check {
+    const Plan *plan;
+    dlvk_error *err;
+    uint32_t step; /* number of the next step */
+    int depth;
+} Check;
+
+#define FAIL(c, ...) return rt_error((c)->err, DLVK_BAD_FILE, "corrupt plan: " __VA_ARGS__)
+#define TRY(call)                \
+    do {                         \
+        dlvk_status st_ = (call); \
+        if (st_) return st_;     \
+    } while (0)
+
+static dlvk_status index_ok(Check *c, const char *what, uint32_t i, size_t n)
+{
+    if (i >= n) FAIL(c, "%s %u of %zu (step %u)", what, i, n, c->step);
+    return DLVK_OK;
+}
+static dlvk_status expr_ok(Check *c, uint32_t i) { return index_ok(c, "expression", i, c->plan->n_expr); }
+static dlvk_status buffer_ok(Check *c, uint32_t i) { return index_ok(c, "buffer", i, c->plan->n_buffer); }
+
+static dlvk_status check_exprs(Check *c)
+{
+    const Plan *p = c->plan;
+    for (uint32_t i = 0; i < p->n_symbol; i++)
+        if (p->symbol[i]->lo > p->symbol[i]->hi) FAIL(c, "symbol %u has no possible value", i);
+    for (uint32_t i = 0; i < p->n_expr; i++) {
+        const Dlvk__Plan__Expr *e = p->expr[i];
+        switch (e->op) {
+        case DLVK__PLAN__EXPR__OP__CONST: break;
+        case DLVK__PLAN__EXPR__OP__SYMBOL: TRY(index_ok(c, "symbol", e->symbol, p->n_symbol)); break;
+        case DLVK__PLAN__EXPR__OP__ADD:
+        case DLVK__PLAN__EXPR__OP__SUB:
+        case DLVK__PLAN__EXPR__OP__MUL:
+        case DLVK__PLAN__EXPR__OP__FLOORDIV:
+        case DLVK__PLAN__EXPR__OP__CEILDIV:
+        case DLVK__PLAN__EXPR__OP__MOD:
+        case DLVK__PLAN__EXPR__OP__MIN:
+        case DLVK__PLAN__EXPR__OP__MAX:
+            if (e->a >= i || e->b >= i) FAIL(c, "expression %u stands before its operands", i);
+            break;
+        default: FAIL(c, "expression %u has the unknown operation %d", i, (int)e->op);
+        }
+    }
+    for (uint32_t i = 0; i < p->n_constraint; i++) {
+        TRY(expr_ok(c, p->constraint[i]->a));
+        TRY(expr_ok(c, p->constraint[i]->b));
+        if (p->constraint[i]->kind > DLVK__PLAN__CONSTRAINT__KIND__LE) FAIL(c, "constraint %u is of an unknown kind", i);
+    }
+    return DLVK_OK;
+}
+
+static dlvk_status check_dims(Check *c, const char *name, uint32_t dtype, size_t rank, const uint32_t *dim, uint32_t buffer)
+{
+    if (dtype >= DLVK_DTYPE_COUNT || dtype == DLVK_STRING) FAIL(c, "tensor '%s' has the unknown element type %u", name, dtype);
+    if (rank > DLVK_MAX_RANK) FAIL(c, "tensor '%s' has %zu dimensions", name, rank);
+    for (size_t i = 0; i < rank; i++) TRY(expr_ok(c, dim[i]));
+    return buffer_ok(c, buffer);
+}
+
+static dlvk_status check_signature(Check *c)
+{
+    const Plan *p = c->plan;
+    for (int out = 0; out < 2; out++) {
+        for (size_t i = 0; i < (out ? p->n_output : p->n_input); i++) {
+            const Dlvk__Plan__Tensor *t = out ? p->output[i] : p->input[i];
+            TRY(check_dims(c, t->name, t->dtype, t->n_dim, t->dim, t->buffer));
+            if (t->n_dim_name && t->n_dim_name != t->n_dim) FAIL(c, "tensor '%s' does not name all its dimensions", t->name);
+            Dlvk__Plan__Buffer__Kind kind = p->buffer[t->buffer]->kind;
+            if (out ? kind == DLVK__PLAN__BUFFER__KIND__ARENA : kind != DLVK__PLAN__BUFFER__KIND__INPUT)
+                FAIL(c, "%s '%s' lies in a buffer of the wrong kind", out ? "output" : "input", t->name);
+            if (out) continue;
+            for (size_t k = 0; k < i; k++)
+                if (p->input[k]->buffer == t->buffer) FAIL(c, "inputs '%s' and '%s' share a buffer", p->input[k]->name, t->name);
+        }
+    }
+    for (size_t i = 0; i < p->n_state; i++) {
+        const Dlvk__Plan__Param *t = p->state[i];
+        TRY(check_dims(c, t->name, t->dtype, t->n_dim, t->dim, t->buffer));
+        if (p->buffer[t->buffer]->kind != DLVK__PLAN__BUFFER__KIND__STATE) FAIL(c, "state '%s' lies in a buffer of the wrong kind", t->name);
+    }
+    return DLVK_OK;
+}
+
+static dlvk_status check_storage(Check *c, uint64_t blob_bytes)
+{
+    const Plan *p = c->plan;
+    for (uint32_t i = 0; i < p->n_blob; i++) {
+        const Dlvk__Plan__Blob *b = p->blob[i];
+        if (b->offset % DLVK_BUNDLE_ALIGN || b->offset > blob_bytes || b->length > blob_bytes - b->offset)
+            FAIL(c, "blob %u lies outside the bundle", i);
+        if (b->bytes < b->length || (b->bytes && !b->length)) FAIL(c, "blob %u has %" PRIu64 " bytes, stored in %" PRIu64, i, b->bytes, b->length);
+    }
+    for (uint32_t i = 0; i < p->n_buffer; i++) {
+        const Dlvk__Plan__Buffer *b = p->buffer[i];
+        TRY(expr_ok(c, b->size));
+        if (b->kind > DLVK__PLAN__BUFFER__KIND__STATE) FAIL(c, "buffer %u is of the unknown kind %d", i, (int)b->kind);
+        if (b->blob) TRY(index_ok(c, "blob", b->blob - 1, p->n_blob));
+        if (b->first > b->last) FAIL(c, "buffer %u dies before it is born", i);
+        if (b->kind != DLVK__PLAN__BUFFER__KIND__CONSTANT) continue;
+        const Dlvk__Plan__Expr *size = p->expr[b->size];
+        if (!b->blob || size->op != DLVK__PLAN__EXPR__OP__CONST) FAIL(c, "constant buffer %u has no blob or no constant size", i);
+        if (size->value < 0 || (uint64_t)size->value < p->blob[b->blob - 1]->bytes) FAIL(c, "constant buffer %u is smaller than its blob", i);
+    }
+    for (uint32_t i = 0; i < p->n_module; i++) {
+        const Dlvk__Plan__Module *m = p->module[i];
+        TRY(index_ok(c, "blob", m->blob, p->n_blob));
+        if (m->glsl) TRY(index_ok(c, "blob", m->glsl - 1, p->n_blob));
+        const Dlvk__Plan__Blob *b = p->blob[m->blob];
+        if (b->length < 20 || b->length % 4 || b->length > UINT32_MAX || b->bytes != b->length) FAIL(c, "module '%s' is no SPIR-V", m->name);
+        if (m->push_bytes % 4 || m->push_bytes > 256) FAIL(c, "module '%s' takes %u bytes of push constants", m->name, m->push_bytes);
+    }
+    for (uint32_t i = 0; i < p->n_pipeline; i++) {
+        TRY(index_ok(c, "module", p->pipeline[i]->module, p->n_module));
+        if (p->pipeline[i]->n_spec > 256) FAIL(c, "pipeline %u has %zu specialization constants", i, p->pipeline[i]->n_spec);
+    }
+    return DLVK_OK;
+}
+
+/* ---- steps ------------------------------------------------------------------------------------------------------- */
+
+uint32_t rt_plan_steps(const Dlvk__Plan__Region *region)
+{
+    uint32_t n = 0;
+    for (size_t i = 0; region && i < region->n_step; i++) {
+        const Dlvk__Plan__Step *s = region->step[i];
+        n++;
+        if (s->kind_case == DLVK__PLAN__STEP__KIND_BRANCH) n += rt_plan_steps(s->branch->then) + rt_plan_steps(s->branch->otherwise);
+        if (s->kind_case == DLVK__PLAN__STEP__KIND_LOOP) n += rt_plan_steps(s->loop->body);
+    }
+    return n;
+}
+
+uint32_t rt_plan_arg_bytes(const Dlvk__Plan__Dispatch *d)
+{
+    uint32_t n = 0;
+    for (size_t i = 0; i < d->n_arg; i++)
+        n += d->arg[i]->kind_case == DLVK__PLAN__ARG__KIND_ADDRESS ? 8 : d->arg[i]->kind_case == DLVK__PLAN__ARG__KIND_DIVISOR ? 12 : 4;
+    return n;
+}
+
+static dlvk_status check_sources(Check *c, size_t n, const uint32_t *source)
+{
+    for (size_t i = 0; i < n; i++) TRY(index_ok(c, "source", source[i], c->plan->n_source));
+    return DLVK_OK;
+}
+
+/* A step from number `first` to `last` uses a buffer. */
+static dlvk_status check_use(Check *c, const char *who, uint32_t buffer, bool write, uint32_t first, uint32_t last)
+{
+    TRY(buffer_ok(c, buffer));
+    const Dlvk__Plan__Buffer *b = c->plan->buffer[buffer];
+    if (write && (b->kind == DLVK__PLAN__BUFFER__KIND__CONSTANT || b->kind == DLVK__PLAN__BUFFER__KIND__INPUT))
+        FAIL(c, "%s (step %u) writes the %s buffer %u", who, first, b->kind == DLVK__PLAN__BUFFER__KIND__CONSTANT ? "constant" : "input", buffer);
+    if (b->kind == DLVK__PLAN__BUFFER__KIND__ARENA && (first < b->first || last > b->last))
+        FAIL(c, "%s (steps %u to %u) uses buffer %u, alive from step %u to %u", who, first, last, buffer, b->first, b->last);
+    return DLVK_OK;
+}
+
+static bool holds(size_t n, const uint32_t *list, uint32_t x)
+{
+    for (size_t i = 0; i < n; i++)
+        if (list[i] == x) return true;
+    return false;
+}
+
+static dlvk_status check_dispatch(Check *c, const Dlvk__Plan__Dispatch *d, uint32_t at)
+{
+    const Plan *p = c->plan;
+    for (size_t i = 0; i < d->n_reads; i++) TRY(check_use(c, d->name, d->reads[i], false, at, at));
+    for (size_t i = 0; i < d->n_writes; i++) TRY(check_use(c, d->name, d->writes[i], true, at, at));
+    bool words = false;
+    for (size_t i = 0; i < d->n_arg; i++) {
+        const Dlvk__Plan__Arg *a = d->arg[i];
+        switch (a->kind_case) {
+        case DLVK__PLAN__ARG__KIND_ADDRESS:
+            if (words) FAIL(c, "kernel '%s' has an address behind 32-bit arguments", d->name);
+            TRY(buffer_ok(c, a->address->buffer));
+            if (a->address->offset) TRY(expr_ok(c, a->address->offset - 1));
+            if (!holds(d->n_reads, d->reads, a->address->buffer) && !holds(d->n_writes, d->writes, a->address->buffer))
+                FAIL(c, "kernel '%s' takes buffer %u but neither reads nor writes it", d->name, a->address->buffer);
+            break;
+        case DLVK__PLAN__ARG__KIND_VALUE:
+        case DLVK__PLAN__ARG__KIND_DIVISOR:
+            words = true;
+            TRY(expr_ok(c, a->kind_case == DLVK__PLAN__ARG__KIND_VALUE ? a->value : a->divisor));
+            break;
+        default: FAIL(c, "kernel '%s' has an argument of an unknown kind", d->name);
+        }
+    }
+    if (!d->n_variant) FAIL(c, "kernel '%s' has no variant", d->name);
+    if (d->n_arg > 1u << 16) FAIL(c, "kernel '%s' has %zu arguments", d->name, d->n_arg);
+    for (size_t i = 0; i < d->n_variant; i++) {
+        const Dlvk__Plan__Variant *v = d->variant[i];
+        TRY(index_ok(c, "pipeline", v->pipeline, p->n_pipeline));
+        if (v->n_grid != 3) FAIL(c, "kernel '%s' has a grid of %zu dimensions", d->name, v->n_grid);
+        for (int k = 0; k < 3; k++) TRY(expr_ok(c, v->grid[k]));
+        uint32_t push = p->module[p->pipeline[v->pipeline]->module]->push_bytes, need = v->indirect ? 8 : rt_plan_arg_bytes(d);
+        if (need > push) FAIL(c, "kernel '%s' takes %u bytes of push constants, its module has %u", d->name, need, push);
+    }
+    TRY(expr_ok(c, d->flops));
+    TRY(expr_ok(c, d->bytes));
+    return check_sources(c, d->n_source, d->source);
+}
+
+static bool is_integer(uint32_t dtype)
+{
+    return dtype == DLVK_I64 || dtype == DLVK_I32 || dtype == DLVK_U64 || dtype == DLVK_U32;
+}
+
+static dlvk_status data_symbol_ok(Check *c, uint32_t i)
+{
+    TRY(index_ok(c, "symbol", i, c->plan->n_symbol));
+    if (!c->plan->symbol[i]->data) FAIL(c, "step %u defines symbol '%s', which the inputs' shapes define", c->step, c->plan->symbol[i]->name);
+    return DLVK_OK;
+}
+
+static dlvk_status check_region(Check *c, const Dlvk__Plan__Region *region);
+
+static dlvk_status check_loop(Check *c, const Dlvk__Plan__Loop *l, uint32_t at)
+{
+    if (!l->body) FAIL(c, "loop (step %u) has no body", at);
+    if (!l->trip_count && !l->condition) FAIL(c, "loop (step %u) never ends", at);
+    uint32_t end = at + rt_plan_steps(l->body);
+    if (l->trip_count) TRY(check_use(c, "loop", l->trip_count - 1, false, at, at));
+    if (l->condition) TRY(check_use(c, "loop", l->condition - 1, false, at, end));
+    if (l->iteration) TRY(check_use(c, "loop", l->iteration - 1, true, at, end));
+    if (l->count_symbol) TRY(data_symbol_ok(c, l->count_symbol - 1));
+    if (l->iteration_symbol) TRY(data_symbol_ok(c, l->iteration_symbol - 1));
+    TRY(check_sources(c, l->n_source, l->source));
+    return check_region(c, l->body);
+}
+
+static dlvk_status check_step(Check *c, const Dlvk__Plan__Step *s)
+{
+    uint32_t at = c->step++;
+    switch (s->kind_case) {
+    case DLVK__PLAN__STEP__KIND_DISPATCH: return check_dispatch(c, s->dispatch, at);
+    case DLVK__PLAN__STEP__KIND_COPY:
+        TRY(check_use(c, "copy", s->copy->from, false, at, at));
+        TRY(check_use(c, "copy", s->copy->to, true, at, at));
+        TRY(expr_ok(c, s->copy->bytes));
+        TRY(expr_ok(c, s->copy->from_offset));
+        return expr_ok(c, s->copy->to_offset);
+    case DLVK__PLAN__STEP__KIND_READ_DIMS:
+        TRY(check_use(c, "read", s->read_dims->buffer, false, at, at));
+        if (!is_integer(s->read_dims->dtype)) FAIL(c, "step %u reads sizes of type %u", at, s->read_dims->dtype);
+        for (size_t i = 0; i < s->read_dims->n_symbol; i++) TRY(data_symbol_ok(c, s->read_dims->symbol[i]));
+        return check_sources(c, s->read_dims->n_source, s->read_dims->source);
+    case DLVK__PLAN__STEP__KIND_BRANCH:
+        TRY(check_use(c, "branch", s->branch->condition, false, at, at));
+        TRY(check_sources(c, s->branch->n_source, s->branch->source));
+        TRY(check_region(c, s->branch->then));
+        return check_region(c, s->branch->otherwise);
+    case DLVK__PLAN__STEP__KIND_LOOP: return check_loop(c, s->loop, at);
+    case DLVK__PLAN__STEP__KIND_HOST:
+        for (size_t i = 0; i < s->host->n_in; i++) TRY(check_use(c, "host step", s->host->in[i], false, at, at));
+        for (size_t i = 0; i < s->host->n_out; i++) TRY(check_use(c, "host step", s->host->out[i], true, at, at));
+        return check_sources(c, s->host->n_source, s->host->source);
+    default: FAIL(c, "step %u is of an unknown kind", at);
+    }
+}
+
+static dlvk_status check_region(Check *c, const Dlvk__Plan__Region *region)
+{
+    if (!region) return DLVK_OK;
+    if (++c->depth > PLAN_MAX_DEPTH) FAIL(c, "branches and loops are nested more than %d deep", PLAN_MAX_DEPTH);
+    for (size_t i = 0; i < region->n_step; i++) TRY(check_step(c, region->step[i]));
+    c->depth--;
+    return DLVK_OK;
+}
+
+dlvk_status rt_plan_check(const Plan *plan, uint64_t blob_bytes, dlvk_error *err)
+{
+    Check c = {.plan = plan, .err = err};
+    const size_t most = 1u << 24; /* keeps every count an int and every sum of them in 32 bits */
+    if (plan->n_symbol > most || plan->n_expr > most || plan->n_buffer > most || plan->n_blob > most || plan->n_pipeline > most ||
+        plan->n_module > most || plan->n_input > 65536 || plan->n_output > 65536 || rt_plan_steps(plan->region) > most)
+        FAIL(&c, "a table is too long");
+    TRY(check_exprs(&c));
+    TRY(check_storage(&c, blob_bytes));
+    TRY(check_signature(&c));
+    return check_region(&c, plan->region);
+}
