@@ -15,7 +15,11 @@ typedef struct Build {
     CseTable *cse; /* NULL: do not share equal nodes */
 } Build;
 
-/* Any op by its generic form: what the functions below end in. One output. */
+/* Equal nodes made through one table are shared, where the first is visible from the second's region. */
+CseTable *cse_new(Context *c);
+
+/* Any op by its generic form: what the functions below end in. One output. Simplifies; gives a const or dims node where the
+ * contents are known. build_node makes the node as it is, but for sharing. */
 Value *build_op(Build *b, Op op, int n_in, Value *const *in, int n_attr, const Attr *attr);
 Node *build_node(Build *b, Op op, int n_in, Value *const *in, int n_attr, const Attr *attr, int n_region, Region *const *region);
 
@@ -87,6 +91,8 @@ Value *build_normalize(Build *b, Value *x, int n, const int *axes, double epsilo
 /* The contents of an integer tensor of rank <= 1 as dims. Unknown contents become fresh data symbols, read back at run time
  * (a read_dims node); NULL, with an error, when the tensor has no constant length. *n gets the length. */
 const Dim *const *build_contents(Build *b, Value *v, int *n);
+/* The same for values that may be negative, or are otherwise bounded. */
+const Dim *const *build_contents_range(Build *b, Value *v, int64_t lo, int64_t hi, int *n);
 /* The value as a constant tensor, evaluated on the host if need be; NULL when it depends on inputs. */
 const Tensor *build_known(Build *b, Value *v);
 

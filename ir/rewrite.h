@@ -15,8 +15,16 @@ typedef struct Rewrite {
     void *user;
 } Rewrite;
 
+/* READ_DIMS nodes have no outputs: one is live when a live node's types or attributes use one of its symbols. */
 typedef bool (*RewriteRule)(Rewrite *rw, const Node *old, Value *const *in, Value **out);
 Graph *graph_rewrite(Graph *src, RewriteRule rule, void *user, bool cse);
+/* For rules. The nodes of a region of the old graph, rewritten to where rw->b stands; results stay in rw->map. The caller maps
+ * the region's parameters first. */
+void rewrite_body(Rewrite *rw, const Region *old);
+/* The copy of an old node on new operands; NULL after an error. */
+Node *rewrite_copy(Rewrite *rw, const Node *old, Value *const *in);
+/* Which nodes of the graph its results need, by node id. */
+bool *graph_live(const Graph *g);
 /* Uses of every value by live nodes and results, by value id; regions included. */
 int *graph_use_counts(const Graph *g);
 
