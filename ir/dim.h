@@ -37,7 +37,7 @@ struct Symbol {
 struct Dim {
     DimKind kind;
     int n;
-    int64_t value;
+    int64_t value; /* DIM_CONST. DIM_ADD, DIM_MUL: 1 when left unfolded: two arguments of any kind, and an atom to others */
     Symbol *sym;
     uint32_t hash;
     uint32_t id;      /* order of creation: sorts arguments, same in every run */
@@ -54,13 +54,14 @@ typedef struct DimTable {
 void dim_table_init(DimTable *t, Pool *pool);
 const Dim *dim_const(DimTable *t, int64_t v);
 const Dim *dim_symbol(DimTable *t, const char *name); /* the same name gives the same symbol */
-/* A new symbol whose name starts with `stem` and is not yet taken. */
+/* A new symbol whose name starts with `stem` and is not yet taken. Bounds: [0, INT32_MAX]; data without max: any integer. Set
+ * other bounds before the symbol is used in expressions: they decide what folds. */
 const Dim *dim_fresh(DimTable *t, const char *stem, const Dim *max, bool data);
 const Dim *dim_add(DimTable *t, const Dim *a, const Dim *b);
 const Dim *dim_sub(DimTable *t, const Dim *a, const Dim *b);
 const Dim *dim_neg(DimTable *t, const Dim *a);
 const Dim *dim_mul(DimTable *t, const Dim *a, const Dim *b);
-const Dim *dim_floordiv(DimTable *t, const Dim *a, const Dim *b); /* b = const 0 stays unfolded */
+const Dim *dim_floordiv(DimTable *t, const Dim *a, const Dim *b); /* cancelling takes b to be nonzero; const 0 stays unfolded */
 const Dim *dim_ceildiv(DimTable *t, const Dim *a, const Dim *b);  /* -floor(-a / b) */
 const Dim *dim_mod(DimTable *t, const Dim *a, const Dim *b);
 const Dim *dim_min(DimTable *t, const Dim *a, const Dim *b);
