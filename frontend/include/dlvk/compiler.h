@@ -54,6 +54,10 @@ typedef struct dlvk_host_tensor {
 DLVK_API void dlvk_host_tensor_free(dlvk_host_tensor *t);
 /* Reads a .npy or an ONNX TensorProto .pb, told apart by content. */
 DLVK_API dlvk_status dlvk_host_tensor_read(const char *path, dlvk_host_tensor *t, dlvk_error *err);
+/* Element i in row-major order as a double (bool: 0 or 1; 64-bit integers past 2^53 are rounded), and back, rounded to the
+ * tensor's type. Not for strings. */
+DLVK_API double dlvk_host_tensor_get(const dlvk_host_tensor *t, int64_t i);
+DLVK_API void dlvk_host_tensor_set(dlvk_host_tensor *t, int64_t i, double v);
 /* Writes a .npy. Types numpy lacks are written as their bits in the unsigned type of the same width. */
 DLVK_API dlvk_status dlvk_host_tensor_write_npy(const char *path, const dlvk_host_tensor *t, dlvk_error *err);
 

@@ -1,0 +1,153 @@
+"""Speed of DLVK on lavapipe against ONNX Runtime on the CPU, in one run on the same machine.
+
+    bench_cpu.py [--dlvkc PATH] [--check] [--json FILE] [--make DIR] [MODEL...]      (resnet50 squeezenet by default)
+
+The light_* models of ONNX's test data make their weights by ConstantOfShape, and a benchmark on splat constants measures
+nothing: they get random weights first, put into the file (--make DIR keeps those files and stops). The two programs take turns, and the ratio of
+their medians is what counts; --check exits with 1 where it is above the limit, or where the outputs differ."""
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+LIGHT = "/usr/share/libonnx-testdata/data/light"
+LIMIT = {"resnet50": 6.0, "squeezenet": 15.0}  # times ONNX Runtime's
+
+
+def randomize(model):
+    """Replaces ConstantOfShape of known shapes by random initializers that keep activations within reason."""
+    rng = np.random.default_rng(0)
+    graph = model.graph
+    shapes = {i.name: numpy_helper.to_array(i) for i in graph.initializer}
+    users = {}
+    for node in graph.node:
+        for k, name in enumerate(node.input):
+            users.setdefault(name, []).append((node, k))
+
+    def is_scale(name):  # multiplies activations: batch norm's scale and variance, or one side of a Mul
+        return any((n.op_type == "BatchNormalization" and k in (1, 4)) or n.op_type == "Mul" or
+                   (n.op_type == "Unsqueeze" and is_scale(n.output[0])) for n, k in users.get(name, []))
+
+    kept, used_shapes = [], set()
+    for node in graph.node:
+        if node.op_type != "ConstantOfShape" or node.input[0] not in shapes:
+            kept.append(node)
+            continue
+        shape = [int(d) for d in shapes[node.input[0]]]
+        used_shapes.add(node.input[0])
+        if len(shape) >= 2:
+            value = rng.standard_normal(shape) * np.sqrt(2.0 / max(1, np.prod(shape[1:])))
+        elif is_scale(node.output[0]):
+            value = rng.uniform(0.5, 1.5, shape)
+        else:
+            value = rng.standard_normal(shape) * 0.1
+        graph.initializer.append(numpy_helper.from_array(value.astype(np.float32), node.output[0]))
+    del graph.node[:]
+    graph.node.extend(kept)
+    for name in used_shapes:
+        if not any(name in n.input for n in kept):
+            graph.initializer.remove(next(i for i in graph.initializer if i.name == name))
+    inputs = [i for i in graph.input if i.name not in used_shapes]
+    del graph.input[:]
+    graph.input.extend(inputs)
+    model.ir_version = max(model.ir_version, 4)  # from 4 on initializers need not be inputs
+    return model
+
+
+def import_onnxruntime():
+    """Debian's build complains about every operator schema on stderr while it loads."""
+    saved, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    try:
+        import onnxruntime
+    finally:
+        os.dup2(saved, 2)
+    return onnxruntime
+
+
+def measure_ort(session, feeds, seconds):
+    times = []
+    session.run(None, feeds)
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end or len(times) < 5:
+        start = time.perf_counter()
+        session.run(None, feeds)
+        times.append((time.perf_counter() - start) * 1e3)
+    return float(np.median(times))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    here = os.path.dirname(os.path.abspath(__file__))
+    parser.add_argument("--dlvkc", default=os.environ.get("DLVKC", f"{here}/../build/dlvkc"))
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--seconds", type=float, default=3)
+    parser.add_argument("--check", action="store_true")
+    parser.add_argument("--make")
+    parser.add_argument("--json")
+    parser.add_argument("models", nargs="*", default=["resnet50", "squeezenet"])
+    args = parser.parse_args()
+    tmp = args.make or tempfile.mkdtemp()
+    os.makedirs(tmp, exist_ok=True)
+    files = {}
+    for name in args.models:
+        files[name] = f"{tmp}/{name}.onnx"
+        onnx.save(randomize(onnx.load(f"{LIGHT}/light_{name}.onnx")), files[name])
+    if args.make:
+        return 0
+
+    ort = import_onnxruntime()
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = args.threads
+    results, bad = {}, 0
+    print(f"{'model':12} {'ORT CPU ms':>11} {'DLVK ms':>9} {'device ms':>10} {'ratio':>6} {'largest difference':>19}")
+    for name, path in files.items():
+        session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        x = session.get_inputs()[0]
+        feeds = {x.name: np.random.default_rng(1).uniform(-1, 1, x.shape).astype(np.float32)}
+        bundle, out, inp = f"{tmp}/{name}.dlvk", f"{tmp}/{name}_out", f"{tmp}/{name}.npy"
+        np.save(inp, feeds[x.name])
+        subprocess.run([args.dlvkc, "compile", path, "-o", bundle], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([args.dlvkc, "run", bundle, "--input", f"{x.name}={inp}", "--output-dir", out], check=True,
+                       stdout=subprocess.DEVNULL)
+        off, same = 0.0, True
+        for o, want in zip(session.get_outputs(), session.run(None, feeds)):
+            got = np.load(f"{out}/{o.name.replace('/', '_')}.npy")
+            off = max(off, float(np.max(np.abs(got - want))))
+            same &= bool(np.allclose(got, want, rtol=1e-3, atol=1e-5))
+        ort_ms, wall, device = [], [], []
+        for _ in range(3):  # by turns, so that a slow spell of the machine hits both
+            ort_ms.append(measure_ort(session, feeds, args.seconds / 3))
+            report = f"{tmp}/{name}.json"
+            subprocess.run([args.dlvkc, "bench", bundle, "--runs", "5", "--min-time", str(args.seconds / 3), "--json", report], check=True,
+                           stdout=subprocess.DEVNULL)
+            with open(report) as f:
+                bench = json.load(f)
+            wall.append(bench["wall_ms"]["median"])
+            device.append(bench["device_ms"]["median"])
+        r = dict(ort_ms=float(np.median(ort_ms)), dlvk_ms=float(np.median(wall)), device_ms=float(np.median(device)), largest_difference=off,
+                 device=bench["device"], load_ms=bench["load_ms"], first_run_ms=bench["first_run_ms"])
+        r["ratio"] = r["dlvk_ms"] / r["ort_ms"]
+        results[name] = r
+        verdict = "" if same else "  OUTPUTS DIFFER"
+        if name in LIMIT and r["ratio"] > LIMIT[name]:
+            verdict += f"  above the limit of {LIMIT[name]:.0f}"
+        bad += verdict != ""
+        print(f"{name:12} {r['ort_ms']:11.2f} {r['dlvk_ms']:9.2f} {r['device_ms']:10.2f} {r['ratio']:6.2f} {off:19.2g}{verdict}")
+    if args.json:
+        with open(args.json, "w") as f:
+            json.dump(results, f, indent=1)
+    if args.check:
+        print(f"{len(results) - bad} passed, {bad} failed")
+        return 1 if bad else 0
+    return 0
+
+
+sys.exit(main())

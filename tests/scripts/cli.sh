@@ -1,0 +1,82 @@
+#!/bin/bash
+# The contract of the command line: commands, exit codes, messages, files.
+. "$(dirname "$0")/lib.sh"
+export VK_DRIVER_FILES=$LAVAPIPE
+relu=$data/node/test_relu
+model=$relu/model.onnx
+in=$relu/test_data_set_0/input_0.pb
+out=$relu/test_data_set_0/output_0.pb
+wrong=$data/node/test_sigmoid/test_data_set_0/output_0.pb # of the same shape
+cp "$model" "$tmp/relu.onnx"
+
+check_exit "no argument: help, exit 2" 2 'Commands:' "$DLVKC"
+check_exit "--help" 0 'Commands:' "$DLVKC" --help
+check_exit "--version" 0 '^dlvkc [0-9]+\.[0-9]+' "$DLVKC" --version
+for command in compile run test bench inspect unpack devices; do
+    check_exit "$command --help" 0 'Exit code:' "$DLVKC" $command --help
+done
+check_exit "no such command" 2 "did you mean 'bench'" "$DLVKC" benhc
+check_exit "unknown option" 2 'did you mean --output-dir' "$DLVKC" run x.onnx --outputdir d
+check_exit "missing value" 2 'needs a value' "$DLVKC" run x.onnx --device
+check_exit "no model" 2 'missing' "$DLVKC" run
+check_exit "no such file" 2 'nosuch.onnx' "$DLVKC" compile "$tmp/nosuch.onnx"
+check_exit "not a model" 2 'error' "$DLVKC" compile "$0" -o "$tmp/x.dlvk"
+check_exit "devices" 0 'llvmpipe' "$DLVKC" devices
+check_exit "no device" 2 'lavapipe' env VK_DRIVER_FILES="$tmp/none.json" "$DLVKC" devices
+check_exit "no such device" 2 'error' "$DLVKC" run "$model" --device nosuchdevice
+
+check_exit "MODEL.onnx alone compiles" 0 'relu\.dlvk' "$DLVKC" "$tmp/relu.onnx"
+check "the bundle stands beside the model" test -s "$tmp/relu.dlvk"
+check "compile -o" "$DLVKC" compile "$tmp/relu.onnx" -o "$tmp/second.dlvk"
+check "the same bytes twice" cmp "$tmp/relu.dlvk" "$tmp/second.dlvk"
+check_exit "--print-after=all" 0 'relu|maximum|max' "$DLVKC" compile "$tmp/relu.onnx" -o "$tmp/x.dlvk" --print-after=all
+check_exit "--time-passes" 0 'ms' "$DLVKC" compile "$tmp/relu.onnx" -o "$tmp/x.dlvk" --time-passes
+check "--dump-ir and --dump-glsl" "$DLVKC" compile "$tmp/relu.onnx" -o "$tmp/x.dlvk" --dump-ir "$tmp/ir" --dump-glsl "$tmp/glsl"
+check "IR was dumped" bash -c "ls '$tmp'/ir/*.ir"
+check "GLSL was dumped" bash -c "ls '$tmp'/glsl/*.comp"
+check_exit "an unknown pass" 2 'nosuchpass' "$DLVKC" compile "$tmp/relu.onnx" -o "$tmp/x.dlvk" --stop-after=nosuchpass
+
+check_exit "run a bundle" 0 '^y f32\[3,4,5\]' "$DLVKC" run "$tmp/relu.dlvk" --input "x=$in"
+check_exit "run a model, as expected" 0 'PASS y' "$DLVKC" run "$model" --input "x=$in" --expect "y=$out"
+check_exit "run a model, not as expected" 1 'FAIL y.*worst is \[[0-9,]+\]' "$DLVKC" run "$model" --input "x=$in" --expect "y=$wrong"
+check_exit "run a model against the interpreter" 0 'PASS y' "$DLVKC" run "$model" --check
+check_exit "a missing input is random, with a note" 0 "note: input 'x' is not given" "$DLVKC" run "$model"
+check_exit "no such input" 2 "it has x" "$DLVKC" run "$model" --input z=ones
+check_exit "an input of a wrong shape" 2 'the model takes f32\[3,4,5\]' "$DLVKC" run "$model" \
+    --input "x=$data/node/test_abs/../test_matmul_2d/test_data_set_0/input_0.pb"
+check_exit "no such dimension" 2 'no input has a dimension' "$DLVKC" run "$model" --dim batch=2
+check "outputs are written" "$DLVKC" run "$model" --input "x=$in" --output-dir "$tmp/out" --profile "$tmp/trace.json"
+check_exit "the .npy written is what was computed" 0 'PASS y' "$DLVKC" run "$model" --input "x=$in" --expect "y=$tmp/out/y.npy" \
+    --rtol 0 --atol 0
+check_exit "the profile is a trace" 0 '"traceEvents"' cat "$tmp/trace.json"
+
+check_exit "test" 0 '^1 passed, 0 failed$' "$DLVKC" test "$relu"
+check_exit "test: a file" 0 '^1 passed, 0 failed$' "$DLVKC" test "$model"
+check "a folder with a wrong expectation" bash -c "mkdir -p '$tmp/bad/test_data_set_0' && cp '$model' '$tmp/bad' &&
+    cp '$in' '$tmp/bad/test_data_set_0' && cp '$wrong' '$tmp/bad/test_data_set_0'"
+check_exit "test: a failure" 1 '^FAIL bad ' "$DLVKC" test "$tmp/bad" --json "$tmp/t.json"
+check_exit "test: JSON" 0 '"status": "FAIL"' cat "$tmp/t.json"
+check_exit "test: no such folder" 2 'no such file' "$DLVKC" test "$tmp/nosuch"
+check_exit "bench" 0 'median' "$DLVKC" bench "$tmp/relu.dlvk" --runs 5 --min-time 0 --kernels --json "$tmp/b.json"
+for key in wall_ms device_ms min median p90 p99 load_ms first_run_ms memory_bytes device driver; do
+    check_exit "bench: JSON has $key" 0 "\"$key\":" cat "$tmp/b.json"
+done
+check_exit "inspect" 0 'f32\[3,4,5\]' "$DLVKC" inspect "$tmp/relu.dlvk"
+check_exit "inspect --json" 0 '"kernels"' "$DLVKC" inspect "$tmp/relu.dlvk" --json
+check_exit "inspect a model" 0 'f32\[3,4,5\]' "$DLVKC" inspect "$model"
+check "unpack" "$DLVKC" unpack "$tmp/relu.dlvk" -o "$tmp/unpacked"
+check "unpacked SPIR-V is valid" bash -c "for f in '$tmp'/unpacked/*.spv; do spirv-val --target-env vulkan1.3 \$f || exit 1; done"
+
+# Bundles that are not whole are refused, whatever is wrong with them.
+size=$(stat -c %s "$tmp/relu.dlvk")
+for cut in 0 1 63 64 100 $((size / 2)) $((size - 1)); do
+    head -c "$cut" "$tmp/relu.dlvk" >"$tmp/cut.dlvk"
+    check_exit "a bundle cut to $cut bytes is refused" 2 'cut.dlvk' "$DLVKC" run "$tmp/cut.dlvk"
+done
+for at in 3 9 20 40 70 $((size / 2)) $((size - 1)); do
+    cp "$tmp/relu.dlvk" "$tmp/flip.dlvk"
+    byte=$(od -An -tu1 -j "$at" -N 1 "$tmp/flip.dlvk")
+    printf "\\x$(printf %x $((byte ^ 16)))" | dd of="$tmp/flip.dlvk" bs=1 seek="$at" conv=notrunc status=none
+    check_exit "a bundle with byte $at changed is refused" 2 'flip.dlvk' "$DLVKC" run "$tmp/flip.dlvk"
+done
+finish

@@ -1,0 +1,20 @@
+#!/bin/bash
+# A bundle compiled once runs on both drivers, and what is compiled does not depend on the driver there.
+. "$(dirname "$0")/lib.sh"
+names() { # names KEY: one a line, from `dlvkc inspect --json`
+    "$DLVKC" inspect "$tmp/a.dlvk" --json | "$PYTHON" -c "import json, sys; [print(t['name']) for t in json.load(sys.stdin)['$1']]"
+}
+for name in squeezenet shufflenet resnet50; do
+    model=$data/light/light_$name.onnx
+    VK_DRIVER_FILES=$SWIFTSHADER "$DLVKC" compile "$model" -o "$tmp/a.dlvk" >/dev/null
+    VK_DRIVER_FILES=$LAVAPIPE "$DLVKC" compile "$model" -o "$tmp/b.dlvk" --threads 1 >/dev/null
+    check "$name: the same bytes with either driver, on one thread or many" cmp "$tmp/a.dlvk" "$tmp/b.dlvk"
+    inputs=() expect=()
+    while read -r input; do inputs+=(--input "$input=random"); done < <(names inputs)
+    check "$name: runs on lavapipe" env VK_DRIVER_FILES="$LAVAPIPE" "$DLVKC" run "$tmp/a.dlvk" "${inputs[@]}" --output-dir "$tmp/out"
+    while read -r output; do expect+=(--expect "$output=$tmp/out/${output//\//_}.npy"); done < <(names outputs)
+    check_exit "$name: runs on SwiftShader with the same numbers" 0 PASS env VK_DRIVER_FILES="$SWIFTSHADER" "$DLVKC" run "$tmp/a.dlvk" \
+        "${inputs[@]}" "${expect[@]}"
+    rm -rf "$tmp"/*
+done
+finish

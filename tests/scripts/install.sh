@@ -1,0 +1,49 @@
+#!/bin/bash
+# An installed DLVK is found by CMake and by pkg-config, shared and static, and the README's C example builds and runs with it.
+. "$(dirname "$0")/lib.sh"
+export VK_DRIVER_FILES=$LAVAPIPE
+check "cmake --install" cmake --install "$(dirname "$DLVKC")" --prefix "$tmp/usr"
+lib=$(dirname "$(find "$tmp/usr" -name libdlvk-runtime.so)")
+export PKG_CONFIG_PATH=$lib/pkgconfig
+check "the installed dlvkc runs" "$tmp/usr/bin/dlvkc" devices
+
+# The example between the marks in README.md.
+sed -n '/^```c$/,/^```$/p' "$root/README.md" | sed '/^```/d' >"$tmp/example.c"
+check "README.md has a C example" grep -q dlvk "$tmp/example.c"
+# shellcheck disable=SC2046
+check "it builds by pkg-config" gcc "$tmp/example.c" -o "$tmp/example" $(pkg-config --cflags --libs dlvk) -Wl,-rpath,"$lib" -lm
+check "it runs" bash -c "cd '$tmp' && ./example"
+
+mkdir -p "$tmp/project"
+cp "$tmp/example.c" "$tmp/project/main.c"
+cat >"$tmp/project/CMakeLists.txt" <<'END'
+cmake_minimum_required(VERSION 3.25)
+project(example LANGUAGES C)
+find_package(dlvk REQUIRED)
+add_executable(shared main.c)
+target_link_libraries(shared dlvk::dlvk)
+add_executable(static main.c)
+target_link_libraries(static dlvk::dlvk-static)
+END
+check "find_package configures" cmake -S "$tmp/project" -B "$tmp/project/build" -G Ninja -DCMAKE_PREFIX_PATH="$tmp/usr"
+check "find_package builds, shared and static" cmake --build "$tmp/project/build"
+cat >"$tmp/thin.c" <<'END'
+#include <dlvk/runtime.h>
+int main(void) { dlvk_device *d; dlvk_error e; if (dlvk_device_open(0, &d, &e)) return 1; dlvk_device_close(d); return 0; }
+END
+# shellcheck disable=SC2046
+check "the runtime alone builds by pkg-config" gcc "$tmp/thin.c" -o "$tmp/thin" $(pkg-config --cflags --libs dlvk-runtime) -Wl,-rpath,"$lib"
+check "and runs" "$tmp/thin"
+needs=$(objdump -p "$lib/libdlvk-runtime.so" | awk '$1 == "NEEDED" { print $2 }' | sort | tr '\n' ' ')
+if grep -qE 'shaderc|onnx|SPIRV|stdc\+\+|yyjson' <<<"$needs"; then
+    fail "the runtime needs libc, libm, Vulkan and protobuf-c alone" "$needs"
+else
+    pass "the runtime needs libc, libm, Vulkan and protobuf-c alone: $needs"
+fi
+extra=$(nm -D --defined-only "$lib/libdlvk-runtime.so" "$lib/libdlvk.so" | awk 'NF == 3 && $3 !~ /^dlvk_/ { print $3 }')
+if [ -z "$extra" ]; then
+    pass "only dlvk_* is exported"
+else
+    fail "only dlvk_* is exported" "$(head -5 <<<"$extra" | tr '\n' ' ')"
+fi
+finish

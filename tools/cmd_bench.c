@@ -1,0 +1,297 @@
+/* dlvkc bench: how long a model takes to load and to run. */
+#include "tools/commands.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <yyjson.h>
+
+typedef struct BenchOptions {
+    StrList inputs, dims;
+    const char *device, *json, *precision;
+    int warmup, runs, seed;
+    double min_time;
+    bool kernels;
+} BenchOptions;
+
+typedef struct Samples {
+    double *at;
+    int n, cap;
+} Samples;
+
+typedef struct Kernel {
+    char *name, *nodes;
+    Samples us;
+    double flops, bytes, median;
+} Kernel;
+
+typedef struct Bench {
+    Samples wall, device;
+    double first_run_ms;
+    dlvk_memory memory;
+    Kernel *kernel;
+    int n_kernels;
+} Bench;
+
+static void sample_add(Samples *s, double v)
+{
+    if (s->n == s->cap) {
+        int cap = s->cap ? 2 * s->cap : 256;
+        double *at = must_alloc((size_t)cap, sizeof *at);
+        if (s->n) memcpy(at, s->at, (size_t)s->n * sizeof *at);
+        free(s->at);
+        s->at = at;
+        s->cap = cap;
+    }
+    s->at[s->n++] = v;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Of sorted samples: the smallest that at least q of them do not exceed (nearest rank); the median of an even number is the mean
+ * of two. */
+static double quantile(const Samples *s, double q)
+{
+    if (!s->n) return NAN;
+    if (q == 0.5 && s->n % 2 == 0) return (s->at[s->n / 2 - 1] + s->at[s->n / 2]) / 2;
+    int k = (int)ceil(q * s->n) - 1;
+    return s->at[k < 0 ? 0 : k];
+}
+
+static void sort(Samples *s)
+{
+    if (s->n) qsort(s->at, (size_t)s->n, sizeof *s->at, by_value);
+}
+
+/* ---- measuring -------------------------------------------------------------------------------------------------- */
+
+static dlvk_status measure_kernels(const BenchOptions *o, Bench *b, dlvk_session *s, dlvk_error *err)
+{
+    dlvk_status status = dlvk_session_profile(s, true, err);
+    int runs = o->runs < 10 ? o->runs : 10;
+    for (int r = -1; !status && r < (runs ? runs : 1); r++) { /* run -1 warms up */
+        const dlvk_kernel_time *k;
+        int n;
+        if ((status = dlvk_session_run(s, err)) || (status = dlvk_session_kernel_times(s, &k, &n, err)) || r < 0) continue;
+        if (!b->kernel) {
+            b->kernel = must_alloc((size_t)n, sizeof *b->kernel);
+            b->n_kernels = n;
+            for (int i = 0; i < n; i++) {
+                b->kernel[i].name = text_format("%s", k[i].name);
+                b->kernel[i].nodes = text_format("%s", k[i].nodes ? k[i].nodes : "");
+                b->kernel[i].flops = k[i].flops;
+                b->kernel[i].bytes = k[i].bytes;
+            }
+        }
+        for (int i = 0; i < n && i < b->n_kernels; i++) sample_add(&b->kernel[i].us, k[i].time_us);
+    }
+    for (int i = 0; i < b->n_kernels; i++) {
+        sort(&b->kernel[i].us);
+        b->kernel[i].median = quantile(&b->kernel[i].us, 0.5);
+    }
+    return status;
+}
+
+static dlvk_status measure(const BenchOptions *o, Bench *b, dlvk_model *m, const InputSet *in, dlvk_error *err)
+{
+    dlvk_session *s = NULL;
+    double start = now_ms();
+    dlvk_status status = dlvk_session_create(m, &s, err);
+    if (!status && !inputs_set(in, s, err)) status = DLVK_INVALID_ARGUMENT;
+    if (!status) status = dlvk_session_run(s, err);
+    b->first_run_ms = now_ms() - start;
+    for (int i = 0; !status && i < o->warmup; i++) status = dlvk_session_run(s, err);
+    start = now_ms();
+    while (!status && (b->wall.n < o->runs || now_ms() - start < o->min_time * 1e3)) {
+        double from = now_ms();
+        status = dlvk_session_run(s, err);
+        sample_add(&b->wall, now_ms() - from);
+        sample_add(&b->device, dlvk_session_device_ms(s));
+        if (b->wall.n > 1) progress_show(NULL, "measuring", 0, 0);
+    }
+    progress_end();
+    sort(&b->wall);
+    sort(&b->device);
+    if (!status) dlvk_session_memory(s, &b->memory);
+    if (!status && o->kernels) status = measure_kernels(o, b, s, err);
+    dlvk_session_free(s);
+    return status;
+}
+
+/* ---- telling ---------------------------------------------------------------------------------------------------- */
+
+static int by_time(const void *a, const void *b)
+{
+    double x = ((const Kernel *)a)->median, y = ((const Kernel *)b)->median;
+    return (x < y) - (x > y);
+}
+
+static void print_row(const char *name, const Samples *s)
+{
+    printf("%-8s %10.3f %10.3f %10.3f %10.3f\n", name, quantile(s, 0), quantile(s, 0.5), quantile(s, 0.9), quantile(s, 0.99));
+}
+
+static void print_kernels(const Bench *b)
+{
+    double sum = 0, run = 0;
+    for (int i = 0; i < b->n_kernels; i++) sum += b->kernel[i].median;
+    Kernel *sorted = must_alloc((size_t)b->n_kernels, sizeof *sorted);
+    memcpy(sorted, b->kernel, (size_t)b->n_kernels * sizeof *sorted);
+    qsort(sorted, (size_t)b->n_kernels, sizeof *sorted, by_time);
+    printf("\n%10s %6s %6s %9s %8s  %-28s nodes\n", "us", "%", "sum %", "GFLOP/s", "GB/s", "kernel");
+    for (int i = 0; i < b->n_kernels; i++) {
+        const Kernel *k = &sorted[i];
+        double us = k->median > 0 ? k->median : NAN;
+        run += k->median;
+        printf("%10.1f %6.1f %6.1f %9.1f %8.1f  %-28s %.100s\n", k->median, 100 * k->median / sum, 100 * run / sum,
+               k->flops / us * 1e-3, k->bytes / us * 1e-3, k->name, k->nodes);
+    }
+    free(sorted);
+}
+
+static void print_bench(const Bench *b, const LoadedModel *m, const dlvk_device_info *d)
+{
+    char sum[32], weights[32], arena[32], io[32];
+    printf("device   %s (%s %s)\n", d->name, d->driver, d->driver_version);
+    if (m->bundle) printf("compile  %.1f ms\n", m->compile_ms);
+    printf("load     %.1f ms\nfirst    %.1f ms\n", m->load_ms, b->first_run_ms);
+    printf("memory   %s (weights %s, arena %s, inputs and outputs %s)\n",
+           size_text((double)(b->memory.weights + b->memory.arena + b->memory.io), sum),
+           size_text((double)b->memory.weights, weights), size_text((double)b->memory.arena, arena),
+           size_text((double)b->memory.io, io));
+    printf("\n%-8s %10s %10s %10s %10s   (%d runs)\n", "ms", "min", "median", "p90", "p99", b->wall.n);
+    print_row("wall", &b->wall);
+    print_row("device", &b->device);
+    if (b->n_kernels) print_kernels(b);
+}
+
+static void json_samples(yyjson_mut_doc *doc, yyjson_mut_val *root, const char *key, const Samples *s)
+{
+    yyjson_mut_val *o = yyjson_mut_obj(doc);
+    yyjson_mut_obj_add_val(doc, root, key, o);
+    yyjson_mut_obj_add_real(doc, o, "min", quantile(s, 0));
+    yyjson_mut_obj_add_real(doc, o, "median", quantile(s, 0.5));
+    yyjson_mut_obj_add_real(doc, o, "p90", quantile(s, 0.9));
+    yyjson_mut_obj_add_real(doc, o, "p99", quantile(s, 0.99));
+}
+
+static bool write_json(const char *path, const char *model, const BenchOptions *opt, const Bench *b, const LoadedModel *m,
+                       const dlvk_device_info *d)
+{
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    yyjson_mut_val *root = yyjson_mut_obj(doc);
+    yyjson_mut_doc_set_root(doc, root);
+    yyjson_mut_obj_add_str(doc, root, "model", model);
+    yyjson_mut_obj_add_str(doc, root, "precision", opt->precision);
+    yyjson_mut_obj_add_str(doc, root, "device", d->name);
+    yyjson_mut_obj_add_str(doc, root, "driver", d->driver);
+    yyjson_mut_obj_add_str(doc, root, "driver_version", d->driver_version);
+    yyjson_mut_obj_add_int(doc, root, "runs", b->wall.n);
+    if (m->bundle) yyjson_mut_obj_add_real(doc, root, "compile_ms", m->compile_ms);
+    yyjson_mut_obj_add_real(doc, root, "load_ms", m->load_ms);
+    yyjson_mut_obj_add_real(doc, root, "first_run_ms", b->first_run_ms);
+    json_samples(doc, root, "wall_ms", &b->wall);
+    json_samples(doc, root, "device_ms", &b->device);
+    yyjson_mut_obj_add_uint(doc, root, "memory_bytes", b->memory.weights + b->memory.arena + b->memory.io);
+    yyjson_mut_obj_add_uint(doc, root, "weights_bytes", b->memory.weights);
+    yyjson_mut_obj_add_uint(doc, root, "arena_bytes", b->memory.arena);
+    yyjson_mut_obj_add_uint(doc, root, "io_bytes", b->memory.io);
+    if (opt->kernels) {
+        yyjson_mut_val *list = yyjson_mut_arr(doc);
+        yyjson_mut_obj_add_val(doc, root, "kernels", list);
+        for (int i = 0; i < b->n_kernels; i++) {
+            const Kernel *k = &b->kernel[i];
+            yyjson_mut_val *o = yyjson_mut_arr_add_obj(doc, list);
+            yyjson_mut_obj_add_str(doc, o, "name", k->name);
+            yyjson_mut_obj_add_str(doc, o, "nodes", k->nodes);
+            yyjson_mut_obj_add_real(doc, o, "median_us", k->median);
+            yyjson_mut_obj_add_real(doc, o, "flops", k->flops);
+            yyjson_mut_obj_add_real(doc, o, "bytes", k->bytes);
+        }
+    }
+    yyjson_write_err werr;
+    bool ok = yyjson_mut_write_file(path, doc, YYJSON_WRITE_PRETTY, NULL, &werr);
+    if (!ok) error_say("%s: %s", path, werr.msg);
+    yyjson_mut_doc_free(doc);
+    return ok;
+}
+
+static void bench_free(Bench *b)
+{
+    for (int i = 0; i < b->n_kernels; i++) {
+        free(b->kernel[i].name);
+        free(b->kernel[i].nodes);
+        free(b->kernel[i].us.at);
+    }
+    free(b->kernel);
+    free(b->wall.at);
+    free(b->device.at);
+}
+
+static int bench_main(const BenchOptions *o, const char *path)
+{
+    if (strcmp(o->precision, "f32")) {
+        error_say("--precision %s is not supported: only f32 is", o->precision);
+        return EXIT_BAD;
+    }
+    LoadedModel m = {0};
+    InputSet in = {0};
+    Bench b = {0};
+    dlvk_error err;
+    int code = EXIT_BAD;
+    if (model_open(&m, path, o->device, 0, &err)) {
+        error_say("%s", err.text);
+        return EXIT_BAD;
+    }
+    if (inputs_make(&in, m.model, &o->inputs, &o->dims, NULL, (uint64_t)o->seed)) {
+        if (measure(o, &b, m.model, &in, &err)) {
+            error_say("%s", err.text);
+        } else {
+            const dlvk_device_info *d = dlvk_device_get_info(m.device);
+            print_bench(&b, &m, d);
+            code = !o->json || write_json(o->json, path, o, &b, &m, d) ? EXIT_OK : EXIT_BAD;
+        }
+    }
+    bench_free(&b);
+    inputs_free(&in);
+    model_close(&m);
+    return code;
+}
+
+static int run(const Command *self, int argc, char **argv)
+{
+    BenchOptions o = {.precision = "f32", .warmup = 3, .runs = 20, .min_time = 1};
+    const Opt opts[] = {
+        {"input", OPT_LIST, "NAME=WHAT", &o.inputs, "as of `dlvkc run`; otherwise random"},
+        {"dim", OPT_LIST, "SYMBOL=N", &o.dims, "size of a symbolic dimension; repeatable"},
+        {"warmup", OPT_INT, "N", &o.warmup, "runs that are not counted; 3"},
+        {"runs", OPT_INT, "N", &o.runs, "runs at least; 20"},
+        {"min-time", OPT_REAL, "SECONDS", &o.min_time, "measure at least that long; 1"},
+        {"kernels", OPT_FLAG, NULL, &o.kernels, "device time of every kernel too, the slowest first"},
+        {"precision", OPT_STR, "f32", &o.precision, "of the arithmetic"},
+        {"seed", OPT_INT, "N", &o.seed, "of random inputs; 0"},
+        {"json", OPT_STR, "FILE.json", &o.json, "write all figures to a file"},
+        {"device", OPT_STR, "N|NAME", &o.device, "number or part of the name, see `dlvkc devices`; otherwise the best"},
+        OPT_END,
+    };
+    StrList words = {0};
+    int code;
+    if (args_parse(self, opts, argc, argv, &words, &code))
+        code = args_words(self, &words, 1, 1, "a model") ? bench_main(&o, words.at[0]) : EXIT_BAD;
+    list_free(&words);
+    list_free(&o.inputs);
+    list_free(&o.dims);
+    return code;
+}
+
+const Command command_bench = {
+    "bench", "MODEL(.onnx|.dlvk) [options]", "measure loading and running", run,
+    "Measures how long a model takes: to load, for the first run (which allocates and records), and\n"
+    "then per run, on the host's clock (wall: submit until done) and on the device's. Inputs are\n"
+    "uploaded once, outputs are not read back. Load a bundle twice to see its pipeline cache at work.\n\n"
+    "  dlvkc bench model.dlvk --dim batch=8\n"
+    "  dlvkc bench model.dlvk --runs 100 --min-time 5 --kernels --json bench.json\n"};

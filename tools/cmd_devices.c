@@ -1,0 +1,64 @@
+/* dlvkc devices: the Vulkan devices, and what DLVK uses of them. */
+#include "tools/commands.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const struct {
+    uint32_t bit;
+    const char *name;
+} feature[] = {
+    {DLVK_FEATURE_INT64, "int64"},       {DLVK_FEATURE_FLOAT64, "float64"},   {DLVK_FEATURE_FLOAT16, "float16"},
+    {DLVK_FEATURE_INT16, "int16"},       {DLVK_FEATURE_INT8, "int8"},         {DLVK_FEATURE_STORAGE16, "storage16"},
+    {DLVK_FEATURE_STORAGE8, "storage8"}, {DLVK_FEATURE_SUBGROUP, "subgroup"}, {DLVK_FEATURE_COOPMAT, "coopmat"},
+    {DLVK_FEATURE_WAVE, "wave"},         {DLVK_FEATURE_SCALAR, "scalar"},     {DLVK_FEATURE_WG512, "wg512"},
+    {DLVK_FEATURE_WG1024, "wg1024"},
+};
+
+static int run(const Command *self, int argc, char **argv)
+{
+    const Opt opts[] = {OPT_END};
+    StrList words = {0};
+    int code;
+    bool ok = args_parse(self, opts, argc, argv, &words, &code);
+    if (ok && !args_words(self, &words, 0, 0, "")) ok = false, code = EXIT_BAD;
+    list_free(&words);
+    if (!ok) return code;
+
+    dlvk_device_info *list = NULL;
+    int n = 0;
+    dlvk_error err;
+    if (dlvk_devices(&list, &n, &err)) {
+        error_say("%s", err.text);
+        return EXIT_BAD;
+    }
+    for (int i = 0; i < n; i++) {
+        const dlvk_device_info *d = &list[i];
+        char memory[32], shared[32], alloc[32];
+        printf("%s%d: %s%s (%s)\n", colour(stdout, BOLD), i, d->name, colour(stdout, PLAIN), d->type);
+        printf("   driver      %s %s, Vulkan %u.%u.%u\n", d->driver, d->driver_version, d->api_version >> 22 & 0x7f,
+               d->api_version >> 12 & 0x3ff, d->api_version & 0xfff);
+        if (!d->usable) {
+            printf("   %snot usable%s  %s\n", colour(stdout, RED), colour(stdout, PLAIN), d->why);
+            continue;
+        }
+        printf("   memory      %s, allocations up to %s\n", size_text((double)d->memory_bytes, memory),
+               size_text((double)d->max_allocation_bytes, alloc));
+        printf("   workgroups  up to %u invocations in subgroups of %u, %s shared, %u bytes of push constants\n",
+               d->max_workgroup_size, d->subgroup_size, size_text(d->shared_memory_bytes, shared), d->push_constant_bytes);
+        printf("   features   ");
+        for (size_t k = 0; k < sizeof feature / sizeof *feature; k++)
+            if (d->features & feature[k].bit) printf(" %s", feature[k].name);
+        printf("\n");
+    }
+    free(list);
+    return EXIT_OK;
+}
+
+const Command command_devices = {
+    "devices", "", "list the Vulkan devices and the features DLVK uses", run,
+    "Lists every Vulkan device, the best first, with its driver and the features DLVK uses. The number\n"
+    "or part of the name is what --device of the other commands takes; DLVK_DISABLE=float16,coopmat,...\n"
+    "in the environment does without features.\n\n"
+    "  dlvkc devices\n"
+    "  VK_DRIVER_FILES=/usr/share/vulkan/icd.d/lvp_icd.json dlvkc devices     # lavapipe alone\n"};

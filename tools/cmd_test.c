@@ -1,0 +1,385 @@
+/* dlvkc test: models with their test data, in the layout of ONNX's backend tests, many at once on one device. */
+#include "tools/commands.h"
+
+#include <dirent.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <yyjson.h>
+
+typedef enum Outcome { PASS, FAIL, ERROR } Outcome;
+static const char *const outcome_name[] = {"PASS", "FAIL", "ERROR"};
+
+typedef struct Case {
+    char *name, *model;
+    char *dir; /* holds test_data_set_*; NULL: a light model, whose outputs are MODEL_output_N.pb beside it */
+    bool done; /* guarded by Suite.lock, as all below */
+    Outcome outcome;
+    char *detail;
+    double ms;
+    int host_steps; /* -1: not known, the model did not compile */
+} Case;
+
+typedef struct Suite {
+    Case *at;
+    int n, cap;
+    int next, shown; /* the next case to run, and to print: lines come in the order of the arguments */
+    pthread_mutex_t lock;
+    dlvk_device *device;
+    double rtol, atol;
+    int threads; /* of each compilation */
+} Suite;
+
+/* ---- finding the cases ------------------------------------------------------------------------------------------ */
+
+static void suite_add(Suite *s, char *name, char *model, char *dir)
+{
+    if (s->n == s->cap) {
+        int cap = s->cap ? 2 * s->cap : 64;
+        Case *at = must_alloc((size_t)cap, sizeof *at);
+        if (s->n) memcpy(at, s->at, (size_t)s->n * sizeof *at);
+        free(s->at);
+        s->at = at;
+        s->cap = cap;
+    }
+    s->at[s->n++] = (Case){.name = name, .model = model, .dir = dir, .host_steps = -1};
+}
+
+static bool ends_with(const char *s, const char *end)
+{
+    size_t n = strlen(s), k = strlen(end);
+    return n > k && !strcmp(s + n - k, end);
+}
+
+static char *base_name(const char *path)
+{
+    size_t end = strlen(path);
+    while (end > 1 && path[end - 1] == '/') end--;
+    size_t start = end;
+    while (start > 0 && path[start - 1] != '/') start--;
+    return text_format("%.*s", (int)(end - start), path + start);
+}
+
+/* Beside light_X.onnx lie light_X_output_0.pb, ... */
+static char *light_output(const char *model, int i)
+{
+    return text_format("%.*s_output_%d.pb", (int)(strlen(model) - strlen(".onnx")), model, i);
+}
+
+static bool is_light(const char *model)
+{
+    if (!ends_with(model, ".onnx")) return false;
+    char *output = light_output(model, 0);
+    bool yes = !access(output, R_OK);
+    free(output);
+    return yes;
+}
+
+static void suite_add_light(Suite *s, const char *model)
+{
+    char *name = base_name(model);
+    name[strlen(name) - strlen(".onnx")] = 0;
+    suite_add(s, name, text_format("%s", model), NULL);
+}
+
+static int keep_visible(const struct dirent *e)
+{
+    return e->d_name[0] != '.';
+}
+
+/* A folder with a model.onnx is one case; otherwise it is a folder of such folders or of light models. */
+static bool suite_find(Suite *s, const char *path)
+{
+    struct stat st;
+    if (stat(path, &st)) {
+        error_say("%s: no such file or folder", path);
+        return false;
+    }
+    if (!S_ISDIR(st.st_mode)) {
+        const char *slash = strrchr(path, '/');
+        if (is_light(path)) {
+            suite_add_light(s, path);
+        } else if (ends_with(path, ".onnx")) {
+            char *dir = slash ? text_format("%.*s", (int)(slash - path), path) : text_format(".");
+            suite_add(s, base_name(path), text_format("%s", path), dir);
+        } else {
+            error_say("%s: not an ONNX file", path);
+            return false;
+        }
+        return true;
+    }
+    char *model = text_format("%s/model.onnx", path);
+    if (!access(model, F_OK)) {
+        suite_add(s, base_name(path), model, text_format("%s", path));
+        return true;
+    }
+    free(model);
+    struct dirent **entry;
+    int before = s->n, n = scandir(path, &entry, keep_visible, alphasort);
+    for (int i = 0; i < n; i++) {
+        char *inner = text_format("%s/%s", path, entry[i]->d_name);
+        char *inner_model = text_format("%s/model.onnx", inner);
+        if (!access(inner_model, F_OK))
+            suite_add(s, text_format("%s", entry[i]->d_name), text_format("%s", inner_model), text_format("%s", inner));
+        else if (is_light(inner))
+            suite_add_light(s, inner);
+        free(inner_model);
+        free(inner);
+        free(entry[i]);
+    }
+    if (n >= 0) free(entry);
+    if (s->n == before) {
+        error_say("%s: holds neither a model.onnx, nor folders with one, nor light models", path);
+        return false;
+    }
+    return true;
+}
+
+/* ---- running one ------------------------------------------------------------------------------------------------ */
+
+/* The outcome of a failed call: messages of many lines go into one. */
+static Outcome complain(Case *c, const char *what, const char *text)
+{
+    c->detail = what ? text_format("%s: %s", what, text) : text_format("%s", text);
+    size_t n = strlen(c->detail);
+    while (n && c->detail[n - 1] == '\n') c->detail[--n] = 0;
+    for (char *p = c->detail; *p; p++)
+        if (*p == '\n') *p = ';';
+    return ERROR;
+}
+
+static Outcome compare_output(const Suite *s, Case *c, dlvk_session *session, int i, const char *want_path)
+{
+    dlvk_host_tensor got = {0}, want = {0};
+    dlvk_error err;
+    char why[1024];
+    Outcome outcome = PASS;
+    if (dlvk_host_tensor_read(want_path, &want, &err)) {
+        outcome = complain(c, want_path, err.text);
+    } else if (output_read(session, i, &got, &err)) {
+        outcome = complain(c, NULL, err.text);
+    } else if (!tensor_compare(&got, &want, s->rtol, s->atol, why, sizeof why)) {
+        outcome = FAIL;
+        c->detail = text_format("output '%s': %s", got.name, why);
+    }
+    dlvk_host_tensor_free(&got);
+    dlvk_host_tensor_free(&want);
+    return outcome;
+}
+
+static Outcome run_light(const Suite *s, Case *c, const dlvk_model *model, dlvk_session *session)
+{
+    InputSet in;
+    dlvk_error err;
+    if (!inputs_light(&in, model)) return complain(c, NULL, "its inputs cannot be made");
+    bool ok = inputs_set(&in, session, &err) && !dlvk_session_run(session, &err);
+    inputs_free(&in);
+    if (!ok) return complain(c, NULL, err.text);
+    Outcome outcome = PASS;
+    for (int i = 0; outcome == PASS && i < dlvk_model_outputs(model); i++) {
+        char *want = light_output(c->model, i);
+        outcome = compare_output(s, c, session, i, want);
+        free(want);
+    }
+    return outcome;
+}
+
+static Outcome set_input(Case *c, const dlvk_model *model, dlvk_session *session, int i, const char *path)
+{
+    dlvk_host_tensor t;
+    dlvk_tensor_info info;
+    dlvk_error err;
+    Outcome outcome = PASS;
+    dlvk_model_input(model, i, &info);
+    if (dlvk_host_tensor_read(path, &t, &err)) return complain(c, path, err.text);
+    if (t.dtype != info.dtype) {
+        char *why =
+            text_format("input '%s' is %s, the test gives %s", info.name, dlvk_dtype_name(info.dtype), dlvk_dtype_name(t.dtype));
+        outcome = complain(c, NULL, why);
+        free(why);
+    } else if (dlvk_session_set_input(session, info.name, t.dim, t.rank, t.data, t.bytes, &err)) {
+        outcome = complain(c, NULL, err.text);
+    }
+    dlvk_host_tensor_free(&t);
+    return outcome;
+}
+
+static Outcome run_data_set(const Suite *s, Case *c, const dlvk_model *model, dlvk_session *session, const char *set)
+{
+    dlvk_error err;
+    Outcome outcome = PASS;
+    int outputs = 0;
+    for (int i = 0; outcome == PASS && i < dlvk_model_inputs(model); i++) {
+        char *path = text_format("%s/%s/input_%d.pb", c->dir, set, i);
+        outcome = set_input(c, model, session, i, path);
+        free(path);
+    }
+    if (outcome == PASS && dlvk_session_run(session, &err)) outcome = complain(c, NULL, err.text);
+    for (int i = 0; outcome == PASS && i < dlvk_model_outputs(model); i++) {
+        char *path = text_format("%s/%s/output_%d.pb", c->dir, set, i);
+        if (!access(path, F_OK)) outcome = compare_output(s, c, session, i, path), outputs++;
+        free(path);
+    }
+    if (outcome == PASS && !outputs) outcome = complain(c, set, "holds no expected output");
+    return outcome;
+}
+
+static int keep_data_set(const struct dirent *e)
+{
+    return !strncmp(e->d_name, "test_data_set_", 14);
+}
+
+static Outcome run_case(const Suite *s, Case *c)
+{
+    LoadedModel m = {.device = s->device};
+    dlvk_session *session = NULL;
+    dlvk_error err;
+    Outcome outcome = PASS;
+    if (model_open(&m, c->model, NULL, s->threads, &err)) return complain(c, NULL, err.text);
+    c->host_steps = m.host_steps;
+    if (dlvk_session_create(m.model, &session, &err)) {
+        outcome = complain(c, NULL, err.text);
+    } else if (!c->dir) {
+        outcome = run_light(s, c, m.model, session);
+    } else {
+        struct dirent **set;
+        int n = scandir(c->dir, &set, keep_data_set, alphasort);
+        if (n <= 0) outcome = complain(c, c->dir, "holds no test_data_set_*");
+        for (int i = 0; i < n; i++) {
+            if (outcome == PASS) outcome = run_data_set(s, c, m.model, session, set[i]->d_name);
+            free(set[i]);
+        }
+        if (n >= 0) free(set);
+    }
+    dlvk_session_free(session);
+    model_close(&m);
+    return outcome;
+}
+
+/* ---- running all ------------------------------------------------------------------------------------------------ */
+
+static void show_finished(Suite *s)
+{
+    for (; s->shown < s->n && s->at[s->shown].done; s->shown++) {
+        const Case *c = &s->at[s->shown];
+        printf("%s%s%s %s ", colour(stdout, c->outcome == PASS ? GREEN : RED), outcome_name[c->outcome], colour(stdout, PLAIN),
+               c->name);
+        if (c->detail)
+            printf("%s\n", c->detail);
+        else
+            printf("%.0f ms\n", c->ms);
+    }
+    fflush(stdout);
+}
+
+static void *worker(void *arg)
+{
+    Suite *s = arg;
+    for (;;) {
+        pthread_mutex_lock(&s->lock);
+        Case *c = s->next < s->n ? &s->at[s->next++] : NULL;
+        pthread_mutex_unlock(&s->lock);
+        if (!c) return NULL;
+        double start = now_ms();
+        Outcome outcome = run_case(s, c);
+        pthread_mutex_lock(&s->lock);
+        c->outcome = outcome;
+        c->ms = now_ms() - start;
+        c->done = true;
+        show_finished(s);
+        pthread_mutex_unlock(&s->lock);
+    }
+}
+
+static void run_all(Suite *s, int jobs)
+{
+    if (jobs > s->n) jobs = s->n;
+    s->threads = jobs > 1 ? 1 : 0;
+    pthread_t *thread = must_alloc((size_t)jobs, sizeof *thread);
+    int started = 0;
+    while (started < jobs - 1 && !pthread_create(&thread[started], NULL, worker, s)) started++;
+    worker(s); /* this thread works too, alone if need be */
+    for (int i = 0; i < started; i++) pthread_join(thread[i], NULL);
+    free(thread);
+}
+
+static bool write_json(const Suite *s, const char *path)
+{
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    yyjson_mut_val *root = yyjson_mut_arr(doc);
+    yyjson_mut_doc_set_root(doc, root);
+    for (int i = 0; i < s->n; i++) {
+        const Case *c = &s->at[i];
+        yyjson_mut_val *o = yyjson_mut_arr_add_obj(doc, root);
+        yyjson_mut_obj_add_str(doc, o, "name", c->name);
+        yyjson_mut_obj_add_str(doc, o, "status", outcome_name[c->outcome]);
+        yyjson_mut_obj_add_str(doc, o, "detail", c->detail ? c->detail : "");
+        yyjson_mut_obj_add_real(doc, o, "ms", c->ms);
+        if (c->host_steps >= 0)
+            yyjson_mut_obj_add_int(doc, o, "host_steps", c->host_steps);
+        else
+            yyjson_mut_obj_add_null(doc, o, "host_steps");
+    }
+    yyjson_write_err werr;
+    bool ok = yyjson_mut_write_file(path, doc, YYJSON_WRITE_PRETTY, NULL, &werr);
+    if (!ok) error_say("%s: %s", path, werr.msg);
+    yyjson_mut_doc_free(doc);
+    return ok;
+}
+
+static int test_main(Suite *s, const StrList *paths, const char *device, const char *json, int jobs)
+{
+    dlvk_error err;
+    for (int i = 0; i < paths->n; i++)
+        if (!suite_find(s, paths->at[i])) return EXIT_BAD;
+    if (dlvk_device_open(device, &s->device, &err)) {
+        error_say("%s", err.text);
+        return EXIT_BAD;
+    }
+    run_all(s, jobs ? jobs : (int)sysconf(_SC_NPROCESSORS_ONLN));
+    dlvk_device_close(s->device);
+    int passed = 0;
+    for (int i = 0; i < s->n; i++) passed += s->at[i].outcome == PASS;
+    bool written = !json || write_json(s, json);
+    printf("%d passed, %d failed\n", passed, s->n - passed);
+    return !written ? EXIT_BAD : passed == s->n ? EXIT_OK : EXIT_FAIL;
+}
+
+static int run(const Command *self, int argc, char **argv)
+{
+    Suite s = {.rtol = 1e-3, .atol = 1e-7, .lock = PTHREAD_MUTEX_INITIALIZER};
+    const char *device = NULL, *json = NULL;
+    int jobs = 0, code;
+    const Opt opts[] = {
+        {"device", OPT_STR, "N|NAME", &device, "number or part of the name, see `dlvkc devices`; otherwise the best"},
+        {"jobs", OPT_INT, "N", &jobs, "tests at a time; 0, the default: one a core"},
+        {"json", OPT_STR, "FILE.json", &json, "write a list of {name, status, detail, ms, host_steps}"},
+        {"rtol", OPT_REAL, "R", &s.rtol, "relative tolerance; 1e-3, the ONNX suite's"},
+        {"atol", OPT_REAL, "A", &s.atol, "absolute tolerance; 1e-7, the ONNX suite's"},
+        OPT_END,
+    };
+    StrList words = {0};
+    if (args_parse(self, opts, argc, argv, &words, &code))
+        code =
+            args_words(self, &words, 1, -1, "a folder with a model.onnx") ? test_main(&s, &words, device, json, jobs) : EXIT_BAD;
+    list_free(&words);
+    for (int i = 0; i < s.n; i++) {
+        free(s.at[i].name);
+        free(s.at[i].model);
+        free(s.at[i].dir);
+        free(s.at[i].detail);
+    }
+    free(s.at);
+    return code;
+}
+
+const Command command_test = {"test", "DIR... [options]", "run models against their test data, as in ONNX's suite", run,
+                              "Runs every given model on its test data and prints PASS, FAIL (a wrong number) or ERROR (did not\n"
+                              "compile or run) for each, with the reason. A DIR holds model.onnx and test_data_set_*/ with\n"
+                              "input_N.pb and output_N.pb, or is a folder of such folders. A file light_X.onnx with\n"
+                              "light_X_output_N.pb beside it works too.\n\n"
+                              "  dlvkc test /usr/share/libonnx-testdata/data/node/test_add\n"
+                              "  dlvkc test /usr/share/libonnx-testdata/data/node --json results.json\n"
+                              "  dlvkc test /usr/share/libonnx-testdata/data/light/light_squeezenet.onnx\n"};

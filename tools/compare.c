@@ -1,0 +1,55 @@
+/* Comparison of two tensors as numpy.allclose does it, naming the worst element. */
+#include "tools/dlvkc.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+static int64_t count_of(const dlvk_host_tensor *t)
+{
+    int64_t n = 1;
+    for (int i = 0; i < t->rank; i++) n *= t->dim[i];
+    return n;
+}
+
+/* How far `got` is beyond what is allowed: 1 is just allowed; infinite where no tolerance helps. */
+static double excess(double got, double want, double rtol, double atol)
+{
+    if (got == want || (isnan(got) && isnan(want))) return 0;
+    if (!isfinite(got) || !isfinite(want)) return INFINITY;
+    double allowed = atol + rtol * fabs(want), off = fabs(got - want);
+    return off == 0 ? 0 : allowed > 0 ? off / allowed : INFINITY;
+}
+
+bool tensor_compare(const dlvk_host_tensor *got, const dlvk_host_tensor *want, double rtol, double atol, char *why, size_t size)
+{
+    char a[256], b[256];
+    bool same = got->dtype == want->dtype && got->rank == want->rank &&
+                !memcmp(got->dim, want->dim, (size_t)got->rank * sizeof *got->dim);
+    if (!same) {
+        snprintf(why, size, "got %s, expected %s", type_text(got->dtype, got->rank, got->dim, NULL, a, sizeof a),
+                 type_text(want->dtype, want->rank, want->dim, NULL, b, sizeof b));
+        return false;
+    }
+    int64_t n = count_of(got), wrong = 0, worst = 0;
+    double top = -1;
+    for (int64_t i = 0; i < n; i++) {
+        double e = excess(dlvk_host_tensor_get(got, i), dlvk_host_tensor_get(want, i), rtol, atol);
+        if (e > 1) wrong++;
+        if (e > top) top = e, worst = i;
+    }
+    if (!wrong) return true;
+    char at[256] = "";
+    size_t len = 0;
+    int64_t rest = worst, stride = n;
+    for (int i = 0; i < got->rank && len < sizeof at; i++) {
+        stride /= got->dim[i];
+        len += (size_t)snprintf(at + len, sizeof at - len, "%s%" PRId64, i ? "," : "", rest / stride);
+        rest %= stride;
+    }
+    double g = dlvk_host_tensor_get(got, worst), w = dlvk_host_tensor_get(want, worst);
+    snprintf(why, size,
+             "%" PRId64 " of %" PRId64 " elements differ; the worst is [%s]: got %.9g, expected %.9g (off by %.3g, allowed %.3g)",
+             wrong, n, at, g, w, fabs(g - w), atol + rtol * fabs(w));
+    return false;
+}

@@ -1,0 +1,108 @@
+/* What the commands of dlvkc share: options, console, models and inputs, comparison.
+ *
+ * Everything here is built on the public headers alone. Functions that can fail print their message and return false;
+ * the command then returns EXIT_BAD. */
+#ifndef DLVK_TOOLS_DLVKC_H
+#define DLVK_TOOLS_DLVKC_H
+
+#include "dlvk/compiler.h"
+#include "dlvk/runtime.h"
+#include <stdio.h>
+
+enum { EXIT_OK = 0, EXIT_FAIL = 1, EXIT_BAD = 2 }; /* success; a comparison failed; bad input or a model not supported */
+
+/* ---- options (args.c) ------------------------------------------------------------------------------------------- */
+
+typedef struct StrList {
+    const char **at;
+    int n, cap;
+} StrList;
+void list_add(StrList *l, const char *s);
+void list_free(StrList *l);
+
+typedef enum OptKind {
+    OPT_FLAG,
+    OPT_STR,
+    OPT_INT,
+    OPT_REAL,
+    OPT_LIST
+} OptKind; /* to: bool, const char *, int, double, StrList */
+typedef struct Opt {
+    const char *name; /* without dashes; one letter: a short option */
+    OptKind kind;
+    const char *metavar; /* "FILE"; NULL for flags */
+    void *to;
+    const char *help;
+} Opt;
+#define OPT_END                                                                                                                  \
+    {                                                                                                                            \
+        NULL, OPT_FLAG, NULL, NULL, NULL                                                                                         \
+    }
+
+typedef struct Command {
+    const char *name, *args, *summary;
+    int (*run)(const struct Command *self, int argc, char **argv);
+    const char *text; /* for --help: what it does and examples; lines of at most 100 columns */
+} Command;
+extern const Command *const commands[]; /* ends with NULL; dlvkc.c */
+
+/* Parses argv[0..argc). Words that are no options go to `words`. False: finished, *exit_code says how (--help, or a complaint).
+ */
+bool args_parse(const Command *c, const Opt *opts, int argc, char **argv, StrList *words, int *exit_code);
+/* Complains unless there are between lo and hi words (hi -1: any number). */
+bool args_words(const Command *c, const StrList *words, int lo, int hi, const char *what);
+/* Of two names the number of edits that tell them apart: for "did you mean". */
+int edit_distance(const char *a, const char *b);
+
+/* ---- console (console.c) ---------------------------------------------------------------------------------------- */
+
+typedef enum Colour { PLAIN, RED, GREEN, YELLOW, BOLD, DIM } Colour;
+const char *colour(FILE *f, Colour c); /* "" unless f is a terminal and NO_COLOR is unset */
+void error_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void note_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+double now_ms(void);
+/* A status line on a terminal, from two seconds after the first call on; fits dlvk_compile_options.progress. */
+void progress_show(void *user, const char *stage, int done, int total);
+void progress_end(void);
+char *text_format(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* to be freed; exits when out of memory */
+void *must_alloc(size_t count, size_t size);                                   /* zeroed; exits when out of memory */
+const char *size_text(double bytes, char buf[32]);                             /* "1.5 MiB" */
+const char *type_text(dlvk_dtype t, int rank, const int64_t *dim, const char *const *symbol, char *buf, size_t size);
+
+/* ---- models and their inputs (model.c, input.c) ------------------------------------------------------------------ */
+
+bool path_is_bundle(const char *path);
+/* Opens a device and loads a bundle, or compiles an ONNX file in memory and loads that. */
+typedef struct LoadedModel {
+    dlvk_device *device; /* NULL at first: opened and owned by this; otherwise shared with the caller, who closes it */
+    bool owns_device;
+    dlvk_model *model;
+    void *bundle; /* of a model compiled here, else NULL */
+    size_t bundle_size;
+    double compile_ms, load_ms;
+} LoadedModel;
+dlvk_status model_open(LoadedModel *m, const char *path, const char *device, int threads, dlvk_error *err);
+void model_close(LoadedModel *m);
+
+typedef struct InputSet {
+    dlvk_host_tensor *at; /* one a model input, in the model's order */
+    int n;
+} InputSet;
+/* Makes every input of the model: from `specs` (NAME=FILE|random|zeros|ones), and what no spec names as `otherwise`, with a
+ * note (NULL otherwise: silently random). Sizes come from the files, then from `dims` (SYMBOL=N), then 1, with a note. */
+bool inputs_make(InputSet *set, const dlvk_model *m, const StrList *specs, const StrList *dims, const char *otherwise,
+                 uint64_t seed);
+/* What ONNX's own runner feeds the light models: element i of n is i/n. */
+bool inputs_light(InputSet *set, const dlvk_model *m);
+bool inputs_set(const InputSet *set, dlvk_session *s, dlvk_error *err);
+void inputs_free(InputSet *set);
+/* Output i of the last run, as a host tensor with the output's name. */
+dlvk_status output_read(dlvk_session *s, int i, dlvk_host_tensor *t, dlvk_error *err);
+
+/* ---- comparison (compare.c) ------------------------------------------------------------------------------------- */
+
+/* numpy.allclose: |got - want| <= atol + rtol * |want|, NaN equal to NaN; type and shape must agree. False: `why` says what
+ * differs and names the worst element. */
+bool tensor_compare(const dlvk_host_tensor *got, const dlvk_host_tensor *want, double rtol, double atol, char *why, size_t size);
+
+#endif

@@ -1,0 +1,64 @@
+/* Opening a model: a bundle is loaded, an ONNX file is compiled in memory first. */
+#include "tools/dlvkc.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static bool ends_with(const char *s, const char *end)
+{
+    size_t n = strlen(s), k = strlen(end);
+    return n > k && !strcmp(s + n - k, end);
+}
+
+/* By its ending, so that a damaged bundle is still called one; other files by their first bytes. */
+bool path_is_bundle(const char *path)
+{
+    if (ends_with(path, ".onnx")) return false;
+    if (ends_with(path, ".dlvk")) return true;
+    char head[5] = {0};
+    FILE *f = fopen(path, "rb");
+    if (!f) return false;
+    size_t n = fread(head, 1, sizeof head, f);
+    fclose(f);
+    return n == sizeof head && !memcmp(head,
+                                       "\x89"
+                                       "DLVK",
+                                       5);
+}
+
+dlvk_status model_open(LoadedModel *m, const char *path, const char *device, int threads, dlvk_error *err)
+{
+    dlvk_status s = DLVK_OK;
+    if (!m->device) {
+        s = dlvk_device_open(device, &m->device, err);
+        if (s) return s;
+        m->owns_device = true;
+    }
+    dlvk_load_options load = DLVK_LOAD_OPTIONS_INIT;
+    load.threads = threads;
+    double start = now_ms();
+    if (path_is_bundle(path)) {
+        s = dlvk_model_load(m->device, path, &load, &m->model, err);
+    } else {
+        dlvk_compile_options o = DLVK_COMPILE_OPTIONS_INIT;
+        o.threads = threads;
+        o.progress = progress_show;
+        s = dlvk_compile_file_to_memory(path, &m->bundle, &m->bundle_size, &o, err);
+        progress_end();
+        double compiled = now_ms();
+        m->compile_ms = compiled - start;
+        start = compiled;
+        if (!s) s = dlvk_model_load_memory(m->device, m->bundle, m->bundle_size, &load, &m->model, err);
+    }
+    m->load_ms = now_ms() - start;
+    if (s) model_close(m);
+    return s;
+}
+
+void model_close(LoadedModel *m)
+{
+    dlvk_model_free(m->model);
+    dlvk_free(m->bundle);
+    if (m->owns_device) dlvk_device_close(m->device);
+    *m = (LoadedModel){.device = m->owns_device ? NULL : m->device};
+}
