@@ -1,0 +1,149 @@
+/* Normalization, attention and losses; see compose.h. */
+#include "frontend/compose.h"
+#include <math.h>
+
+Value *compose_normalize(Build *b, Value *x, int n, const int *axes, double epsilon, bool wide, Value **mean, Value **inv_std)
+{
+    if (!x) return NULL;
+    DType t = x->type.dtype;
+    Value *y = build_normalize(b, wide ? compose_widen(b, x) : x, n, axes, epsilon, mean, inv_std);
+    return build_cast(b, y, t);
+}
+
+Value *compose_layer_norm(Build *b, Value *x, Value *scale, Value *bias, int axis, double epsilon)
+{
+    if (!x) return NULL;
+    int axes[DLVK_MAX_RANK], n = axes_from(axis, x->type.rank, axes);
+    Value *y = compose_normalize(b, x, n, axes, epsilon, true, NULL, NULL);
+    if (scale) y = build_map2(b, OP_MUL, y, scale);
+    if (bias) y = build_map2(b, OP_ADD, y, bias);
+    return y;
+}
+
+Value *compose_group_norm(Build *b, Value *x, Value *scale, Value *bias, int64_t groups, double epsilon, bool wide)
+{
+    if (!x) return NULL;
+    int rank = x->type.rank, axes[DLVK_MAX_RANK];
+    if (rank < 2 || rank >= DLVK_MAX_RANK || groups < 1) {
+        ctx_error(b->ctx, DLVK_INVALID_ARGUMENT, "group normalization of rank %d in %lld groups", rank, (long long)groups);
+        return NULL;
+    }
+    const Dim *split[DLVK_MAX_RANK] = {x->type.dim[0], dim_of_int(b, groups), floor_of(b, x->type.dim[1], groups)};
+    for (int i = 2; i < rank; i++) split[i + 1] = x->type.dim[i];
+    Value *y = build_reshape(b, x, rank + 1, split);
+    int n = axes_from(2, rank + 1, axes);
+    y = compose_normalize(b, y, n, axes, epsilon, wide, NULL, NULL);
+    y = build_reshape(b, y, rank, x->type.dim);
+    return compose_affine(b, y, scale, bias, 1);
+}
+
+/* Written as x * a + c with a and c free of x, so that constants fold and a convolution before can absorb both. */
+Value *compose_batch_norm(Build *b, Value *x, Value *scale, Value *bias, Value *mean, Value *var, double epsilon, int axis)
+{
+    if (!x || !mean || !var) return NULL;
+    DType t = x->type.dtype;
+    Value *a = build_map1(b, OP_RSQRT, build_map2s(b, OP_ADD, compose_widen(b, var), epsilon));
+    if (scale && a) a = build_map2(b, OP_MUL, a, build_cast(b, scale, a->type.dtype));
+    if (!a) return NULL;
+    Value *c = build_map1(b, OP_NEG, build_map2(b, OP_MUL, build_cast(b, mean, a->type.dtype), a));
+    if (bias) c = build_map2(b, OP_ADD, c, build_cast(b, bias, a->type.dtype));
+    return build_cast(b, compose_affine(b, build_cast(b, x, a->type.dtype), a, c, axis), t);
+}
+
+Value *compose_rms_norm(Build *b, Value *x, Value *scale, int axis, double epsilon, bool wide)
+{
+    if (!x) return NULL;
+    DType t = x->type.dtype;
+    int axes[DLVK_MAX_RANK], n = axes_from(axis, x->type.rank, axes);
+    if (wide) x = compose_widen(b, x);
+    Value *square = build_mean(b, build_map2(b, OP_MUL, x, x), n, axes, true);
+    Value *y = build_map2(b, OP_MUL, x, build_map1(b, OP_RSQRT, build_map2s(b, OP_ADD, square, epsilon)));
+    y = build_cast(b, y, t);
+    return scale ? build_map2(b, OP_MUL, y, scale) : y;
+}
+
+/* Where scores are kept: NULL when everywhere. */
+static Value *attention_allowed(Build *b, Value *scores, const AttentionSpec *s)
+{
+    Value *allowed = s->mask && s->mask->type.dtype == DLVK_BOOL ? s->mask : NULL;
+    if (!s->causal) return allowed;
+    int rank = scores->type.rank;
+    Value *row = compose_index(b, scores, rank - 2, DLVK_I64), *col = compose_index(b, scores, rank - 1, DLVK_I64);
+    if (s->offset) row = build_map2(b, OP_ADD, row, s->offset);
+    Value *causal = build_map2(b, OP_LE, col, row);
+    return allowed ? build_map2(b, OP_AND, allowed, causal) : causal;
+}
+
+static void keep_scores(const AttentionSpec *s, int stage, Value *scores)
+{
+    if (s->scores && s->keep == stage) *s->scores = scores;
+}
+
+Value *compose_attention(Build *b, Value *q, Value *k, Value *v, const AttentionSpec *s)
+{
+    if (!q || !k || !v) return NULL;
+    int rank = k->type.rank, perm[DLVK_MAX_RANK];
+    for (int i = 0; i < rank; i++) perm[i] = i < rank - 2 ? i : rank - 1 - (i - (rank - 2));
+    DType t = q->type.dtype;
+    double root = sqrt(s->scale); /* both sides are scaled, so that half floats do not overflow */
+    Value *scores = build_matmul(b, build_map2s(b, OP_MUL, q, root), build_map2s(b, OP_MUL, build_transpose(b, k, perm), root));
+    if (!scores) return NULL;
+    keep_scores(s, 0, scores);
+    if (s->softcap > 0) {
+        scores = build_map1(b, OP_TANH, build_map2s(b, OP_DIV, scores, s->softcap));
+        scores = build_map2s(b, OP_MUL, scores, s->softcap);
+    }
+    keep_scores(s, 1, scores);
+    if (s->mask && s->mask->type.dtype != DLVK_BOOL) scores = build_map2(b, OP_ADD, scores, s->mask);
+    Value *allowed = scores ? attention_allowed(b, scores, s) : NULL;
+    if (allowed) scores = build_map3(b, OP_SELECT, allowed, scores, build_scalar(b, t, -INFINITY));
+    keep_scores(s, 2, scores);
+    if (!scores) return NULL;
+    Value *p = build_softmax(b, build_cast(b, scores, s->softmax_type), -1, false);
+    if (p && (s->mask || s->offset)) { /* a row of -inf only: softmax gives NaN */
+        int last = -1;
+        Value *top = build_reduce(b, KIND_MAX, scores, 1, &last, true);
+        Value *none = build_map2s(b, OP_EQ, top, -INFINITY);
+        p = build_map3(b, OP_SELECT, none, build_scalar(b, p->type.dtype, 0), p);
+    }
+    keep_scores(s, 3, build_cast(b, p, t));
+    if (!p) return NULL;
+    return build_cast(b, build_matmul(b, p, build_cast(b, v, p->type.dtype)), t);
+}
+
+Value *compose_loss_reduce(Build *b, Value *loss, int reduction)
+{
+    if (reduction == LOSS_SUM) return build_reduce(b, KIND_SUM, loss, 0, NULL, false);
+    if (reduction == LOSS_MEAN) return build_mean(b, loss, 0, NULL, false);
+    return loss;
+}
+
+/* The chosen class is picked by comparison and a sum, not by a gather: it fuses with the softmax before, an index outside the
+ * classes picks nothing, and its gradient is a plain select. */
+Value *compose_nll_loss(Build *b, Value *log_prob, Value *target, Value *weight, bool has_ignore, int64_t ignore, int reduction)
+{
+    if (!log_prob || !target) return NULL;
+    DType t = log_prob->type.dtype, it = target->type.dtype;
+    if (target->type.rank + 1 != log_prob->type.rank) {
+        ctx_error(b->ctx, DLVK_INVALID_ARGUMENT, "targets of rank %d for scores of rank %d", target->type.rank,
+                  log_prob->type.rank);
+        return NULL;
+    }
+    int axis = 1;
+    Value *hit = build_map2(b, OP_EQ, compose_index(b, log_prob, 1, it), build_unsqueeze(b, target, 1, &axis));
+    Value *keep = has_ignore ? build_map2(b, OP_NE, target, build_scalar_i(b, it, ignore)) : NULL;
+    Value *zero = build_scalar(b, t, 0);
+    Value *loss =
+        build_map1(b, OP_NEG, build_reduce(b, KIND_SUM, build_map3(b, OP_SELECT, hit, log_prob, zero), 1, &axis, false));
+    Value *w = NULL; /* weight of each element, where they are not all one */
+    if (weight)
+        w = build_reduce(b, KIND_SUM, build_map3(b, OP_SELECT, hit, compose_along(b, weight, log_prob->type.rank, 1), zero), 1,
+                         &axis, false);
+    if (w) loss = build_map2(b, OP_MUL, loss, w);
+    if (keep) {
+        loss = build_map3(b, OP_SELECT, keep, loss, zero);
+        w = build_map3(b, OP_SELECT, keep, w ? w : build_scalar(b, t, 1), zero);
+    }
+    if (reduction != LOSS_MEAN || !w) return compose_loss_reduce(b, loss, reduction);
+    return build_map2(b, OP_DIV, compose_loss_reduce(b, loss, LOSS_SUM), compose_loss_reduce(b, w, LOSS_SUM));
+}

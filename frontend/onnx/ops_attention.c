@@ -1,0 +1,205 @@
+/* Attention, rotary embeddings, and the write into a cache of keys and values. */
+#include "frontend/onnx/ops_b.h"
+#include <math.h>
+#include <string.h>
+
+/* [batch, seq, heads * size] as [batch, heads, seq, size]; rank 4 passes. */
+static Value *split_heads(OnnxNode *n, Value *x, const char *attribute)
+{
+    Build *b = n->b;
+    if (!x || x->type.rank == 4) return x;
+    int64_t heads = onnx_int(n, attribute, 0);
+    if (x->type.rank != 3 || heads < 1) {
+        onnx_error(n, "an operand of rank %d with attribute '%s' %lld", x->type.rank, attribute, (long long)heads);
+        return NULL;
+    }
+    const Dim *shape[] = {x->type.dim[0], x->type.dim[1], dim_of_int(b, heads), floor_of(b, x->type.dim[2], heads)};
+    const int perm[] = {0, 2, 1, 3};
+    return build_transpose(b, build_reshape(b, x, 4, shape), perm);
+}
+
+/* Every head of keys or values serves as many query heads as there are for it: [h0, h0, h1, h1, ...]. */
+static Value *repeat_heads(OnnxNode *n, Value *x, const Dim *wanted)
+{
+    Build *b = n->b;
+    if (!x || x->type.dim[1] == wanted) return x;
+    int64_t have, want;
+    if (!dim_is_const(x->type.dim[1], &have) || !dim_is_const(wanted, &want) || have < 1 || want % have) {
+        onnx_error(n, "the number of query heads is no multiple of that of key and value heads");
+        return NULL;
+    }
+    const Dim *const *d = x->type.dim;
+    const Dim *spread[] = {d[0], d[1], dim_of_int(b, want / have), d[2], d[3]}, *merged[] = {d[0], wanted, d[2], d[3]};
+    int axis = 2;
+    x = build_broadcast(b, build_unsqueeze(b, x, 1, &axis), 5, spread);
+    return build_reshape(b, x, 4, merged);
+}
+
+/* New keys or values behind those of earlier calls. */
+static Value *with_past(OnnxNode *n, int past, Value *x)
+{
+    Value *both[] = {in(n, past), x};
+    return has_in(n, past) ? build_concat(n->b, 2, both, 2) : x;
+}
+
+/* The mask input with its last axis as long as the keys (what is missing is not attended to), and the padding of each batch
+ * element (nonpad_kv_seqlen) masked off as well. */
+static Value *attention_mask(OnnxNode *n, const Dim *keys, DType t)
+{
+    Build *b = n->b;
+    Value *mask = in(n, 3), *length = in(n, 6);
+    if (mask && mask->type.rank > 0) {
+        int last = mask->type.rank - 1;
+        const Dim *lo[DLVK_MAX_RANK], *hi[DLVK_MAX_RANK];
+        for (int i = 0; i <= last; i++) lo[i] = hi[i] = dim_of_int(b, 0);
+        hi[last] = minus(b, keys, mask->type.dim[last]);
+        bool boolean = mask->type.dtype == DLVK_BOOL;
+        if (!dim_is(hi[last], 0))
+            mask = build_pad(b, mask, lo, hi,
+                             boolean ? build_scalar_i(b, DLVK_BOOL, 0) : build_scalar(b, mask->type.dtype, -INFINITY));
+        if (!boolean) mask = build_cast(b, mask, t);
+    }
+    if (!has_in(n, 6)) return mask;
+    if (!length) return NULL;
+    const Dim *row[] = {dim_of_int(b, 1), dim_of_int(b, 1), dim_of_int(b, 1), keys};
+    Value *real =
+        build_map2(b, OP_LT, build_iota(b, DLVK_I64, 4, row, 3), compose_along(b, build_cast(b, length, DLVK_I64), 4, 0));
+    if (!mask) return real;
+    if (mask->type.dtype == DLVK_BOOL) return build_map2(b, OP_AND, mask, real);
+    return build_map3(b, OP_SELECT, real, mask, build_scalar(b, t, -INFINITY));
+}
+
+/* How far the causal diagonal is shifted: by the keys that come before this block of queries. */
+static Value *causal_offset(OnnxNode *n, Value *q)
+{
+    Build *b = n->b;
+    if (has_in(n, 4)) return in(n, 4) ? build_dims(b, DLVK_I64, -1, &in(n, 4)->type.dim[2]) : NULL;
+    if (!in(n, 6)) return NULL;
+    Value *length = compose_along(b, build_cast(b, in(n, 6), DLVK_I64), 4, 0);
+    return build_map2(b, OP_SUB, length, build_dims(b, DLVK_I64, -1, &q->type.dim[2]));
+}
+
+void lower_attention(OnnxNode *n)
+{
+    Build *b = n->b;
+    Value *q = in(n, 0), *k = in(n, 1), *v = in(n, 2), *scores = NULL;
+    if (!q || !k || !v) return;
+    bool flat = q->type.rank == 3;
+    q = split_heads(n, q, "q_num_heads");
+    k = with_past(n, 4, split_heads(n, k, "kv_num_heads"));
+    v = with_past(n, 5, split_heads(n, v, "kv_num_heads"));
+    if (!q || !k || !v) return;
+    if (q->type.rank != 4 || k->type.rank != 4 || v->type.rank != 4) {
+        onnx_error(n, "operands of rank %d, %d, %d", q->type.rank, k->type.rank, v->type.rank);
+        return;
+    }
+    if (has_out(n, 1)) n->out[1] = k;
+    if (has_out(n, 2)) n->out[2] = v;
+    int64_t size = 1;
+    if (!dim_is_const(q->type.dim[3], &size) && !onnx_has(n, "scale")) {
+        onnx_error(n, "the head size is unknown and attribute 'scale' is missing");
+        return;
+    }
+    DType t = q->type.dtype;
+    AttentionSpec s = {.scale = onnx_has(n, "scale") ? onnx_float(n, "scale", 1) : 1 / sqrt((double)size),
+                       .softcap = onnx_float(n, "softcap", 0),
+                       .causal = onnx_int(n, "is_causal", 0) != 0,
+                       .softmax_type = t,
+                       .keep = (int)onnx_int(n, "qk_matmul_output_mode", 0),
+                       .scores = has_out(n, 3) ? &scores : NULL};
+    int precision = (int)onnx_int(n, "softmax_precision", 0);
+    if (precision && !dtype_from_onnx(precision, &s.softmax_type)) {
+        onnx_error(n, "attribute 'softmax_precision' is %d", precision);
+        return;
+    }
+    s.mask = attention_mask(n, k->type.dim[2], t);
+    if (s.causal) s.offset = causal_offset(n, q);
+    if (((has_in(n, 3) || has_in(n, 6)) && !s.mask) || (s.causal && (has_in(n, 4) || has_in(n, 6)) && !s.offset)) return;
+    Value *y = compose_attention(b, q, repeat_heads(n, k, q->type.dim[1]), repeat_heads(n, v, q->type.dim[1]), &s);
+    if (y && flat) {
+        const int perm[] = {0, 2, 1, 3};
+        const Dim *shape[] = {y->type.dim[0], y->type.dim[2], times(b, y->type.dim[1], y->type.dim[3])};
+        y = build_reshape(b, build_transpose(b, y, perm), 3, shape);
+    }
+    n->out[0] = y;
+    if (has_out(n, 3)) n->out[3] = scores;
+}
+
+/* Pairs (x1, x2) of the first rotary_embedding_dim channels turn by the angle of their position. */
+void lower_rotary_embedding(OnnxNode *n)
+{
+    Build *b = n->b;
+    Value *x = in(n, 0), *cosine = in(n, 1), *sine = in(n, 2);
+    if (!x || !cosine || !sine) return;
+    int rank = x->type.rank, head_axis = rank == 4 ? 1 : 2;
+    const Dim *const *whole = x->type.dim;
+    if (rank == 3) { /* [batch, seq, heads, size] */
+        int64_t heads = onnx_int(n, "num_heads", 0);
+        if (heads < 1) {
+            onnx_error(n, "attribute 'num_heads' is %lld for an input of rank 3", (long long)heads);
+            return;
+        }
+        const Dim *split[] = {whole[0], whole[1], dim_of_int(b, heads), floor_of(b, whole[2], heads)};
+        x = build_reshape(b, x, 4, split);
+    }
+    if (!x || x->type.rank != 4) {
+        if (x) onnx_error(n, "an input of rank %d", rank);
+        return;
+    }
+    int64_t turned = onnx_int(n, "rotary_embedding_dim", 0);
+    bool pairs = onnx_int(n, "interleaved", 0) != 0;
+    const Dim *size = x->type.dim[3], *part = turned > 0 ? dim_of_int(b, turned) : size, *half = floor_of(b, part, 2),
+              *two = dim_of_int(b, 2);
+    if (has_in(n, 3)) {
+        cosine = build_gather(b, cosine, in(n, 3), 0);
+        sine = build_gather(b, sine, in(n, 3), 0);
+    }
+    cosine = build_unsqueeze(b, cosine, 1, &head_axis);
+    sine = build_unsqueeze(b, sine, 1, &head_axis);
+    Value *head = build_slice_axis(b, x, 3, dim_of_int(b, 0), part);
+    const Dim *const *d = x->type.dim;
+    const Dim *shape[] = {d[0], d[1], d[2], pairs ? half : two, pairs ? two : half}, *back[] = {d[0], d[1], d[2], part};
+    int axis = pairs ? 4 : 3;
+    Value *split = build_reshape(b, head, 5, shape), *side[2], *turn[2];
+    for (int i = 0; i < 2; i++)
+        side[i] = build_squeeze(b, build_slice_axis(b, split, axis, dim_of_int(b, i), dim_of_int(b, 1)), 1, &axis);
+    turn[0] = build_map2(b, OP_SUB, build_map2(b, OP_MUL, cosine, side[0]), build_map2(b, OP_MUL, sine, side[1]));
+    turn[1] = build_map2(b, OP_ADD, build_map2(b, OP_MUL, sine, side[0]), build_map2(b, OP_MUL, cosine, side[1]));
+    for (int i = 0; i < 2; i++) turn[i] = build_unsqueeze(b, turn[i], 1, &axis);
+    Value *y = build_reshape(b, build_concat(b, 2, turn, axis), 4, back);
+    if (part != size) {
+        Value *both[] = {y, build_slice_axis(b, x, 3, part, minus(b, size, part))};
+        y = build_concat(b, 2, both, 3);
+    }
+    n->out[0] = rank == 3 ? build_reshape(b, y, 3, whole) : y;
+}
+
+/* cache[b, ..., write[b] + s, ...] = update[b, ..., s, ...] */
+void lower_tensor_scatter(OnnxNode *n)
+{
+    Build *b = n->b;
+    Value *cache = in(n, 0), *update = in(n, 1), *write = build_cast(b, in(n, 2), DLVK_I64);
+    if (!cache || !update) return;
+    int rank = cache->type.rank, axis = onnx_axis(n, onnx_int(n, "axis", -2), rank);
+    const char *mode = onnx_str(n, "mode", "linear");
+    bool circular = strcmp(mode, "circular") == 0;
+    if (rank < 2 || axis == 0 || update->type.rank != rank || (!circular && strcmp(mode, "linear") != 0)) {
+        onnx_error(n, "mode '%s', axis %d, operands of rank %d and %d", mode, axis, rank, update->type.rank);
+        return;
+    }
+    const Dim *const *d = cache->type.dim, *batch = d[0], *length = d[axis], *count = update->type.dim[axis];
+    const Dim *inner = dim_product(b, axis - 1, d + 1), *rest = dim_product(b, rank - axis - 1, d + axis + 1);
+    const Dim *rows = times(b, times(b, batch, inner), length), *written = times(b, times(b, batch, inner), count);
+    const Dim *grid[] = {batch, inner, count}, *data_shape[] = {rows, rest}, *update_shape[] = {written, rest};
+    Value *at = build_iota(b, DLVK_I64, 3, grid, 2), *max = build_dims(b, DLVK_I64, -1, &length);
+    if (has_in(n, 2)) at = build_map2(b, OP_ADD, at, compose_along(b, write, 3, 0));
+    Value *row =
+        build_map2(b, OP_ADD, build_map2(b, OP_MUL, build_iota(b, DLVK_I64, 3, grid, 0), build_dims(b, DLVK_I64, -1, &inner)),
+                   build_iota(b, DLVK_I64, 3, grid, 1));
+    Value *index = build_map2(b, OP_ADD, build_map2(b, OP_MUL, row, max), circular ? build_map2(b, OP_MOD, at, max) : at);
+    if (!circular) /* past the end: nowhere, rather than in the next row */
+        index = build_map3(b, OP_SELECT, build_map2(b, OP_LT, at, max), index, build_scalar_i(b, DLVK_I64, -1));
+    Value *y = build_scatter(b, KIND_SET, build_reshape(b, cache, 2, data_shape), build_reshape(b, index, 1, &written),
+                             build_reshape(b, update, 2, update_shape));
+    n->out[0] = build_reshape(b, y, rank, d);
+}

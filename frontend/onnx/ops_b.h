@@ -1,0 +1,32 @@
+/* What the operator files of ops_b.def share. */
+#ifndef DLVK_FRONTEND_ONNX_OPS_B_H
+#define DLVK_FRONTEND_ONNX_OPS_B_H
+
+#include "frontend/compose.h"
+#include "frontend/onnx/onnx.h"
+
+/* Attributes kernel_shape, strides, dilations, pads, auto_pad, ceil_mode of the convolution and pooling operators, for the
+ * trailing axes of x. kernel: the sizes where kernel_shape may be absent (a convolution's weight's dims), or NULL. */
+typedef struct Spatial {
+    int n;
+    const Dim *kernel[DLVK_MAX_RANK];
+    int64_t step[DLVK_MAX_RANK], dilation[DLVK_MAX_RANK];
+    const Dim *lo[DLVK_MAX_RANK], *hi[DLVK_MAX_RANK];
+    bool same, same_upper; /* auto_pad is SAME_UPPER or SAME_LOWER */
+} Spatial;
+bool onnx_spatial(OnnxNode *n, Value *x, const Dim *const *kernel, Spatial *s);
+/* An integer attribute with one entry per spatial axis, filled with `otherwise` where absent. */
+bool onnx_spatial_ints(OnnxNode *n, const char *name, int count, int64_t otherwise, int64_t *out);
+
+/* Saturating quantization of real values: round(x / scale) + zero_point in zero_point's type (t where that is NULL). */
+Value *onnx_requantize(OnnxNode *n, Value *x, Value *scale, Value *zero_point, DType t);
+/* x - zero_point as i32; a zero point of rank 1 runs along `axis` of x. */
+Value *onnx_centered(OnnxNode *n, Value *x, Value *zero_point, int axis);
+
+/* Linear interpolation in flat data at the real positions pos[0..spatial) of an array of the given sizes that starts at flat
+ * index base. base (i64) and pos broadcast against each other. Taps outside the array count as zero. combine: KIND_SUM
+ * adds the weighted taps, KIND_MAX takes the greatest. */
+Value *onnx_interpolate(OnnxNode *n, Value *flat, Value *base, int spatial, const Dim *const *size, Value *const *pos,
+                        Kind combine);
+
+#endif

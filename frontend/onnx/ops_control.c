@@ -1,0 +1,322 @@
+/* If, Loop, Scan. Their bodies are built into regions of if and loop nodes. */
+#include "frontend/onnx/ops_b.h"
+#include <string.h>
+
+/* The number of outputs of a subgraph attribute; 0 when it is missing, which onnx_inline then reports. */
+static int body_outputs(const OnnxNode *n, const char *name)
+{
+    const Onnx__AttributeProto *a = onnx_attr(n, name);
+    return a && a->g ? (int)a->g->n_output : 0;
+}
+
+/* Subgraph `name` built at b. Its outputs, or NULL after an error. */
+static OnnxItem *body_at(OnnxNode *n, Build *b, const char *name, int n_in, const OnnxItem *items)
+{
+    int count = body_outputs(n, name);
+    OnnxItem *out = POOL_ARRAY(b->ctx->pool, OnnxItem, count);
+    OnnxNode here = *n;
+    here.b = b;
+    return onnx_inline(&here, name, n_in, items, count, out) ? out : NULL;
+}
+
+static void push_result(Region *r, Value *v)
+{
+    *VEC_PUSH(r->graph->ctx->pool, r->results) = v;
+}
+
+/* One branch as a region. A sequence counts as its elements, one result each. */
+static Region *branch(OnnxNode *n, const char *name, OnnxItem **items)
+{
+    Region *r = region_new(n->b->at->graph, n->b->at);
+    Build b = {.ctx = n->b->ctx, .at = r};
+    *items = body_at(n, &b, name, 0, NULL);
+    if (!*items) return NULL;
+    for (int i = 0; i < n->n_out; i++) {
+        const OnnxSeq *seq = (*items)[i].seq;
+        if (!seq) push_result(r, (*items)[i].value);
+        for (int k = 0; seq && k < seq->n; k++) push_result(r, seq->at[k]);
+    }
+    return r;
+}
+
+static bool same_structure(OnnxNode *n, const OnnxItem *x, const OnnxItem *y)
+{
+    for (int i = 0; i < n->n_out; i++) {
+        const OnnxSeq *s = x[i].seq, *t = y[i].seq;
+        if (!s && !t) continue;
+        if (s && t && s->none == t->none && s->n == t->n) continue;
+        onnx_error(n, "output %d is a sequence or optional of another length in each branch", i);
+        return false;
+    }
+    return true;
+}
+
+void lower_if(OnnxNode *n)
+{
+    Build *b = n->b;
+    Pool *p = b->ctx->pool;
+    Value *cond = build_reshape(b, in(n, 0), 0, NULL);
+    OnnxItem *items[2];
+    if (!cond) return;
+    const char *const names[] = {"then_branch", "else_branch"};
+    for (int i = 0; i < 2; i++)
+        if (body_outputs(n, names[i]) < n->n_out) {
+            onnx_error(n, "attribute '%s' has %d outputs", names[i], body_outputs(n, names[i]));
+            return;
+        }
+    const Tensor *known = build_known(b, cond);
+    if (known) { /* only the branch taken is imported, in the place of the node */
+        items[0] = body_at(n, b, names[elem_get_i(known->dtype, known->data, 0) ? 0 : 1], 0, NULL);
+        for (int i = 0; items[0] && i < n->n_out; i++) {
+            n->out[i] = items[0][i].value;
+            n->seq_out[i] = items[0][i].seq;
+        }
+        return;
+    }
+    Region *r[2];
+    for (int i = 0; i < 2; i++) r[i] = branch(n, names[i], &items[i]);
+    if (!r[0] || !r[1] || !same_structure(n, items[0], items[1])) return;
+    Node *node = build_node(b, OP_IF, 1, &cond, 0, NULL, 2, r);
+    if (!node) return;
+    for (int i = 0, at = 0; i < n->n_out; i++) {
+        const OnnxSeq *like = items[0][i].seq;
+        if (!like) {
+            n->out[i] = node->out[at++];
+            continue;
+        }
+        OnnxSeq *seq = POOL_NEW(p, OnnxSeq);
+        *seq = (OnnxSeq){.none = like->none, .n = like->n, .at = POOL_ARRAY(p, Value *, like->n)};
+        for (int k = 0; k < like->n; k++) seq->at[k] = node->out[at++];
+        n->seq_out[i] = seq;
+    }
+}
+
+/* The values a loop carries: their types inside, and which dims change from one iteration to the next. */
+typedef struct Carried {
+    int n;
+    Value **init;
+    Type *type;
+    bool *moving; /* [n][DLVK_MAX_RANK] */
+} Carried;
+
+static Carried carried_new(Pool *p, int count)
+{
+    return (Carried){.n = count,
+                     .init = POOL_ARRAY(p, Value *, count),
+                     .type = POOL_ARRAY(p, Type, count),
+                     .moving = POOL_ARRAY(p, bool, count *DLVK_MAX_RANK)};
+}
+
+/* After a body was built: dims that an iteration changes become symbols of their own. True: build it again. */
+static bool carried_widen(Context *ctx, Carried *c, Value *const *after)
+{
+    bool again = false;
+    for (int i = 0; i < c->n; i++) {
+        Type t = c->type[i], u = after[i]->type;
+        if (t.rank != u.rank || t.dtype != u.dtype) continue; /* the loop node reports it */
+        const Dim *dim[DLVK_MAX_RANK];
+        for (int d = 0; d < t.rank; d++) {
+            bool *moving = &c->moving[i * DLVK_MAX_RANK + d];
+            dim[d] = t.dim[d];
+            if (*moving || t.dim[d] == u.dim[d]) continue;
+            dim[d] = dim_fresh(&ctx->dims, "carried", NULL, true);
+            *moving = again = true;
+        }
+        c->type[i] = type_make(ctx, t.dtype, t.rank, dim);
+    }
+    return again;
+}
+
+/* The loop node around a body. */
+static Node *loop_node(Build *b, Value *trips, Value *cond, const Carried *c, Region *body)
+{
+    Value **operands = POOL_ARRAY(b->ctx->pool, Value *, c->n + 2);
+    operands[0] = trips;
+    operands[1] = cond;
+    for (int i = 0; i < c->n; i++) operands[2 + i] = c->init[i];
+    return build_node(b, OP_LOOP, c->n + 2, operands, 0, NULL, 1, &body);
+}
+
+/* Tensors out of a body's items; false, with an error, for a sequence. */
+static bool tensors_only(OnnxNode *n, int count, const OnnxItem *items, Value **out)
+{
+    for (int i = 0; i < count; i++) {
+        out[i] = items[i].value;
+        if (out[i]) continue;
+        if (items[i].seq) onnx_error(n, "output %d of the body is a sequence or optional, carried through the loop", i);
+        return false;
+    }
+    return true;
+}
+
+void lower_loop(OnnxNode *n)
+{
+    Build *b = n->b;
+    Context *ctx = b->ctx;
+    int outputs = body_outputs(n, "body");
+    Carried c = carried_new(ctx->pool, n->n_in > 2 ? n->n_in - 2 : 0);
+    Value *trips =
+        has_in(n, 0) ? build_reshape(b, build_cast(b, in(n, 0), DLVK_I64), 0, NULL) : build_scalar_i(b, DLVK_I64, INT64_MAX);
+    Value *cond = has_in(n, 1) ? build_reshape(b, in(n, 1), 0, NULL) : build_scalar_i(b, DLVK_BOOL, 1);
+    for (int i = 0; i < c.n; i++) {
+        c.init[i] = in(n, 2 + i);
+        if (!c.init[i]) {
+            if (n->seq_in[2 + i]) onnx_error(n, "input %d is a sequence or optional, carried through the loop", 2 + i);
+            return;
+        }
+        c.type[i] = c.init[i]->type;
+    }
+    if (outputs < c.n + 1 || outputs - 1 < n->n_out) {
+        onnx_error(n, "attribute 'body' has %d outputs for %d carried values", outputs, c.n);
+        return;
+    }
+    Region *body;
+    Value **results = POOL_ARRAY(ctx->pool, Value *, outputs);
+    do {
+        body = region_new(b->at->graph, b->at);
+        Build in_body = {.ctx = ctx, .at = body};
+        OnnxItem *items = POOL_ARRAY(ctx->pool, OnnxItem, c.n + 2);
+        items[0].value = region_param(body, type_make(ctx, DLVK_I64, 0, NULL), NULL);
+        items[1].value = build_scalar_i(&in_body, DLVK_BOOL, 1); /* the body runs: its condition was true */
+        for (int i = 0; i < c.n; i++) items[2 + i].value = region_param(body, c.type[i], NULL);
+        OnnxItem *out = body_at(n, &in_body, "body", c.n + 2, items);
+        if (!out || !tensors_only(n, outputs, out, results)) return;
+        results[0] = build_reshape(&in_body, results[0], 0, NULL);
+    } while (carried_widen(ctx, &c, results + 1));
+    for (int i = 0; i < outputs; i++) push_result(body, results[i]);
+    Node *node = loop_node(b, trips, cond, &c, body);
+    for (int i = 0; node && i < n->n_out; i++) n->out[i] = node->out[i];
+}
+
+/* Attribute list entry i, or 0. */
+static int64_t list_entry(const OnnxNode *n, const char *name, int i)
+{
+    int count;
+    const int64_t *v = onnx_ints(n, name, &count);
+    return v && i < count ? v[i] : 0;
+}
+
+typedef struct ScanSpec {
+    int states, scans, outs;
+    Value **state; /* initial */
+    Value **scan;  /* the iterated axis first */
+} ScanSpec;
+
+/* The loop of one scan at b: out[] gets final states, then stacked outputs (axis 0). */
+static bool scan_loop(OnnxNode *n, Build *b, const ScanSpec *s, Value **out)
+{
+    Context *ctx = b->ctx;
+    int outputs = body_outputs(n, "body");
+    if (s->scans < 1 || outputs < s->states + s->outs) {
+        onnx_error(n, "attribute 'num_scan_inputs' is %d, 'body' has %d outputs", s->scans, outputs);
+        return false;
+    }
+    Carried c = carried_new(ctx->pool, s->states);
+    for (int i = 0; i < s->states; i++) {
+        c.init[i] = s->state[i];
+        if (!c.init[i]) return false;
+        c.type[i] = c.init[i]->type;
+    }
+    for (int i = 0; i < s->scans; i++) {
+        if (!s->scan[i]) return false;
+        ctx_constrain(ctx, DIM_EQ, s->scan[i]->type.dim[0], s->scan[0]->type.dim[0]);
+    }
+    Region *body;
+    Value **results = POOL_ARRAY(ctx->pool, Value *, outputs), *yes;
+    do {
+        body = region_new(b->at->graph, b->at);
+        Build in_body = {.ctx = ctx, .at = body};
+        OnnxItem *items = POOL_ARRAY(ctx->pool, OnnxItem, s->states + s->scans);
+        Value *t = region_param(body, type_make(ctx, DLVK_I64, 0, NULL), NULL);
+        for (int i = 0; i < s->states; i++) items[i].value = region_param(body, c.type[i], NULL);
+        for (int i = 0; i < s->scans; i++) items[s->states + i].value = compose_at(&in_body, s->scan[i], t, 0);
+        OnnxItem *made = body_at(n, &in_body, "body", s->states + s->scans, items);
+        if (!made || !tensors_only(n, outputs, made, results)) return false;
+        yes = build_scalar_i(&in_body, DLVK_BOOL, 1);
+    } while (carried_widen(ctx, &c, results));
+    push_result(body, yes);
+    for (int i = 0; i < outputs; i++) push_result(body, results[i]);
+    Value *trips = build_dims(b, DLVK_I64, -1, &s->scan[0]->type.dim[0]);
+    Node *node = loop_node(b, trips, build_scalar_i(b, DLVK_BOOL, 1), &c, body);
+    for (int i = 0; node && i < s->states + s->outs; i++) out[i] = node->out[i];
+    return node != NULL;
+}
+
+/* x with axis `from` moved to place `to`. */
+static Value *move_axis(Build *b, Value *x, int from, int to)
+{
+    if (!x || from == to) return x;
+    int perm[DLVK_MAX_RANK], at = 0;
+    for (int i = 0; i < x->type.rank; i++) {
+        if (at == from) at++;
+        perm[i] = i == to ? from : at++;
+    }
+    return build_transpose(b, x, perm);
+}
+
+static void scan_spec(OnnxNode *n, int first, ScanSpec *s)
+{
+    s->scans = (int)onnx_int(n, "num_scan_inputs", 0);
+    if (s->scans < 1 || s->scans > n->n_in - first) s->scans = 0;
+    s->states = n->n_in - first - s->scans;
+    s->outs = n->n_out - s->states;
+    s->state = POOL_ARRAY(n->b->ctx->pool, Value *, s->states);
+    s->scan = POOL_ARRAY(n->b->ctx->pool, Value *, s->scans);
+}
+
+void lower_scan(OnnxNode *n)
+{
+    Build *b = n->b;
+    ScanSpec s;
+    int zero = 0;
+    scan_spec(n, 0, &s);
+    for (int i = 0; i < s.states; i++) s.state[i] = in(n, i);
+    for (int i = 0; i < s.scans; i++) {
+        Value *v = in(n, s.states + i);
+        if (!v) return;
+        s.scan[i] = move_axis(b, v, onnx_axis(n, list_entry(n, "scan_input_axes", i), v->type.rank), 0);
+        if (list_entry(n, "scan_input_directions", i)) s.scan[i] = build_reverse(b, s.scan[i], 1, &zero);
+    }
+    if (!scan_loop(n, b, &s, n->out)) return;
+    for (int i = 0; i < s.outs; i++) {
+        Value **v = &n->out[s.states + i];
+        if (!*v) continue;
+        if (list_entry(n, "scan_output_directions", i)) *v = build_reverse(b, *v, 1, &zero);
+        *v = move_axis(b, *v, 0, onnx_axis(n, list_entry(n, "scan_output_axes", i), (*v)->type.rank));
+    }
+}
+
+/* Opset 8: every operand has a leading batch axis, and each batch element is scanned by itself: a loop around the loop. */
+void lower_scan_8(OnnxNode *n)
+{
+    Build *b = n->b;
+    Context *ctx = b->ctx;
+    ScanSpec s;
+    int zero = 0;
+    if (has_in(n, 0)) {
+        onnx_error(n, "input 'sequence_lens' is not supported");
+        return;
+    }
+    scan_spec(n, 1, &s);
+    Region *outer = region_new(b->at->graph, b->at);
+    Build in_outer = {.ctx = ctx, .at = outer};
+    Value *element = region_param(outer, type_make(ctx, DLVK_I64, 0, NULL), NULL), *first = in(n, 1);
+    if (!first || s.outs < 0) return;
+    for (int i = 0; i < s.states + s.scans; i++) {
+        Value *v = compose_at(&in_outer, in(n, 1 + i), element, 0);
+        if (!v) return;
+        if (i < s.states) {
+            s.state[i] = v;
+        } else {
+            bool backward = list_entry(n, "directions", i - s.states) != 0;
+            s.scan[i - s.states] = backward ? build_reverse(&in_outer, v, 1, &zero) : v;
+        }
+    }
+    Value **inner = POOL_ARRAY(ctx->pool, Value *, n->n_out), *yes = build_scalar_i(&in_outer, DLVK_BOOL, 1);
+    if (!scan_loop(n, &in_outer, &s, inner)) return;
+    push_result(outer, yes);
+    for (int i = 0; i < n->n_out; i++) push_result(outer, inner[i]);
+    Carried none = {0};
+    Node *node = loop_node(b, build_dims(b, DLVK_I64, -1, &first->type.dim[0]), build_scalar_i(b, DLVK_BOOL, 1), &none, outer);
+    for (int i = 0; node && i < n->n_out && i < node->n_out; i++) n->out[i] = node->out[i];
+}
