@@ -88,6 +88,9 @@ int storage_per_word(const KernelGen *kg, const Value *v); /* elements in a 32-b
 const char *emit_load(Shader *s, Value *v, const char *flat); /* GLSL int -> expression of v's class */
 void emit_store(Shader *s, Value *v, const char *flat, const char *x); /* v's elements take whole words */
 const char *emit_literal(Shader *s, DType t, double f, int64_t i);
+const char *emit_cast(Shader *s, DType from, DType to, const char *x, bool saturate);
+const char *emit_wrap(Shader *s, DType t, const char *x); /* an int or uint brought back into the range of a narrower t */
+const char *emit_from_bits(Shader *s, DType t, const char *x); /* the inverse */
 const char *emit_bits(Shader *s, DType t, const char *x); /* value as its bits in a uint (types up to 32 bits) */
 
 /* Values. */
@@ -96,6 +99,8 @@ void emit_bind(Shader *s, Value *v, Index idx, const char *name); /* v at idx is
 const char *emit_point(Shader *s, const Node *n, const char *const *operands);
 /* acc (of class t) combined with x by k: statement-ready expression. */
 const char *emit_combine(Shader *s, Kind k, DType t, const char *acc, const char *x);
+/* rows: acc of every lane of the row combined, the same in all; codegen/rows.c */
+const char *emit_lane_reduce(Shader *s, Kind k, DType t, const char *acc);
 const char *emit_identity(Shader *s, Kind k, DType t);
 const char *emit_loop_op(Shader *s, Value *v, Index idx); /* reduce, dot, conv, window, ... as loops */
 

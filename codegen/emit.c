@@ -1,0 +1,363 @@
+/* Any value at any index, as GLSL: pointwise and movement. Loops are in emit_loops.c; see shader.h. */
+#include <assert.h>
+#include <string.h>
+
+#include "codegen/shader.h"
+
+struct Memo {
+    const Value *v;
+    Index idx;
+    const char *name;
+    int scope;
+};
+
+static bool same_index(const Index *a, const Index *b)
+{
+    if (a->flat && a->flat == b->flat) return true;
+    for (int i = 0; i < a->rank; i++)
+        if (!a->ax[i] || a->ax[i] != b->ax[i]) return false;
+    return a->rank > 0 || (!a->flat && !b->flat);
+}
+
+static const char *memo_find(const Shader *s, const Value *v, const Index *idx)
+{
+    for (int i = s->memo.n - 1; i >= 0; i--) {
+        const Memo *m = &s->memo.at[i];
+        if (m->v != v || !same_index(&m->idx, idx)) continue;
+        for (int k = 0; k < s->scopes.n; k++)
+            if (s->scopes.at[k] == m->scope) return m->name;
+    }
+    return NULL;
+}
+
+/* Every axis and the flat number, so that equal positions compare equal however they were reached. */
+static void index_complete(Shader *s, Type t, Index *idx)
+{
+    if (t.rank == 0) {
+        idx->flat = ix_const(s, 0);
+        return;
+    }
+    index_flat(s, t, idx);
+}
+
+void emit_bind(Shader *s, Value *v, Index idx, const char *name)
+{
+    index_complete(s, v->type, &idx);
+    *VEC_PUSH(s->pool, s->memo) = (Memo){v, idx, name, s->scopes.at[s->scopes.n - 1]};
+}
+
+const char *emit_point(Shader *s, const Node *n, const char *const *x)
+{
+    const OpInfo *o = &op_info[n->op];
+    DType t = n->in[n->n_in - 1]->type.dtype; /* of the arithmetic: select's last operand, any other's all */
+    char c = glsl_class_letter(t);
+    const char *text;
+    if ((c == 'l' || c == 'm' || c == 'd') && n->op != OP_SELECT) {
+        text = o->n_in == 1 ? sh_printf(s, "op_%s($a)", o->name) : sh_printf(s, "op_%s($a, $b)", o->name);
+    } else {
+        text = c == 'f' ? o->glsl_f : o->glsl_i;
+    }
+    char out[1024];
+    size_t m = 0;
+    for (const char *p = text; *p && m + 1 < sizeof out;) {
+        if (p[0] == '$' && p[1] >= 'a' && p[1] <= 'c') {
+            const char *arg = x[p[1] - 'a'];
+            size_t len = strlen(arg);
+            assert(m + len < sizeof out);
+            memcpy(out + m, arg, len);
+            m += len;
+            p += 2;
+        } else {
+            out[m++] = *p++;
+        }
+    }
+    out[m] = 0;
+    const char *r = pool_strdup(s->pool, out);
+    if (o->rule == RULE_SAME) {
+        switch (n->op) {
+        case OP_ADD: case OP_SUB: case OP_MUL: case OP_DIV: case OP_NEG: case OP_ABS: case OP_POW: case OP_SHL: case OP_NOT:
+            return emit_wrap(s, t, r);
+        default: break;
+        }
+    }
+    return r;
+}
+
+/* ---- constants and dims ------------------------------------------------------------------------------------------- */
+
+static const char *literal_of(Shader *s, const Tensor *t)
+{
+    bool f = dtype_class(t->dtype) == DC_FLOAT;
+    return emit_literal(s, t->dtype, f ? elem_get_f(t->dtype, t->data, 0) : 0, f ? 0 : elem_get_i(t->dtype, t->data, 0));
+}
+
+/* A GLSL int as class t. */
+static const char *from_int(Shader *s, DType t, const char *x)
+{
+    return glsl_class_letter(t) == 'i' ? emit_wrap(s, t, x) : emit_cast(s, DLVK_I32, t, x, true);
+}
+
+static const char *emit_dims(Shader *s, Value *v, Index *idx)
+{
+    const Attr *a = node_attr(v->def, A_VALUES);
+    DType t = v->type.dtype;
+    if (v->type.rank == 0 || a->n == 1) return from_int(s, t, arg_int(s, a->dims[0]));
+    const char *i = ix_text(s, index_axis(s, v->type, idx, 0));
+    const char *text = arg_int(s, a->dims[a->n - 1]);
+    for (int k = a->n - 2; k >= 0; k--) text = sh_printf(s, "(%s == %d ? %s : %s)", i, k, arg_int(s, a->dims[k]), text);
+    return from_int(s, t, text);
+}
+
+/* ---- movement ----------------------------------------------------------------------------------------------------- */
+
+/* Declares a variable of v's class for results of branches. */
+static const char *declare(Shader *s, const Value *v)
+{
+    const char *name = sh_fresh(s, "v");
+    sh_line(s, "%s %s;", glsl_class(v->type.dtype), name);
+    return name;
+}
+
+static const char *emit_pad(Shader *s, Value *v, Index *idx)
+{
+    Node *n = v->def;
+    const Dim *const *lo = attr_dims(n, A_LO), *const *hi = attr_dims(n, A_HI);
+    Value *x = n->in[0];
+    const Ix *ax[DLVK_MAX_RANK];
+    const char *cond = NULL;
+    for (int i = 0; i < v->type.rank; i++) {
+        ax[i] = ix_sub(s, index_axis(s, v->type, idx, i), ix_dim(s, lo[i]));
+        if (dim_is(lo[i], 0) && dim_is(hi[i], 0)) continue;
+        const char *c = sh_printf(s, "uint(%s) < uint(%s)", ix_text(s, ax[i]), arg_int(s, x->type.dim[i]));
+        cond = cond ? sh_printf(s, "%s && %s", cond, c) : c;
+    }
+    const char *fill = emit_value(s, n->in[1], (Index){0});
+    const char *name = declare(s, v);
+    sh_open(s, "if (%s) {", cond ? cond : "true");
+    const char *inside = emit_value(s, x, index_of_axes(x->type, ax));
+    sh_line(s, "%s = %s;", name, inside);
+    sh_else(s, "} else {");
+    sh_line(s, "%s = %s;", name, fill);
+    sh_close(s);
+    return name;
+}
+
+static const char *emit_concat(Shader *s, Value *v, Index *idx)
+{
+    Node *n = v->def;
+    int axis = (int)attr_i(n, A_AXIS, 0);
+    const Ix *ax[DLVK_MAX_RANK];
+    for (int i = 0; i < v->type.rank; i++) ax[i] = index_axis(s, v->type, idx, i);
+    const Ix *at = ax[axis];
+    const char *pos = ix_text(s, at), *name = declare(s, v);
+    const Dim *start = dim_const(&s->ctx->dims, 0);
+    for (int k = 0; k < n->n_in; k++) {
+        Value *x = n->in[k];
+        const Dim *end = dim_add(&s->ctx->dims, start, x->type.dim[axis]);
+        if (k == 0) sh_open(s, "if (%s < %s) {", pos, arg_int(s, end));
+        else if (k + 1 < n->n_in) sh_else(s, "} else if (%s < %s) {", pos, arg_int(s, end));
+        else sh_else(s, "} else {");
+        ax[axis] = ix_sub(s, at, ix_dim(s, start));
+        sh_line(s, "%s = %s;", name, emit_value(s, x, index_of_axes(x->type, ax)));
+        start = end;
+    }
+    sh_close(s);
+    return name;
+}
+
+static const char *emit_gather(Shader *s, Value *v, Index *idx)
+{
+    Node *n = v->def;
+    Value *data = n->in[0], *at = n->in[1];
+    int axis = (int)attr_i(n, A_AXIS, 0), r = at->type.rank;
+    const Ix *ax[DLVK_MAX_RANK], *ix[DLVK_MAX_RANK];
+    for (int i = 0; i < r; i++) ix[i] = index_axis(s, v->type, idx, axis + i);
+    const char *k = emit_value(s, at, index_of_axes(at->type, ix));
+    const char *limit = arg_int(s, data->type.dim[axis]);
+    const char *pos = sh_fresh(s, "g");
+    sh_line(s, "int %s = clamp(%s, 0, %s - 1);", pos, emit_cast(s, at->type.dtype, DLVK_I32, k, true), limit);
+    for (int i = 0; i < axis; i++) ax[i] = index_axis(s, v->type, idx, i);
+    ax[axis] = ix_var(s, pos, data->type.dim[axis]);
+    for (int i = axis + 1; i < data->type.rank; i++) ax[i] = index_axis(s, v->type, idx, i - 1 + r);
+    return emit_value(s, data, index_of_axes(data->type, ax));
+}
+
+/* The operand's index for movement that only rearranges; false: not such an op. */
+static bool moved_index(Shader *s, Value *v, Index *idx, Index *out)
+{
+    Node *n = v->def;
+    Value *x = n->n_in ? n->in[0] : NULL;
+    const Ix *ax[DLVK_MAX_RANK];
+    int rank = v->type.rank;
+    switch (n->op) {
+    case OP_RESHAPE:
+        *out = index_of_flat(s, x->type, rank ? index_flat(s, v->type, idx) : ix_const(s, 0));
+        return true;
+    case OP_TRANSPOSE:
+        for (int i = 0; i < rank; i++) ax[attr_ints(n, A_PERM)[i]] = index_axis(s, v->type, idx, i);
+        break;
+    case OP_BROADCAST:
+        for (int i = 0; i < rank; i++)
+            ax[i] = dim_is(x->type.dim[i], 1) ? ix_const(s, 0) : index_axis(s, v->type, idx, i);
+        break;
+    case OP_SLICE:
+        for (int i = 0; i < rank; i++)
+            ax[i] = ix_add_dim(s, ix_mul(s, index_axis(s, v->type, idx, i), dim_const(&s->ctx->dims, attr_ints(n, A_STEP)[i])),
+                               attr_dims(n, A_START)[i]);
+        break;
+    case OP_REVERSE:
+        for (int i = 0; i < rank; i++) ax[i] = index_axis(s, v->type, idx, i);
+        for (int k = 0; k < node_attr(n, A_AXES)->n; k++) {
+            int i = (int)attr_ints(n, A_AXES)[k];
+            ax[i] = ix_sub(s, ix_dim(s, dim_sub(&s->ctx->dims, v->type.dim[i], dim_const(&s->ctx->dims, 1))), ax[i]);
+        }
+        break;
+    default: return false;
+    }
+    *out = index_of_axes(x->type, ax);
+    return true;
+}
+
+static const char *emit_def(Shader *s, Value *v, Index *idx)
+{
+    Node *n = v->def;
+    Index at;
+    if (moved_index(s, v, idx, &at)) return emit_value(s, n->in[0], at);
+    if (op_info[n->op].point) {
+        const char *x[3];
+        for (int i = 0; i < n->n_in; i++) x[i] = emit_value(s, n->in[i], *idx);
+        return emit_point(s, n, x);
+    }
+    switch (n->op) {
+    case OP_CAST:
+        return emit_cast(s, n->in[0]->type.dtype, v->type.dtype, emit_value(s, n->in[0], *idx), attr_i(n, A_SATURATE, 1));
+    case OP_BITCAST: {
+        DType f = n->in[0]->type.dtype, t = v->type.dtype;
+        const char *x = emit_value(s, n->in[0], *idx);
+        if (dtype_bits(f) == 64) return sh_printf(s, "%s_load(%s_store(%s))", dtype_name(t), dtype_name(f), x);
+        return emit_from_bits(s, t, emit_bits(s, f, x));
+    }
+    case OP_STOP_GRADIENT:
+    case OP_BARRIER: return emit_value(s, n->in[0], *idx);
+    case OP_IOTA: return from_int(s, v->type.dtype, ix_text(s, index_axis(s, v->type, idx, (int)attr_i(n, A_AXIS, 0))));
+    case OP_DIMS: return emit_dims(s, v, idx);
+    case OP_RANDOM: {
+        const char *seed = emit_value(s, n->in[0], (Index){0});
+        return sh_printf(s, "random_bits(%s, uint(%s))", seed, ix_text(s, v->type.rank ? index_flat(s, v->type, idx) : ix_const(s, 0)));
+    }
+    case OP_PAD: return emit_pad(s, v, idx);
+    case OP_CONCAT: return emit_concat(s, v, idx);
+    case OP_GATHER: return emit_gather(s, v, idx);
+    default: return emit_loop_op(s, v, *idx);
+    }
+}
+
+static bool is_output_of_kernel(const Shader *s, const Value *v)
+{
+    for (int i = 0; i < s->kg->kernel->out.n; i++)
+        if (s->kg->kernel->out.at[i] == v) return true;
+    return false;
+}
+
+const char *emit_value(Shader *s, Value *v, Index idx)
+{
+    idx.rank = v->type.rank;
+    index_complete(s, v->type, &idx);
+    const char *known = memo_find(s, v, &idx);
+    if (known) return known;
+
+    const Tensor *t;
+    if (value_const(v, &t) && (t->splat || t->count == 1)) return literal_of(s, t);
+    const char *text;
+    bool load = s->kg->sched->materialized[v->id] && !(v->def && is_output_of_kernel(s, v));
+    if (load) text = emit_load(s, v, ix_text(s, idx.flat));
+    else text = emit_def(s, v, &idx);
+
+    const char *name = text;
+    bool plain = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_") == strlen(text);
+    if (!plain) {
+        name = sh_fresh(s, "v");
+        sh_line(s, "%s %s = %s;", glsl_class(v->type.dtype), name, text);
+    }
+    *VEC_PUSH(s->pool, s->memo) = (Memo){v, idx, name, s->scopes.at[s->scopes.n - 1]};
+    return name;
+}
+
+/* ---- affine views -------------------------------------------------------------------------------------------------- */
+
+bool value_affine(KernelGen *kg, Value *v, Affine *a)
+{
+    DimTable *dt = &kg->ctx->dims;
+    if (kg->sched->materialized[v->id] || !v->def) {
+        a->buffer = schedule_storage(kg->sched, v);
+        a->base = dim_const(dt, 0);
+        const Dim *st = dim_const(dt, 1);
+        for (int i = v->type.rank - 1; i >= 0; i--) {
+            a->stride[i] = st;
+            st = dim_mul(dt, st, v->type.dim[i]);
+        }
+        return true;
+    }
+    Node *n = v->def;
+    Affine x;
+    switch (n->op) {
+    case OP_TRANSPOSE:
+        if (!value_affine(kg, n->in[0], &x)) return false;
+        *a = x;
+        for (int i = 0; i < v->type.rank; i++) a->stride[i] = x.stride[attr_ints(n, A_PERM)[i]];
+        return true;
+    case OP_BROADCAST:
+        if (!value_affine(kg, n->in[0], &x)) return false;
+        *a = x;
+        for (int i = 0; i < v->type.rank; i++)
+            if (dim_is(n->in[0]->type.dim[i], 1)) a->stride[i] = dim_const(dt, 0);
+        return true;
+    case OP_SLICE:
+        if (!value_affine(kg, n->in[0], &x)) return false;
+        *a = x;
+        for (int i = 0; i < v->type.rank; i++) {
+            a->base = dim_add(dt, a->base, dim_mul(dt, x.stride[i], attr_dims(n, A_START)[i]));
+            a->stride[i] = dim_mul(dt, x.stride[i], dim_const(dt, attr_ints(n, A_STEP)[i]));
+        }
+        return true;
+    case OP_RESHAPE: {
+        /* Only where every axis of the operand keeps its stride: axes of size 1 come and go, and a split or merged axis is dense. */
+        if (!value_affine(kg, n->in[0], &x)) return false;
+        Type from = n->in[0]->type, to = v->type;
+        int i = 0, j = 0;
+        a->buffer = x.buffer;
+        a->base = x.base;
+        while (i < from.rank || j < to.rank) {
+            if (i < from.rank && dim_is(from.dim[i], 1)) { i++; continue; }
+            if (j < to.rank && dim_is(to.dim[j], 1)) { a->stride[j++] = dim_const(dt, 0); continue; }
+            if (i == from.rank || j == to.rank) return false;
+            if (from.dim[i] == to.dim[j]) { a->stride[j++] = x.stride[i++]; continue; }
+            /* One operand axis into several. */
+            int k = j;
+            const Dim *prod = to.dim[k++];
+            while (k < to.rank && prod != from.dim[i]) prod = dim_mul(dt, prod, to.dim[k++]);
+            if (prod == from.dim[i]) {
+                const Dim *st = x.stride[i++];
+                for (int m = k - 1; m >= j; m--) {
+                    a->stride[m] = st;
+                    st = dim_mul(dt, st, to.dim[m]);
+                }
+                j = k;
+                continue;
+            }
+            /* Several operand axes, each dense over the next, into one. */
+            k = i;
+            prod = from.dim[k++];
+            while (k < from.rank && prod != to.dim[j]) {
+                if (x.stride[k - 1] != dim_mul(dt, x.stride[k], from.dim[k])) return false;
+                prod = dim_mul(dt, prod, from.dim[k++]);
+            }
+            if (prod != to.dim[j]) return false;
+            a->stride[j++] = x.stride[k - 1];
+            i = k;
+        }
+        return true;
+    }
+    default: return false;
+    }
+}

@@ -1,0 +1,280 @@
+/* Ops that gather several elements into one, as loops inside one invocation: the path that is always legal.
+ *
+ * With s->lanes set (codegen/rows.c) a reduction of the row is shared by that many invocations and ends in a tree over
+ * shared memory; nothing else changes. */
+#include <assert.h>
+
+#include "codegen/shader.h"
+
+const char *emit_identity(Shader *s, Kind k, DType t)
+{
+    bool is_float = dtype_is_float(t);
+    int bits = dtype_bits(t);
+    switch (k) {
+    case KIND_PROD: return emit_literal(s, t, 1, 1);
+    case KIND_AND: return emit_literal(s, t, 0, t == DLVK_BOOL ? 1 : -1);
+    case KIND_MAX:
+        if (is_float) return emit_literal(s, t, -1.0 / 0.0, 0);
+        return emit_literal(s, t, 0, dtype_class(t) == DC_INT ? (bits == 64 ? INT64_MIN : -((int64_t)1 << (bits - 1))) : 0);
+    case KIND_MIN:
+        if (is_float) return emit_literal(s, t, 1.0 / 0.0, 0);
+        if (t == DLVK_BOOL) return "true";
+        if (dtype_class(t) == DC_INT) return emit_literal(s, t, 0, bits == 64 ? INT64_MAX : ((int64_t)1 << (bits - 1)) - 1);
+        return emit_literal(s, t, 0, bits == 64 ? -1 : ((int64_t)1 << bits) - 1);
+    default: return emit_literal(s, t, 0, 0);
+    }
+}
+
+const char *emit_combine(Shader *s, Kind k, DType t, const char *acc, const char *x)
+{
+    static const Op op[KIND_COUNT] = {[KIND_SUM] = OP_ADD, [KIND_PROD] = OP_MUL, [KIND_MAX] = OP_MAX,
+                                      [KIND_MIN] = OP_MIN, [KIND_AND] = OP_AND,  [KIND_OR] = OP_OR};
+    if (k == KIND_SET) return x;
+    Value v = {.type = {.dtype = t}};
+    Value *in[2] = {&v, &v};
+    Node n = {.op = op[k], .n_in = 2, .in = in};
+    return emit_point(s, &n, (const char *[]){acc, x});
+}
+
+static const char *open_loop(Shader *s, const Dim *count, const char *stem, const Ix **ix)
+{
+    const char *k = sh_fresh(s, stem);
+    sh_open(s, "for (int %s = 0; %s < %s; %s++) {", k, k, arg_int(s, count), k);
+    *ix = ix_var(s, k, count);
+    return k;
+}
+
+static const char *emit_reduce(Shader *s, Value *v, Index *idx)
+{
+    Node *n = v->def;
+    Value *x = n->in[0];
+    Kind kind = (Kind)attr_i(n, A_KIND, KIND_SUM);
+    const Attr *axes = node_attr(n, A_AXES);
+    DType t = v->type.dtype;
+    const Ix *ax[DLVK_MAX_RANK];
+    bool reduced[DLVK_MAX_RANK] = {0};
+    for (int i = 0; i < axes->n; i++) reduced[axes->ints[i]] = true;
+    for (int i = 0; i < v->type.rank; i++)
+        if (!reduced[i]) ax[i] = index_axis(s, v->type, idx, i);
+
+    const char *acc = sh_fresh(s, "acc");
+    sh_line(s, "%s %s = %s;", glsl_class(t), acc, emit_identity(s, kind, t));
+    int opened = 0;
+    if (s->lanes) {
+        /* One loop over all reduced axes, dealt out to the lanes. */
+        const Dim *count = dim_const(&s->ctx->dims, 1);
+        for (int i = 0; i < x->type.rank; i++)
+            if (reduced[i]) count = dim_mul(&s->ctx->dims, count, x->type.dim[i]);
+        const char *k = sh_fresh(s, "k");
+        sh_open(s, "for (int %s = %s; %s < %s; %s += %s) {", k, s->lane, k, arg_int(s, count), k, s->lanes);
+        opened = 1;
+        const Ix *flat = ix_var(s, k, count);
+        const Dim *stride = dim_const(&s->ctx->dims, 1);
+        for (int i = x->type.rank - 1; i >= 0; i--)
+            if (reduced[i]) {
+                ax[i] = ix_split(s, flat, stride, x->type.dim[i]);
+                stride = dim_mul(&s->ctx->dims, stride, x->type.dim[i]);
+            }
+    } else {
+        for (int i = 0; i < x->type.rank; i++)
+            if (reduced[i]) {
+                open_loop(s, x->type.dim[i], "k", &ax[i]);
+                opened++;
+            }
+    }
+    const char *e = emit_value(s, x, index_of_axes(x->type, ax));
+    sh_line(s, "%s = %s;", acc, emit_combine(s, kind, t, acc, e));
+    while (opened--) sh_close(s);
+    if (s->lanes) return emit_lane_reduce(s, kind, t, acc);
+    return acc;
+}
+
+/* The extremum's position: pos of the first or last best element. Integers compare as themselves; NaN wins and stays. */
+static void emit_arg_step(Shader *s, Kind kind, DType t, bool last, const char *best, const char *where, const char *x, const char *pos)
+{
+    const char *rel = kind == KIND_MAX ? (last ? "op_ge" : "op_gt") : (last ? "op_le" : "op_lt");
+    const char *better = sh_printf(s, "%s(%s, %s)", rel, x, best);
+    if (dtype_is_float(t)) better = sh_printf(s, "!op_is_nan(%s) && (op_is_nan(%s) || %s)", best, x, better);
+    sh_open(s, "if (%s < 0 || (%s)) {", where, better);
+    sh_line(s, "%s = %s;", best, x);
+    sh_line(s, "%s = %s;", where, pos);
+    sh_close(s);
+}
+
+static const char *emit_argreduce(Shader *s, Value *v, Index *idx)
+{
+    Node *n = v->def;
+    Value *x = n->in[0];
+    int axis = (int)attr_i(n, A_AXIS, 0);
+    DType t = x->type.dtype;
+    const Ix *ax[DLVK_MAX_RANK];
+    for (int i = 0; i < v->type.rank; i++) ax[i] = index_axis(s, v->type, idx, i);
+    const char *best = sh_fresh(s, "best"), *where = sh_fresh(s, "where");
+    sh_line(s, "%s %s = %s;", glsl_class(t), best, emit_literal(s, t, 0, 0));
+    sh_line(s, "int %s = -1;", where);
+    const char *k = open_loop(s, x->type.dim[axis], "k", &ax[axis]);
+    const char *e = emit_value(s, x, index_of_axes(x->type, ax));
+    emit_arg_step(s, (Kind)attr_i(n, A_KIND, KIND_MAX), t, attr_i(n, A_LAST, 0), best, where, e, k);
+    sh_close(s);
+    return emit_cast(s, DLVK_I32, DLVK_I64, sh_printf(s, "max(%s, 0)", where), true);
+}
+
+static const char *emit_window(Shader *s, Value *v, Index *idx)
+{
+    Node *n = v->def;
+    Value *x = n->in[0];
+    Kind kind = (Kind)attr_i(n, A_KIND, KIND_MAX);
+    const int64_t *window = attr_ints(n, A_WINDOW), *step = attr_ints(n, A_STEP), *dil = attr_ints(n, A_DILATION);
+    const Dim *const *lo = attr_dims(n, A_LO), *const *hi = attr_dims(n, A_HI);
+    DimTable *dt = &s->ctx->dims;
+    DType t = x->type.dtype;
+    bool arg = n->op == OP_ARGWINDOW;
+    const char *acc = sh_fresh(s, "acc"), *where = sh_fresh(s, "where");
+    sh_line(s, "%s %s = %s;", glsl_class(t), acc, emit_identity(s, kind, t));
+    if (arg) sh_line(s, "int %s = -1;", where);
+    const Ix *ax[DLVK_MAX_RANK];
+    int opened = 0;
+    for (int i = 0; i < v->type.rank; i++) {
+        const Ix *o = index_axis(s, v->type, idx, i);
+        if (window[i] == 1 && step[i] == 1 && dim_is(lo[i], 0) && dim_is(hi[i], 0)) {
+            ax[i] = o;
+            continue;
+        }
+        const Ix *k;
+        open_loop(s, dim_const(dt, window[i]), "k", &k);
+        const char *p = sh_fresh(s, "p");
+        const Ix *at = ix_add(s, ix_mul(s, o, dim_const(dt, step[i])), ix_mul(s, k, dim_const(dt, dil[i])));
+        at = ix_sub(s, at, ix_dim(s, lo[i]));
+        sh_line(s, "int %s = %s;", p, ix_text(s, at));
+        sh_open(s, "if (uint(%s) < uint(%s)) {", p, arg_int(s, x->type.dim[i]));
+        ax[i] = ix_var(s, p, x->type.dim[i]);
+        opened += 2;
+    }
+    Index at = index_of_axes(x->type, ax);
+    const char *e = emit_value(s, x, at);
+    if (arg) emit_arg_step(s, kind, t, false, acc, where, e, ix_text(s, index_flat(s, x->type, &at)));
+    else sh_line(s, "%s = %s;", acc, emit_combine(s, kind, t, acc, e));
+    while (opened--) sh_close(s);
+    return arg ? emit_cast(s, DLVK_I32, DLVK_I64, sh_printf(s, "max(%s, 0)", where), true) : acc;
+}
+
+static const char *emit_cumulate(Shader *s, Value *v, Index *idx)
+{
+    Node *n = v->def;
+    Value *x = n->in[0];
+    int axis = (int)attr_i(n, A_AXIS, 0);
+    Kind kind = (Kind)attr_i(n, A_KIND, KIND_SUM);
+    bool reverse = attr_i(n, A_REVERSE, 0), exclusive = attr_i(n, A_EXCLUSIVE, 0);
+    DType t = v->type.dtype;
+    const Ix *ax[DLVK_MAX_RANK];
+    for (int i = 0; i < v->type.rank; i++) ax[i] = index_axis(s, v->type, idx, i);
+    const char *acc = sh_fresh(s, "acc"), *k = sh_fresh(s, "k"), *at = ix_text(s, ax[axis]);
+    sh_line(s, "%s %s = %s;", glsl_class(t), acc, emit_identity(s, kind, t));
+    if (reverse) sh_open(s, "for (int %s = %s - 1; %s %s %s; %s--) {", k, arg_int(s, x->type.dim[axis]), k, exclusive ? ">" : ">=", at, k);
+    else sh_open(s, "for (int %s = 0; %s %s %s; %s++) {", k, k, exclusive ? "<" : "<=", at, k);
+    ax[axis] = ix_var(s, k, x->type.dim[axis]);
+    sh_line(s, "%s = %s;", acc, emit_combine(s, kind, t, acc, emit_value(s, x, index_of_axes(x->type, ax))));
+    sh_close(s);
+    return acc;
+}
+
+/* acc += x * y, in the accumulator's type. */
+static void emit_fma(Shader *s, DType t, const char *acc, DType tx, const char *x, DType ty, const char *y)
+{
+    x = emit_cast(s, tx, t, x, true);
+    y = emit_cast(s, ty, t, y, true);
+    Value v = {.type = {.dtype = t}};
+    Value *in[2] = {&v, &v};
+    Node mul = {.op = OP_MUL, .n_in = 2, .in = in};
+    const char *p = emit_point(s, &mul, (const char *[]){x, y});
+    sh_line(s, "%s = %s;", acc, emit_combine(s, KIND_SUM, t, acc, p));
+}
+
+/* Floats below 32 bits accumulate as f32. */
+static DType acc_type(DType t) { return dtype_is_float(t) && t != DLVK_F64 ? DLVK_F32 : t; }
+
+static const char *emit_dot(Shader *s, Value *v, Index *idx)
+{
+    Value *x = v->def->in[0], *y = v->def->in[1];
+    int r = v->type.rank;
+    DType t = acc_type(v->type.dtype);
+    const Ix *ax[DLVK_MAX_RANK], *bx[DLVK_MAX_RANK], *k;
+    for (int i = 0; i < r - 2; i++) ax[i] = bx[i] = index_axis(s, v->type, idx, i);
+    ax[r - 2] = index_axis(s, v->type, idx, r - 2);
+    bx[r - 1] = index_axis(s, v->type, idx, r - 1);
+    const char *acc = sh_fresh(s, "acc");
+    sh_line(s, "%s %s = %s;", glsl_class(t), acc, emit_identity(s, KIND_SUM, t));
+    open_loop(s, x->type.dim[r - 1], "k", &k);
+    ax[r - 1] = bx[r - 2] = k;
+    const char *a = emit_value(s, x, index_of_axes(x->type, ax)), *b = emit_value(s, y, index_of_axes(y->type, bx));
+    emit_fma(s, t, acc, x->type.dtype, a, y->type.dtype, b);
+    sh_close(s);
+    return emit_cast(s, t, v->type.dtype, acc, true);
+}
+
+static const char *emit_conv(Shader *s, Value *v, Index *idx)
+{
+    Node *n = v->def;
+    Value *x = n->in[0], *w = n->in[1];
+    int r = v->type.rank, sp = r - 2;
+    DimTable *dt = &s->ctx->dims;
+    const int64_t *step = attr_ints(n, A_STEP), *dil = attr_ints(n, A_DILATION), *in_dil = attr_ints(n, A_IN_DILATION);
+    const Dim *const *lo = attr_dims(n, A_LO);
+    int64_t group = attr_i(n, A_GROUP, 1);
+    DType t = acc_type(v->type.dtype);
+    const Ix *ax[DLVK_MAX_RANK], *wx[DLVK_MAX_RANK], *c;
+    ax[0] = index_axis(s, v->type, idx, 0);
+    wx[r - 1] = index_axis(s, v->type, idx, r - 1);
+    const char *acc = sh_fresh(s, "acc");
+    sh_line(s, "%s %s = %s;", glsl_class(t), acc, emit_identity(s, KIND_SUM, t));
+    int opened = 0;
+    for (int i = 0; i < sp; i++) {
+        const Ix *o = index_axis(s, v->type, idx, i + 1);
+        open_loop(s, w->type.dim[i], "k", &wx[i]);
+        opened++;
+        const Ix *at = ix_add(s, ix_mul(s, o, dim_const(dt, step[i])), ix_mul(s, wx[i], dim_const(dt, dil[i])));
+        at = ix_sub(s, at, ix_dim(s, lo[i]));
+        const char *p = sh_fresh(s, "p"), *size = arg_int(s, x->type.dim[i + 1]);
+        sh_line(s, "int %s = %s;", p, ix_text(s, at));
+        if (in_dil && in_dil[i] != 1) {
+            const char *q = sh_fresh(s, "p"), *d = arg_int(s, dim_const(dt, in_dil[i]));
+            sh_line(s, "int %s = %s / %s;", q, p, d);
+            sh_open(s, "if (%s >= 0 && %s < %s && %s * %s == %s) {", p, q, size, q, d, p);
+            p = q;
+        } else {
+            sh_open(s, "if (uint(%s) < uint(%s)) {", p, size);
+        }
+        opened++;
+        ax[i + 1] = ix_var(s, p, x->type.dim[i + 1]);
+    }
+    const Dim *per = w->type.dim[sp]; /* input channels a group */
+    open_loop(s, per, "c", &c);
+    opened++;
+    wx[sp] = c;
+    if (group == 1) {
+        ax[r - 1] = c;
+    } else {
+        const Ix *g = ix_split(s, wx[r - 1], dim_floordiv(dt, v->type.dim[r - 1], dim_const(dt, group)), NULL);
+        ax[r - 1] = ix_add(s, ix_mul(s, g, per), c);
+    }
+    const char *a = emit_value(s, x, index_of_axes(x->type, ax)), *b = emit_value(s, w, index_of_axes(w->type, wx));
+    emit_fma(s, t, acc, x->type.dtype, a, w->type.dtype, b);
+    while (opened--) sh_close(s);
+    return emit_cast(s, t, v->type.dtype, acc, true);
+}
+
+const char *emit_loop_op(Shader *s, Value *v, Index idx)
+{
+    switch (v->def->op) {
+    case OP_REDUCE: return emit_reduce(s, v, &idx);
+    case OP_ARGREDUCE: return emit_argreduce(s, v, &idx);
+    case OP_WINDOW:
+    case OP_ARGWINDOW: return emit_window(s, v, &idx);
+    case OP_CUMULATE: return emit_cumulate(s, v, &idx);
+    case OP_DOT: return emit_dot(s, v, &idx);
+    case OP_CONV: return emit_conv(s, v, &idx);
+    default:
+        ctx_error(s->ctx, DLVK_INTERNAL, "code generator: no expression for op '%s'", op_info[v->def->op].name);
+        return emit_literal(s, v->type.dtype, 0, 0);
+    }
+}

@@ -1,0 +1,276 @@
+/* Index arithmetic; see index.h. */
+#include "codegen/index.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "codegen/shader.h"
+
+static bool ix_same(const Ix *a, const Ix *b)
+{
+    if (a->kind != b->kind || a->dim != b->dim || a->a != b->a || a->b != b->b || a->stride != b->stride || a->size != b->size ||
+        a->n != b->n)
+        return false;
+    if (a->kind == IX_VAR && strcmp(a->text, b->text) != 0) return false;
+    for (int i = 0; i < a->n; i++)
+        if (a->term[i].x != b->term[i].x || a->term[i].stride != b->term[i].stride) return false;
+    return true;
+}
+
+static const Ix *ix_intern(Shader *s, Ix x)
+{
+    for (int i = 0; i < s->ix.n; i++)
+        if (ix_same(s->ix.at[i], &x)) return s->ix.at[i];
+    Ix *n = POOL_NEW(s->pool, Ix);
+    *n = x;
+    if (x.n) n->term = pool_dup(s->pool, x.term, (size_t)x.n * sizeof *x.term);
+    n->id = (uint32_t)s->ix.n;
+    *VEC_PUSH(s->pool, s->ix) = n;
+    return n;
+}
+
+const Ix *ix_dim(Shader *s, const Dim *d)
+{
+    return ix_intern(s, (Ix){.kind = IX_DIM, .dim = d, .bound = dim_add(&s->ctx->dims, d, dim_const(&s->ctx->dims, 1))});
+}
+
+const Ix *ix_const(Shader *s, int64_t v) { return ix_dim(s, dim_const(&s->ctx->dims, v)); }
+
+const Ix *ix_var(Shader *s, const char *text, const Dim *bound)
+{
+    return ix_intern(s, (Ix){.kind = IX_VAR, .text = text, .bound = bound});
+}
+
+bool ix_is_zero(const Ix *a) { return a->kind == IX_DIM && dim_is(a->dim, 0); }
+
+/* a <= b for certain. */
+static bool dim_le(const Dim *a, const Dim *b)
+{
+    int64_t x, y, lo;
+    if (a == b) return true;
+    dim_range(a, &lo, &x);
+    dim_range(b, &y, &lo);
+    return x <= y;
+}
+
+/* a / b when b divides a for certain, else NULL. */
+static const Dim *dim_exact(Shader *s, const Dim *a, const Dim *b)
+{
+    if (dim_is(b, 1)) return a;
+    const Dim *q = dim_floordiv(&s->ctx->dims, a, b);
+    return q && dim_mul(&s->ctx->dims, q, b) == a ? q : NULL;
+}
+
+/* The terms from p on, if they are digits of a mixed radix: an upper bound of their sum (exclusive), else NULL. */
+static const Dim *terms_bound(Shader *s, const IxTerm *t, int n, int p)
+{
+    DimTable *dt = &s->ctx->dims;
+    if (p == n) return dim_const(dt, 1);
+    for (int i = p; i < n; i++)
+        if (!t[i].x->bound) return NULL;
+    for (int i = p; i + 1 < n; i++)
+        if (!dim_le(dim_mul(dt, t[i + 1].x->bound, t[i + 1].stride), t[i].stride)) return NULL;
+    return dim_mul(dt, t[p].x->bound, t[p].stride);
+}
+
+static const Ix *make_sum(Shader *s, int n, const IxTerm *t, const Dim *c)
+{
+    DimTable *dt = &s->ctx->dims;
+    IxTerm out[32];
+    int m = 0;
+    for (int i = 0; i < n; i++) {
+        if (dim_is(t[i].stride, 0) || ix_is_zero(t[i].x)) continue;
+        if (t[i].x->kind == IX_DIM) {
+            c = dim_add(dt, c, dim_mul(dt, t[i].x->dim, t[i].stride));
+            continue;
+        }
+        int j = 0;
+        while (j < m && out[j].x != t[i].x) j++;
+        if (j < m) {
+            out[j].stride = dim_add(dt, out[j].stride, t[i].stride);
+            continue;
+        }
+        assert(m < 32);
+        out[m++] = t[i];
+        /* Two neighbouring digits of one number are one wider digit. */
+        while (m >= 2) {
+            const Ix *x = out[m - 2].x, *y = out[m - 1].x;
+            if (x->kind != IX_SPLIT || y->kind != IX_SPLIT || x->a != y->a || !y->size) break;
+            if (x->stride != dim_mul(dt, y->size, y->stride) || out[m - 2].stride != dim_mul(dt, y->size, out[m - 1].stride)) break;
+            const Dim *stride = out[m - 1].stride;
+            const Ix *w = ix_split(s, x->a, y->stride, x->size ? dim_mul(dt, x->size, y->size) : NULL);
+            m -= 2;
+            out[m++] = (IxTerm){w, stride};
+        }
+    }
+    if (!m) return ix_dim(s, c);
+    if (m == 1 && dim_is(out[0].stride, 1) && dim_is(c, 0)) return out[0].x;
+    Ix x = {.kind = IX_SUM, .dim = c, .n = m, .term = out};
+    if (dim_is(c, 0)) x.bound = terms_bound(s, out, m, 0);
+    return ix_intern(s, x);
+}
+
+/* a as terms; returns their number, and the constant in *c. */
+static int as_terms(Shader *s, const Ix *a, IxTerm *t, const Dim **c)
+{
+    *c = dim_const(&s->ctx->dims, 0);
+    if (a->kind == IX_DIM) {
+        *c = a->dim;
+        return 0;
+    }
+    if (a->kind != IX_SUM) {
+        t[0] = (IxTerm){a, dim_const(&s->ctx->dims, 1)};
+        return 1;
+    }
+    *c = a->dim;
+    memcpy(t, a->term, (size_t)a->n * sizeof *t);
+    return a->n;
+}
+
+static const Ix *add_scaled(Shader *s, const Ix *a, const Ix *b, const Dim *k)
+{
+    DimTable *dt = &s->ctx->dims;
+    IxTerm t[32];
+    const Dim *c, *d;
+    if (a->kind == IX_SUM && b->kind == IX_SUM && a->n + b->n > 32) return NULL;
+    int n = as_terms(s, a, t, &c);
+    int m = as_terms(s, b, t + n, &d);
+    for (int i = n; i < n + m; i++) t[i].stride = dim_mul(dt, t[i].stride, k);
+    return make_sum(s, n + m, t, dim_add(dt, c, dim_mul(dt, d, k)));
+}
+
+const Ix *ix_add(Shader *s, const Ix *a, const Ix *b) { return add_scaled(s, a, b, dim_const(&s->ctx->dims, 1)); }
+const Ix *ix_sub(Shader *s, const Ix *a, const Ix *b) { return add_scaled(s, a, b, dim_const(&s->ctx->dims, -1)); }
+const Ix *ix_add_dim(Shader *s, const Ix *a, const Dim *d) { return ix_add(s, a, ix_dim(s, d)); }
+const Ix *ix_mul(Shader *s, const Ix *a, const Dim *d) { return add_scaled(s, ix_const(s, 0), a, d); }
+
+const Ix *ix_split(Shader *s, const Ix *a, const Dim *stride, const Dim *size)
+{
+    DimTable *dt = &s->ctx->dims;
+    const Dim *want = size; /* the result's bound, whether or not a remainder is needed */
+    if (size && dim_is(size, 1)) return ix_const(s, 0);
+    if (a->bound) {
+        if (dim_le(a->bound, stride)) return ix_const(s, 0);
+        if (size && dim_le(a->bound, dim_mul(dt, stride, size))) size = NULL;
+    }
+    if (dim_is(stride, 1) && !size) return a;
+    if (a->kind == IX_DIM) {
+        const Dim *q = dim_floordiv(dt, a->dim, stride);
+        return ix_dim(s, size ? dim_mod(dt, q, size) : q);
+    }
+    if (a->kind == IX_SUM && dim_is(a->dim, 0)) {
+        int p = 0;
+        IxTerm t[32];
+        for (; p < a->n; p++) {
+            const Dim *q = dim_exact(s, a->term[p].stride, stride);
+            if (!q) break;
+            t[p] = (IxTerm){a->term[p].x, q};
+        }
+        const Dim *rest = terms_bound(s, a->term, a->n, p);
+        if (rest && dim_le(rest, stride)) {
+            int drop = 0;
+            if (size)
+                while (drop < p && dim_exact(s, t[drop].stride, size)) drop++;
+            const Ix *q = make_sum(s, p - drop, t + drop, dim_const(dt, 0));
+            if (!size || (q->bound && dim_le(q->bound, size))) return q;
+            if (q != a || !dim_is(stride, 1)) return ix_split(s, q, dim_const(dt, 1), size);
+        }
+    }
+    if (a->kind == IX_SPLIT) {
+        const Dim *st = dim_mul(dt, a->stride, stride);
+        if (!a->size) return ix_split(s, a->a, st, size);
+        const Dim *q = dim_exact(s, a->size, stride);
+        if (q && (!size || dim_exact(s, q, size))) return ix_split(s, a->a, st, size ? size : q);
+    }
+    const Dim *bound = want;
+    if (!bound && a->bound) bound = dim_exact(s, a->bound, stride);
+    return ix_intern(s, (Ix){.kind = IX_SPLIT, .a = a, .stride = stride, .size = size, .bound = bound});
+}
+
+const Dim *type_stride(Shader *s, Type t, int axis)
+{
+    const Dim *d = dim_const(&s->ctx->dims, 1);
+    for (int i = axis + 1; i < t.rank; i++) d = dim_mul(&s->ctx->dims, d, t.dim[i]);
+    return d;
+}
+
+Index index_of_flat(Shader *s, Type t, const Ix *flat)
+{
+    (void)s;
+    Index i = {.rank = t.rank, .flat = flat};
+    return i;
+}
+
+Index index_of_axes(Type t, const Ix *const *ax)
+{
+    Index i = {.rank = t.rank};
+    for (int k = 0; k < t.rank; k++) i.ax[k] = ax[k];
+    return i;
+}
+
+const Ix *index_axis(Shader *s, Type t, Index *i, int axis)
+{
+    if (!i->ax[axis])
+        i->ax[axis] = dim_is(t.dim[axis], 1) ? ix_const(s, 0) : ix_split(s, i->flat, type_stride(s, t, axis), t.dim[axis]);
+    return i->ax[axis];
+}
+
+const Ix *index_flat(Shader *s, Type t, Index *i)
+{
+    if (i->flat) return i->flat;
+    IxTerm terms[32];
+    int n = 0;
+    const Dim *c = dim_const(&s->ctx->dims, 0);
+    for (int k = 0; k < t.rank; k++) {
+        const Dim *st = type_stride(s, t, k);
+        if (i->ax[k]->kind == IX_SUM && n + i->ax[k]->n <= 24) {
+            for (int j = 0; j < i->ax[k]->n; j++)
+                terms[n++] = (IxTerm){i->ax[k]->term[j].x, dim_mul(&s->ctx->dims, i->ax[k]->term[j].stride, st)};
+            c = dim_add(&s->ctx->dims, c, dim_mul(&s->ctx->dims, i->ax[k]->dim, st));
+        } else {
+            terms[n++] = (IxTerm){i->ax[k], st};
+        }
+    }
+    return i->flat = make_sum(s, n, terms, c);
+}
+
+/* ---- text --------------------------------------------------------------------------------------------------------- */
+
+static bool scope_open(const Shader *s, int scope)
+{
+    for (int i = 0; i < s->scopes.n; i++)
+        if (s->scopes.at[i] == scope) return true;
+    return false;
+}
+
+const char *ix_text(Shader *s, const Ix *a)
+{
+    if (a->kind == IX_DIM) return arg_int(s, a->dim);
+    if (a->kind == IX_VAR) return a->text;
+    for (int i = s->ix_names.n - 1; i >= 0; i--)
+        if (s->ix_names.at[i].ix == a && scope_open(s, s->ix_names.at[i].scope)) return s->ix_names.at[i].name;
+
+    const char *text = NULL;
+    if (a->kind == IX_SUM) {
+        for (int i = 0; i < a->n; i++) {
+            const char *x = ix_text(s, a->term[i].x), *k = arg_int(s, a->term[i].stride);
+            const char *t = dim_is(a->term[i].stride, 1)    ? x
+                            : dim_is(a->term[i].stride, -1) ? sh_printf(s, "-%s", x)
+                                                            : sh_printf(s, "%s * %s", x, k);
+            text = text ? sh_printf(s, "%s + %s", text, t) : t;
+        }
+        if (!dim_is(a->dim, 0)) text = sh_printf(s, "%s + %s", text, arg_int(s, a->dim));
+    } else if (a->kind == IX_SPLIT) {
+        const char *x = ix_text(s, a->a);
+        if (!dim_is(a->stride, 1)) x = sh_printf(s, "fastdiv(uint(%s), %s)", x, arg_divisor(s, a->stride));
+        else x = sh_printf(s, "uint(%s)", x);
+        if (a->size) x = sh_printf(s, "fastmod(%s, %s)", x, arg_divisor(s, a->size));
+        text = sh_printf(s, "int(%s)", x);
+    } else {
+        text = sh_printf(s, "%s(%s, %s)", a->kind == IX_MIN ? "min" : "max", ix_text(s, a->a), ix_text(s, a->b));
+    }
+    const char *name = sh_fresh(s, "x");
+    sh_line(s, "int %s = %s;", name, text);
+    *VEC_PUSH(s->pool, s->ix_names) = (struct IxName){a, name, s->scopes.at[s->scopes.n - 1]};
+    return name;
+}

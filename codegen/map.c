@@ -1,0 +1,58 @@
+/* Map kernels: one invocation an element, or a 32-bit word of elements; see shader.h. */
+#include "codegen/shader.h"
+#include "dlvk/runtime.h"
+
+enum { GROUP = 128 };
+
+/* Elements that each invocation computes: a CPU driver pays for every workgroup, a GPU hides latency by having many. */
+static uint32_t items_for(const Dim *count, bool scalar)
+{
+    int64_t n, items;
+    if (!dim_is_const(count, &n)) return scalar ? 8 : 1;
+    items = scalar ? n / (GROUP * 8) : n / (GROUP * 8192);
+    return (uint32_t)(items < 1 ? 1 : items > 32 ? 32 : items);
+}
+
+static void write_map(KernelGen *kg, bool scalar)
+{
+    Shader *s = shader_new(kg, scalar ? DLVK_FEATURE_SCALAR : 0);
+    DimTable *dt = &s->ctx->dims;
+    Value *v = kg->kernel->out.at[0];
+    const Dim *count = type_count(s->ctx, v->type);
+    int per = storage_per_word(kg, v), bits = 32 / per;
+    const Dim *words = per == 1 ? count : dim_ceildiv(dt, count, dim_const(dt, per));
+    uint32_t items = items_for(words, scalar);
+
+    *VEC_PUSH(s->pool, s->spec) = items;
+    sh_decl(s, "layout(constant_id = 0) const uint ITEMS = 1;");
+    s->local[0] = GROUP;
+    s->grid[0] = dim_ceildiv(dt, words, dim_const(dt, (int64_t)GROUP * items));
+
+    sh_line(s, "uint first = %s * ITEMS * %du + gl_LocalInvocationID.x;", GROUP_INDEX, GROUP);
+    sh_open(s, "for (uint item = 0; item < ITEMS; item++) {");
+    sh_line(s, "int i = int(first + item * %du);", GROUP);
+    sh_line(s, "if (i >= %s) break;", arg_int(s, words));
+    if (per == 1) {
+        const Ix *i = ix_var(s, "i", count);
+        const char *x = emit_value(s, v, index_of_flat(s, v->type, i));
+        emit_store(s, v, "i", x);
+    } else {
+        /* The elements of one word in turn, for stores below 32 bits would race. */
+        sh_line(s, "uint word = 0;");
+        sh_open(s, "for (int part = 0; part < %d; part++) {", per);
+        sh_line(s, "int e = i * %d + part;", per);
+        sh_line(s, "if (e >= %s) break;", arg_int(s, count));
+        const char *x = emit_value(s, v, index_of_flat(s, v->type, ix_var(s, "e", count)));
+        sh_line(s, "word |= %s << (part * %d);", emit_bits(s, v->type.dtype, x), bits);
+        sh_close(s);
+        sh_line(s, "%s.d[i] = word;", arg_buffer(s, v, true, "BufU32"));
+    }
+    sh_close(s);
+}
+
+bool gen_map(KernelGen *kg)
+{
+    write_map(kg, true);
+    write_map(kg, false);
+    return true;
+}

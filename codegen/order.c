@@ -1,0 +1,160 @@
+/* Kernels whose elements depend on each other's order: cumulate, sort, scatter, compact. Simple and legal everywhere. */
+#include "codegen/shader.h"
+
+enum { GROUP = 64 };
+
+/* One invocation for each of `count` pieces of work: declares int i. */
+static Shader *one_each(KernelGen *kg, const Dim *count)
+{
+    Shader *s = shader_new(kg, 0);
+    s->grid[0] = dim_ceildiv(&s->ctx->dims, count, dim_const(&s->ctx->dims, GROUP));
+    s->local[0] = GROUP;
+    sh_line(s, "int i = int(%s * %du + gl_LocalInvocationID.x);", GROUP_INDEX, GROUP);
+    sh_line(s, "if (i >= %s) return;", arg_int(s, count));
+    return s;
+}
+
+/* Axes of the line that invocation i walks: all but `axis`. */
+static void line_axes(Shader *s, Type t, int axis, const Dim *count, const Ix **ax)
+{
+    const Ix *i = ix_var(s, "i", count);
+    const Dim *stride = dim_const(&s->ctx->dims, 1);
+    for (int d = t.rank - 1; d >= 0; d--) {
+        ax[d] = ix_const(s, 0);
+        if (d == axis) continue;
+        ax[d] = ix_split(s, i, stride, t.dim[d]);
+        stride = dim_mul(&s->ctx->dims, stride, t.dim[d]);
+    }
+}
+
+static const Dim *lines(Context *c, Type t, int axis)
+{
+    const Dim *n = dim_const(&c->dims, 1);
+    for (int d = 0; d < t.rank; d++)
+        if (d != axis) n = dim_mul(&c->dims, n, t.dim[d]);
+    return n;
+}
+
+/* One invocation walks a whole line. */
+bool gen_cumulate(KernelGen *kg)
+{
+    Node *n = kg->kernel->anchor;
+    Value *x = n->in[0], *v = n->out[0];
+    int axis = (int)attr_i(n, A_AXIS, 0);
+    Kind kind = (Kind)attr_i(n, A_KIND, KIND_SUM);
+    bool reverse = attr_i(n, A_REVERSE, 0), exclusive = attr_i(n, A_EXCLUSIVE, 0);
+    const Dim *count = lines(kg->ctx, v->type, axis);
+    Shader *s = one_each(kg, count);
+    const Ix *ax[DLVK_MAX_RANK];
+    line_axes(s, v->type, axis, count, ax);
+    const char *len = arg_int(s, v->type.dim[axis]);
+    sh_line(s, "%s acc = %s;", glsl_class(v->type.dtype), emit_identity(s, kind, v->type.dtype));
+    sh_open(s, "for (int step = 0; step < %s; step++) {", len);
+    sh_line(s, "int k = %s;", reverse ? sh_printf(s, "%s - 1 - step", len) : "step");
+    ax[axis] = ix_var(s, "k", v->type.dim[axis]);
+    Index at = index_of_axes(v->type, ax);
+    const char *flat = ix_text(s, index_flat(s, v->type, &at));
+    const char *e = emit_value(s, x, at);
+    if (exclusive) emit_store(s, v, flat, "acc");
+    sh_line(s, "acc = %s;", emit_combine(s, kind, v->type.dtype, "acc", e));
+    if (!exclusive) emit_store(s, v, flat, "acc");
+    sh_close(s);
+    return true;
+}
+
+/* Each element counts those that stand before it, and so knows its place. Stable; NaN is the greatest. */
+bool gen_sort(KernelGen *kg)
+{
+    Node *n = kg->kernel->anchor;
+    Value *x = n->in[0];
+    int axis = (int)attr_i(n, A_AXIS, 0);
+    bool down = attr_i(n, A_DESCENDING, 0);
+    DType t = x->type.dtype;
+    const Dim *count = type_count(kg->ctx, x->type);
+    Shader *s = one_each(kg, count);
+    Index here = index_of_flat(s, x->type, ix_var(s, "i", count));
+    const Ix *ax[DLVK_MAX_RANK];
+    for (int d = 0; d < x->type.rank; d++) ax[d] = index_axis(s, x->type, &here, d);
+    const char *me = emit_value(s, x, here), *pos = ix_text(s, ax[axis]);
+    sh_line(s, "int place = 0;");
+    sh_open(s, "for (int k = 0; k < %s; k++) {", arg_int(s, x->type.dim[axis]));
+    ax[axis] = ix_var(s, "k", x->type.dim[axis]);
+    const char *other = emit_value(s, x, index_of_axes(x->type, ax));
+    const char *before = sh_printf(s, down ? "sort_less(%s, %s)" : "sort_less(%s, %s)", down ? me : other, down ? other : me);
+    const char *after = sh_printf(s, "sort_less(%s, %s)", down ? other : me, down ? me : other);
+    sh_line(s, "if (%s || (k < %s && !%s)) place++;", before, pos, after);
+    sh_close(s);
+    ax[axis] = ix_var(s, "place", x->type.dim[axis]);
+    Index at = index_of_axes(x->type, ax);
+    const char *flat = ix_text(s, index_flat(s, x->type, &at));
+    for (int o = 0; o < kg->kernel->out.n; o++) {
+        Value *v = kg->kernel->out.at[o];
+        if (v == n->out[0]) emit_store(s, v, flat, me);
+        else emit_store(s, v, flat, emit_cast(s, DLVK_I32, v->type.dtype, pos, true));
+    }
+    (void)t;
+    return true;
+}
+
+/* Each result element looks at every update: slow, but in order and without atomics. */
+bool gen_scatter(KernelGen *kg)
+{
+    Node *n = kg->kernel->anchor;
+    Value *data = n->in[0], *idx = n->in[1], *upd = n->in[2], *v = n->out[0];
+    Kind kind = (Kind)attr_i(n, A_KIND, KIND_SET);
+    DType t = v->type.dtype;
+    const Dim *count = type_count(kg->ctx, v->type);
+    Shader *s = one_each(kg, count);
+    Index here = index_of_flat(s, v->type, ix_var(s, "i", count));
+    const Ix *ax[DLVK_MAX_RANK];
+    for (int d = 0; d < v->type.rank; d++) ax[d] = index_axis(s, v->type, &here, d);
+    const char *row = ix_text(s, ax[0]);
+    sh_line(s, "%s acc = %s;", glsl_class(t), emit_value(s, data, here));
+    sh_open(s, "for (int m = 0; m < %s; m++) {", arg_int(s, idx->type.dim[0]));
+    const Ix *m = ix_var(s, "m", idx->type.dim[0]);
+    const char *to = emit_cast(s, idx->type.dtype, DLVK_I32, emit_value(s, idx, index_of_axes(idx->type, &m)), true);
+    sh_open(s, "if (%s == %s) {", to, row);
+    ax[0] = m;
+    const char *u = emit_value(s, upd, index_of_axes(upd->type, ax));
+    sh_line(s, "acc = %s;", emit_combine(s, kind, t, "acc", u));
+    sh_close(s);
+    sh_close(s);
+    emit_store(s, v, "i", "acc");
+    return true;
+}
+
+/* One workgroup: each invocation counts the true elements of its stretch, learns where its own begin, and writes their indices. */
+bool gen_compact(KernelGen *kg)
+{
+    Node *n = kg->kernel->anchor;
+    Value *mask = n->in[0], *v = n->out[0];
+    Shader *s = shader_new(kg, 0);
+    s->local[0] = GROUP;
+    const char *len = arg_int(s, mask->type.dim[0]);
+    sh_decl(s, "shared int found[%d];", GROUP);
+    sh_line(s, "int me = int(gl_LocalInvocationID.x), per = (%s + %d) / %d;", len, GROUP - 1, GROUP);
+    sh_line(s, "int first = me * per, last = min(first + per, %s), count = 0;", len);
+    for (int pass = 0; pass < 2; pass++) {
+        const char *k = sh_fresh(s, "k");
+        sh_open(s, "for (int %s = first; %s < last; %s++) {", k, k, k);
+        const Ix *i = ix_var(s, k, mask->type.dim[0]);
+        sh_open(s, "if (%s) {", emit_value(s, mask, index_of_axes(mask->type, &i)));
+        if (pass) emit_store(s, v, "at", emit_cast(s, DLVK_I32, v->type.dtype, k, true));
+        sh_line(s, "%s++;", pass ? "at" : "count");
+        sh_close(s);
+        sh_close(s);
+        if (pass) break;
+        sh_line(s, "found[me] = count;");
+        sh_line(s, "barrier();");
+        sh_line(s, "int at = 0, all = 0;");
+        sh_open(s, "for (int j = 0; j < %d; j++) {", GROUP);
+        sh_line(s, "if (j < me) at += found[j];");
+        sh_line(s, "all += found[j];");
+        sh_close(s);
+    }
+    /* The number found stands behind the last index that there could be. */
+    sh_open(s, "if (me == 0) {");
+    emit_store(s, v, len, emit_cast(s, DLVK_I32, v->type.dtype, "all", true));
+    sh_close(s);
+    return true;
+}

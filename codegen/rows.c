@@ -1,0 +1,155 @@
+/* Rows kernels: reductions over one set of axes with the pointwise code around them, in one pass over memory per dependence.
+ *
+ * A row is one setting of the axes that are kept. LANES invocations share it: each walks every LANES-th element, partial
+ * results meet in a tree over shared memory. With LANES = 1 the barriers fold away. */
+#include "codegen/shader.h"
+#include "dlvk/runtime.h"
+
+const char *emit_lane_reduce(Shader *s, Kind k, DType t, const char *acc)
+{
+    char c = glsl_class_letter(t);
+    sh_open(s, "if (LANES > 1) {");
+    sh_line(s, "barrier();");
+    if (c == 'b') sh_line(s, "red_u[gl_LocalInvocationID.x] = uint(%s);", acc);
+    else sh_line(s, "red_%c[gl_LocalInvocationID.x] = %s;", c, acc);
+    sh_line(s, "barrier();");
+    sh_open(s, "for (uint half_row = LANES / 2; half_row > 0; half_row /= 2) {");
+    sh_open(s, "if (lane < half_row) {");
+    const char *x = "red_u[gl_LocalInvocationID.x] != 0u", *y = "red_u[gl_LocalInvocationID.x + half_row] != 0u";
+    if (c == 'b') {
+        sh_line(s, "red_u[gl_LocalInvocationID.x] = uint(%s);", emit_combine(s, k, t, sh_printf(s, "(%s)", x), sh_printf(s, "(%s)", y)));
+    } else {
+        x = sh_printf(s, "red_%c[gl_LocalInvocationID.x]", c);
+        y = sh_printf(s, "red_%c[gl_LocalInvocationID.x + half_row]", c);
+        sh_line(s, "%s = %s;", x, emit_combine(s, k, t, x, y));
+    }
+    sh_close(s);
+    sh_line(s, "barrier();");
+    sh_close(s);
+    if (c == 'b') sh_line(s, "%s = red_u[gl_LocalInvocationID.x - lane] != 0u;", acc);
+    else sh_line(s, "%s = red_%c[gl_LocalInvocationID.x - lane];", acc, c);
+    sh_close(s);
+    return acc;
+}
+
+typedef struct Shape {
+    uint32_t lanes, group;
+} Shape;
+
+/* How many lanes share a row, and how large a workgroup is. Sizes that are not known get a middling choice. */
+static Shape choose(const Dim *rows, const Dim *length, bool scalar)
+{
+    int64_t r, n;
+    bool know_r = dim_is_const(rows, &r), know_n = dim_is_const(length, &n);
+    if (scalar) {
+        /* Vector lanes want a row each; few long rows are shared to use them at all. */
+        if (know_r && r < 16 && (!know_n || n >= 256)) return (Shape){64, 64};
+        if (know_r && r >= 512) return (Shape){1, 32};
+        return (Shape){1, 8};
+    }
+    uint32_t lanes = 1;
+    if (!know_n) lanes = 32;
+    else while (lanes < 256 && lanes * 4 < n) lanes *= 2;
+    return (Shape){lanes, lanes > 128 ? lanes : 128};
+}
+
+static void write_rows(KernelGen *kg, bool scalar)
+{
+    Shader *s = shader_new(kg, scalar ? DLVK_FEATURE_SCALAR : 0);
+    DimTable *dt = &s->ctx->dims;
+    const Kernel *k = kg->kernel;
+    Type t = k->reduces.at[0]->in[0]->type;
+    const Attr *axes = node_attr(k->reduces.at[0], A_AXES);
+    bool reduced[DLVK_MAX_RANK] = {0};
+    for (int i = 0; i < axes->n; i++) reduced[axes->ints[i]] = true;
+    const Dim *rows = dim_const(dt, 1), *length = dim_const(dt, 1);
+    for (int i = 0; i < t.rank; i++) {
+        if (reduced[i]) length = dim_mul(dt, length, t.dim[i]);
+        else rows = dim_mul(dt, rows, t.dim[i]);
+    }
+    Shape shape = choose(rows, length, scalar);
+    *VEC_PUSH(s->pool, s->spec) = shape.lanes;
+    *VEC_PUSH(s->pool, s->spec) = shape.group;
+    s->local[0] = 0;
+    s->grid[0] = dim_ceildiv(dt, rows, dim_const(dt, shape.group / shape.lanes));
+    sh_decl(s, "layout(constant_id = 0) const uint LANES = 1; /* invocations that share a row: a power of two */");
+    sh_decl(s, "layout(constant_id = 1) const uint GROUP = 64;");
+    sh_decl(s, "layout(local_size_x_id = 1) in;");
+    bool declared[128] = {0};
+    for (int i = 0; i < k->reduces.n; i++) {
+        DType rt = k->reduces.at[i]->out[0]->type.dtype;
+        char c = glsl_class_letter(rt);
+        if (c == 'b') c = 'u';
+        if (!declared[(int)c]) sh_decl(s, "shared %s red_%c[256];", c == 'u' ? "uint" : glsl_class(rt), c);
+        declared[(int)c] = true;
+    }
+
+    sh_line(s, "uint lane = gl_LocalInvocationID.x %% LANES;");
+    sh_line(s, "uint row_number = %s * (GROUP / LANES) + gl_LocalInvocationID.x / LANES;", GROUP_INDEX);
+    sh_line(s, "bool live = row_number < uint(%s);", arg_int(s, rows));
+    sh_line(s, "int row = live ? int(row_number) : 0; /* a row too many is computed and not stored: barriers want everyone */");
+    s->lanes = "int(LANES)";
+    s->lane = "int(lane)";
+
+    const Ix *row = ix_var(s, "row", rows), *ax[DLVK_MAX_RANK], *full[DLVK_MAX_RANK];
+    const Dim *stride = dim_const(dt, 1);
+    for (int i = t.rank - 1; i >= 0; i--) {
+        ax[i] = ix_const(s, 0);
+        if (reduced[i]) continue;
+        ax[i] = dim_is(t.dim[i], 1) ? ix_const(s, 0) : ix_split(s, row, stride, t.dim[i]);
+        stride = dim_mul(dt, stride, t.dim[i]);
+    }
+    for (int i = 0; i < k->reduces.n; i++) {
+        Value *v = k->reduces.at[i]->out[0];
+        emit_value(s, v, index_of_axes(v->type, ax));
+    }
+
+    /* Outputs of one value a row, by lane 0; then one loop for those with the rows' full length. */
+    bool any_full = false;
+    for (int i = 0; i < k->out.n; i++) {
+        Value *v = k->out.at[i];
+        bool is_row = v->type.rank == t.rank;
+        for (int d = 0; d < t.rank && is_row; d++) is_row = reduced[d] ? dim_is(v->type.dim[d], 1) : true;
+        bool is_full = v->type.rank == t.rank;
+        for (int d = 0; d < t.rank && is_full; d++) is_full = v->type.dim[d] == t.dim[d];
+        if (is_full && !is_row) {
+            any_full = true;
+            continue;
+        }
+        const char *x = emit_value(s, v, index_of_axes(v->type, ax));
+        Index at = index_of_axes(v->type, ax);
+        sh_open(s, "if (live && lane == 0) {");
+        emit_store(s, v, ix_text(s, index_flat(s, v->type, &at)), x);
+        sh_close(s);
+    }
+    if (!any_full) return;
+    sh_open(s, "for (int k = int(lane); live && k < %s; k += int(LANES)) {", arg_int(s, length));
+    const Ix *kx = ix_var(s, "k", length);
+    stride = dim_const(dt, 1);
+    for (int i = t.rank - 1; i >= 0; i--) {
+        full[i] = ax[i];
+        if (!reduced[i]) continue;
+        full[i] = dim_is(t.dim[i], 1) ? ix_const(s, 0) : ix_split(s, kx, stride, t.dim[i]);
+        stride = dim_mul(dt, stride, t.dim[i]);
+    }
+    for (int i = 0; i < k->out.n; i++) {
+        Value *v = k->out.at[i];
+        bool is_full = v->type.rank == t.rank, is_row = v->type.rank == t.rank;
+        for (int d = 0; d < t.rank; d++) {
+            if (is_full && v->type.dim[d] != t.dim[d]) is_full = false;
+            if (is_row && reduced[d] && !dim_is(v->type.dim[d], 1)) is_row = false;
+        }
+        if (!is_full || is_row) continue;
+        const char *x = emit_value(s, v, index_of_axes(v->type, full));
+        Index at = index_of_axes(v->type, full);
+        emit_store(s, v, ix_text(s, index_flat(s, v->type, &at)), x);
+    }
+    sh_close(s);
+}
+
+bool gen_rows(KernelGen *kg)
+{
+    write_rows(kg, true);
+    write_rows(kg, false);
+    return true;
+}

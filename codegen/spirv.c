@@ -1,0 +1,97 @@
+/* shaderc and SPIRV-Tools; see spirv.h. */
+#include "codegen/spirv.h"
+
+#include <pthread.h>
+#include <shaderc/shaderc.h>
+#include <spirv-tools/libspirv.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef struct Work {
+    SpirvJob *jobs;
+    int n;
+    const SpirvOptions *o;
+    atomic_int next, done, failed;
+} Work;
+
+/* "message" and the source with line numbers, so that the error can be read where it stands. */
+static char *failure(const SpirvJob *j, const char *what, const char *message)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *f = open_memstream(&text, &size);
+    if (!f) return NULL;
+    fprintf(f, "%s '%s': %s\n", what, j->name, message);
+    int line = 1;
+    for (const char *p = j->glsl; *p; line++) {
+        size_t len = strcspn(p, "\n");
+        fprintf(f, "%4d  %.*s\n", line, (int)len, p);
+        p += len + (p[len] != 0);
+    }
+    fclose(f);
+    return text;
+}
+
+static bool validate(SpirvJob *j)
+{
+    spv_context ctx = spvContextCreate(SPV_ENV_VULKAN_1_3);
+    spv_diagnostic diag = NULL;
+    spv_const_binary_t binary = {j->words, j->bytes / 4};
+    spv_result_t r = spvValidate(ctx, &binary, &diag);
+    if (r != SPV_SUCCESS) j->error = failure(j, "invalid SPIR-V of kernel", diag && diag->error ? diag->error : "no reason given");
+    spvDiagnosticDestroy(diag);
+    spvContextDestroy(ctx);
+    return r == SPV_SUCCESS;
+}
+
+static bool compile_one(shaderc_compiler_t compiler, const shaderc_compile_options_t options, SpirvJob *j, bool check)
+{
+    shaderc_compilation_result_t r =
+        shaderc_compile_into_spv(compiler, j->glsl, strlen(j->glsl), shaderc_compute_shader, j->name, "main", options);
+    bool ok = shaderc_result_get_compilation_status(r) == shaderc_compilation_status_success;
+    if (ok) {
+        j->bytes = shaderc_result_get_length(r);
+        j->words = malloc(j->bytes);
+        ok = j->words != NULL;
+        if (ok) memcpy(j->words, shaderc_result_get_bytes(r), j->bytes);
+    } else {
+        j->error = failure(j, "GLSL of kernel", shaderc_result_get_error_message(r));
+    }
+    shaderc_result_release(r);
+    return ok && (!check || validate(j));
+}
+
+static void *worker(void *arg)
+{
+    Work *w = arg;
+    shaderc_compiler_t compiler = shaderc_compiler_initialize();
+    shaderc_compile_options_t options = shaderc_compile_options_initialize();
+    if (compiler && options) {
+        shaderc_compile_options_set_target_env(options, shaderc_target_env_vulkan, shaderc_env_version_vulkan_1_3);
+        shaderc_compile_options_set_optimization_level(options, w->o->optimize ? shaderc_optimization_level_performance
+                                                                               : shaderc_optimization_level_zero);
+    }
+    for (int i; (i = atomic_fetch_add(&w->next, 1)) < w->n;) {
+        if (!compiler || !options || !compile_one(compiler, options, &w->jobs[i], w->o->validate)) atomic_store(&w->failed, 1);
+        int done = atomic_fetch_add(&w->done, 1) + 1;
+        if (w->o->progress) w->o->progress(w->o->user, done, w->n);
+    }
+    shaderc_compile_options_release(options);
+    shaderc_compiler_release(compiler);
+    return NULL;
+}
+
+bool spirv_compile(SpirvJob *jobs, int n, const SpirvOptions *o)
+{
+    Work w = {.jobs = jobs, .n = n, .o = o};
+    long cores = o->threads > 0 ? o->threads : sysconf(_SC_NPROCESSORS_ONLN);
+    pthread_t thread[64];
+    int started = 0;
+    while (started < cores - 1 && started < n - 1 && started < 64 && pthread_create(&thread[started], NULL, worker, &w) == 0) started++;
+    worker(&w);
+    for (int i = 0; i < started; i++) pthread_join(thread[i], NULL);
+    return !w.failed;
+}

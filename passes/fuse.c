@@ -1,0 +1,484 @@
+/* Forms kernels: decides which values get memory and which kernel computes each.
+ *
+ * Requires a graph without call and stop_gradient nodes. The graph itself stays as it is; the result is a Schedule.
+ *
+ * Three kinds of kernels form around anchors, in this order: rows (reductions over the same axes with the pointwise code between and behind
+ * them), contractions with the pointwise chain behind them, and loops (windows, arg-reductions) with theirs. What is left is pointwise and movement:
+ * it is computed where it is used, unless it is used more than once and dear, or its user would evaluate it many times over. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ir/kernel.h"
+
+typedef struct Fuse {
+    Graph *g;
+    Pool *pool;
+    Schedule *s;
+    Region *region;
+    int *uses;        /* by value id: uses by nodes of its own region, each operand slot counted, plus one for anything else */
+    Node **user;      /* by value id: some user in its own region */
+    bool *must;       /* by value id: needs memory whatever fusion does */
+    Kernel **group;   /* by node id: the kernel it was taken into */
+    double *cost;     /* by value id: of evaluating it once from what has memory */
+    int *seen;        /* by value id: epoch of the traversal */
+    int epoch;
+    bool fuse;
+} Fuse;
+
+static bool is_splat(const Value *v)
+{
+    const Tensor *t;
+    return value_const(v, &t) && (t->splat || t->count == 1);
+}
+
+static bool is_loop_op(Op op) { return op == OP_WINDOW || op == OP_ARGWINDOW || op == OP_ARGREDUCE; }
+
+static bool is_host_op(Op op) { return op == OP_IF || op == OP_LOOP || op == OP_READ_DIMS; }
+
+static bool is_pointwise(const Node *n) { return op_info[n->op].point || n->op == OP_CAST || n->op == OP_BITCAST; }
+
+/* ---- what must have memory ---------------------------------------------------------------------------------------- */
+
+static void require(Fuse *f, Value *v)
+{
+    if (v) f->must[v->id] = true;
+}
+
+/* A view of memory through movement that keeps addresses affine: then the storage at its bottom is what is needed. */
+static void require_affine(Fuse *f, Value *v)
+{
+    while (f->fuse && v->def && !f->must[v->id] &&
+           (v->def->op == OP_TRANSPOSE || v->def->op == OP_BROADCAST || v->def->op == OP_SLICE || v->def->op == OP_RESHAPE)) {
+        if (v->def->op == OP_RESHAPE || is_splat(v->def->in[0])) break; /* a reshape is a view of its materialised operand */
+        v = v->def->in[0];
+    }
+    require(f, v);
+}
+
+static void mark_captures(Fuse *f, const Region *r)
+{
+    for (int i = 0; i < r->nodes.n; i++) {
+        Node *n = r->nodes.at[i];
+        for (int k = 0; k < n->n_in; k++)
+            if (n->in[k]->region != r) require(f, n->in[k]);
+        for (int k = 0; k < n->n_region; k++) mark_captures(f, n->region_at[k]);
+    }
+    for (int i = 0; i < r->results.n; i++) require(f, r->results.at[i]);
+}
+
+static void mark_required(Fuse *f)
+{
+    Region *r = f->region;
+    for (int i = 0; i < r->params.n; i++) require(f, r->params.at[i]);
+    for (int i = 0; i < r->results.n; i++) require(f, r->results.at[i]);
+    for (int i = 0; i < r->nodes.n; i++) {
+        Node *n = r->nodes.at[i];
+        for (int k = 0; k < n->n_region; k++) mark_captures(f, n->region_at[k]);
+        if (n->op == OP_CONST && !is_splat(n->out[0])) require(f, n->out[0]);
+        if (is_host_op(n->op)) {
+            for (int k = 0; k < n->n_in; k++) require(f, n->in[k]);
+            for (int k = 0; k < n->n_out; k++) require(f, n->out[k]);
+        }
+        switch (n->op) {
+        case OP_DOT:
+        case OP_CONV:
+            require_affine(f, n->in[0]);
+            require_affine(f, n->in[1]);
+            break;
+        case OP_WINDOW:
+        case OP_ARGWINDOW:
+        case OP_COMPACT:
+        case OP_SORT: require_affine(f, n->in[0]); break;
+        case OP_SCATTER:
+            require_affine(f, n->in[1]);
+            require_affine(f, n->in[2]);
+            break;
+        case OP_BARRIER: require(f, n->out[0]); break;
+        default: break;
+        }
+        if (n->op == OP_SORT || n->op == OP_SCATTER || n->op == OP_COMPACT || n->op == OP_CUMULATE || n->op == OP_BARRIER)
+            for (int k = 0; k < n->n_out; k++) require(f, n->out[k]);
+        if (!f->fuse)
+            for (int k = 0; k < n->n_out; k++)
+                if (!is_splat(n->out[k])) require(f, n->out[k]);
+    }
+}
+
+/* Memory for v: a reshape is a view of its operand. */
+static void materialize(Fuse *f, Value *v)
+{
+    f->s->materialized[v->id] = true;
+    if (v->def && v->def->op == OP_RESHAPE && v->def->parent == f->region) {
+        Value *x = v->def->in[0];
+        f->s->alias[v->id] = x;
+        if (!f->s->materialized[x->id]) materialize(f, x);
+    }
+}
+
+/* ---- kernels ------------------------------------------------------------------------------------------------------- */
+
+static Kernel *kernel_new(Fuse *f, Archetype arch, Node *anchor)
+{
+    Kernel *k = POOL_NEW(f->pool, Kernel);
+    k->arch = arch;
+    k->anchor = anchor;
+    return k;
+}
+
+static bool same_shape(Type a, Type b)
+{
+    if (a.rank != b.rank) return false;
+    for (int i = 0; i < a.rank; i++)
+        if (a.dim[i] != b.dim[i]) return false;
+    return true;
+}
+
+/* Follows the pointwise nodes behind v while each is the only user of the one before, and takes them into k. */
+static void take_chain(Fuse *f, Kernel *k, Value *v)
+{
+    while (f->fuse && !f->must[v->id] && f->uses[v->id] == 1) {
+        Node *u = f->user[v->id];
+        if (!u || f->group[u->id] || !is_pointwise(u) || !same_shape(u->out[0]->type, v->type)) break;
+        f->group[u->id] = k;
+        v = u->out[0];
+    }
+    *VEC_PUSH(f->pool, k->out) = v;
+}
+
+/* The shape of a rows kernel: full, or with the reduced axes of size 1. */
+typedef struct Rows {
+    Type full;
+    bool reduced[DLVK_MAX_RANK];
+} Rows;
+
+static bool is_full(const Rows *r, Type t) { return same_shape(r->full, t); }
+
+static bool is_row(const Rows *r, Type t)
+{
+    if (t.rank != r->full.rank) return false;
+    for (int i = 0; i < t.rank; i++)
+        if (r->reduced[i] ? !dim_is(t.dim[i], 1) : t.dim[i] != r->full.dim[i]) return false;
+    return true;
+}
+
+static bool same_axes(const Node *a, const Node *b)
+{
+    const Attr *x = node_attr(a, A_AXES), *y = node_attr(b, A_AXES);
+    return x->n == y->n && memcmp(x->ints, y->ints, (size_t)x->n * sizeof *x->ints) == 0;
+}
+
+static bool joins_rows(const Rows *r, const Node *first, const Node *n)
+{
+    if (n->op == OP_REDUCE) return is_full(r, n->in[0]->type) && same_axes(first, n);
+    if (is_pointwise(n)) return is_full(r, n->out[0]->type) || is_row(r, n->out[0]->type);
+    if (n->op == OP_BROADCAST) return is_full(r, n->out[0]->type) && is_row(r, n->in[0]->type);
+    return false;
+}
+
+/* A kernel around reduction `first` of node number `at`: every later node that depends on the group through the group alone, and keeps the rows' shape, joins. */
+static void form_rows(Fuse *f, int at)
+{
+    Region *r = f->region;
+    Node *first = r->nodes.at[at];
+    Kernel *k = kernel_new(f, ARCH_ROWS, NULL);
+    Rows rows = {.full = first->in[0]->type};
+    const Attr *axes = node_attr(first, A_AXES);
+    for (int i = 0; i < axes->n; i++) rows.reduced[axes->ints[i]] = true;
+    f->group[first->id] = k;
+    *VEC_PUSH(f->pool, k->reduces) = first;
+
+    /* tainted: depends on the group through a node outside it, so that taking it would close a cycle. */
+    int taint = ++f->epoch;
+    if (f->fuse)
+        for (int i = at + 1; i < r->nodes.n; i++) {
+            Node *n = r->nodes.at[i];
+            bool inside = false, tainted = n->n_region > 0;
+            for (int j = 0; j < n->n_in; j++) {
+                Value *x = n->in[j];
+                if (f->seen[x->id] == taint) tainted = true;
+                if (x->def && x->def->parent == r && f->group[x->def->id] == k) inside = true;
+            }
+            bool taken = false;
+            if (inside && !tainted && !f->group[n->id] && joins_rows(&rows, first, n)) {
+                f->group[n->id] = k;
+                if (n->op == OP_REDUCE) *VEC_PUSH(f->pool, k->reduces) = n;
+                taken = true;
+            }
+            if (!taken && (inside || tainted))
+                for (int j = 0; j < n->n_out; j++) f->seen[n->out[j]->id] = taint;
+        }
+
+    /* What others use is an output. */
+    for (int i = at; i < r->nodes.n; i++) {
+        Node *n = r->nodes.at[i];
+        if (f->group[n->id] != k) continue;
+        bool out = f->must[n->out[0]->id];
+        int inside = 0;
+        for (int j = i + 1; j < r->nodes.n; j++) {
+            Node *u = r->nodes.at[j];
+            if (f->group[u->id] != k) continue;
+            for (int m = 0; m < u->n_in; m++) inside += u->in[m] == n->out[0];
+        }
+        if (out || inside < f->uses[n->out[0]->id]) *VEC_PUSH(f->pool, k->out) = n->out[0];
+    }
+    if (k->out.n == 0) *VEC_PUSH(f->pool, k->out) = first->out[0];
+}
+
+static void form_anchored(Fuse *f)
+{
+    Region *r = f->region;
+    for (int i = 0; i < r->nodes.n; i++) {
+        Node *n = r->nodes.at[i];
+        if (f->group[n->id]) continue;
+        if (n->op == OP_REDUCE) {
+            form_rows(f, i);
+            continue;
+        }
+        Archetype arch;
+        switch (n->op) {
+        case OP_DOT:
+        case OP_CONV: arch = ARCH_CONTRACT; break;
+        case OP_SORT: arch = ARCH_SORT; break;
+        case OP_SCATTER: arch = ARCH_SCATTER; break;
+        case OP_COMPACT: arch = ARCH_COMPACT; break;
+        case OP_CUMULATE: arch = ARCH_CUMULATE; break;
+        default:
+            if (!is_loop_op(n->op)) continue;
+            arch = ARCH_MAP;
+        }
+        Kernel *k = kernel_new(f, arch, n);
+        f->group[n->id] = k;
+        if (arch == ARCH_CONTRACT || arch == ARCH_MAP) take_chain(f, k, n->out[0]);
+        else
+            for (int j = 0; j < n->n_out; j++)
+                if (f->uses[n->out[j]->id]) *VEC_PUSH(f->pool, k->out) = n->out[j];
+    }
+}
+
+/* ---- the rest ------------------------------------------------------------------------------------------------------ */
+
+static double own_cost(const Node *n)
+{
+    switch (n->op) {
+    case OP_RESHAPE: case OP_BROADCAST: case OP_TRANSPOSE: case OP_SLICE: case OP_REVERSE: case OP_IOTA: case OP_DIMS: return 0.25;
+    case OP_PAD: case OP_GATHER: return 2;
+    case OP_CONCAT: return 2 * n->n_in;
+    case OP_EXP: case OP_LOG: case OP_LOG1P: case OP_EXPM1: case OP_SIN: case OP_COS: case OP_TAN: case OP_ASIN: case OP_ACOS:
+    case OP_ATAN: case OP_SINH: case OP_COSH: case OP_TANH: case OP_ASINH: case OP_ACOSH: case OP_ATANH: case OP_ERF:
+    case OP_SIGMOID: case OP_POW: case OP_ATAN2: case OP_RANDOM: return 10;
+    default: return 1;
+    }
+}
+
+static void form_maps(Fuse *f)
+{
+    Region *r = f->region;
+    bool *mat = f->s->materialized;
+    for (int i = 0; i < r->params.n; i++) mat[r->params.at[i]->id] = true;
+    for (int i = 0; i < r->nodes.n; i++) {
+        Node *n = r->nodes.at[i];
+        Kernel *k = f->group[n->id];
+        if (k) {
+            for (int j = 0; j < k->out.n; j++) mat[k->out.at[j]->id] = true;
+            continue;
+        }
+        if (is_host_op(n->op)) {
+            for (int j = 0; j < n->n_out; j++) mat[n->out[j]->id] = true;
+            continue;
+        }
+        Value *v = n->out[0];
+        if (n->op == OP_CONST) {
+            mat[v->id] = f->must[v->id];
+            continue;
+        }
+        double c = own_cost(n);
+        for (int j = 0; j < n->n_in; j++) {
+            Value *x = n->in[j];
+            bool many = n->op == OP_BROADCAST || (n->op == OP_GATHER && j == 1); /* evaluated over and over */
+            if (many && !mat[x->id] && !is_splat(x) && x->def && x->def->parent == r && f->cost[x->id] > 2) materialize(f, x);
+            c += mat[x->id] ? 0 : f->cost[x->id];
+        }
+        f->cost[v->id] = c;
+        bool has_users = f->uses[v->id] > 0;
+        if (f->must[v->id] || (has_users && ((f->uses[v->id] > 1 && c > 3) || c > 60))) materialize(f, v);
+    }
+}
+
+/* Values with memory that no kernel computes yet become map kernels. */
+static void form_map_kernels(Fuse *f)
+{
+    Region *r = f->region;
+    for (int i = 0; i < r->nodes.n; i++) {
+        Node *n = r->nodes.at[i];
+        if (f->group[n->id] || n->op == OP_CONST || is_host_op(n->op)) continue;
+        Value *v = n->out[0];
+        if (!f->s->materialized[v->id] || f->s->alias[v->id]) continue;
+        Kernel *k = kernel_new(f, ARCH_MAP, NULL);
+        f->group[n->id] = k;
+        *VEC_PUSH(f->pool, k->out) = v;
+    }
+}
+
+/* ---- order --------------------------------------------------------------------------------------------------------- */
+
+typedef struct Walk {
+    Fuse *f;
+    Kernel *k;
+    VEC(Value *) inputs;
+    VEC(const char *) names;
+    int epoch;
+} Walk;
+
+static void add_origin(Walk *w, const Origin *o)
+{
+    if (!o) return;
+    for (int i = 0; i < w->k->origins.n; i++)
+        if (w->k->origins.at[i] == o) return;
+    *VEC_PUSH(w->f->pool, w->k->origins) = o;
+}
+
+/* Everything the kernel computes itself, down to what it reads. */
+static void walk_value(Walk *w, Value *v, bool root)
+{
+    Fuse *f = w->f;
+    if (f->seen[v->id] == w->epoch) return;
+    f->seen[v->id] = w->epoch;
+    bool own = root;
+    for (int i = 0; i < w->k->out.n; i++) own |= w->k->out.at[i] == v;
+    if (is_splat(v) && !own) return;
+    if (!v->def || (f->s->materialized[v->id] && !own) || v->region != f->region) {
+        *VEC_PUSH(f->pool, w->inputs) = schedule_storage(f->s, v);
+        return;
+    }
+    for (int i = 0; i < v->def->n_in; i++) walk_value(w, v->def->in[i], false);
+    add_origin(w, v->def->origin);
+    Op op = v->def->op;
+    if (op != OP_RESHAPE && op != OP_BROADCAST && op != OP_CONST && op != OP_DIMS) *VEC_PUSH(f->pool, w->names) = op_info[op].name;
+}
+
+static void name_kernel(Walk *w)
+{
+    char name[64] = "";
+    for (int i = 0; i < w->names.n; i++) {
+        if (strlen(name) + strlen(w->names.at[i]) + 2 > sizeof name) break;
+        if (*name) strcat(name, "_");
+        strcat(name, w->names.at[i]);
+    }
+    w->k->name = pool_strdup(w->f->pool, *name ? name : "copy");
+}
+
+typedef struct Order {
+    Fuse *f;
+    RegionSchedule *rs;
+    char *state; /* by node id: 0 not begun, 1 under way, 2 done. A kernel's state is that of its first output's node */
+} Order;
+
+static void place_node(Order *o, Node *n);
+
+static void place_value(Order *o, Value *v)
+{
+    if (v->def && v->def->parent == o->f->region) place_node(o, v->def);
+}
+
+static void place_captures(Order *o, Region *r)
+{
+    for (int i = 0; i < r->nodes.n; i++) {
+        Node *n = r->nodes.at[i];
+        for (int k = 0; k < n->n_in; k++) place_value(o, schedule_storage(o->f->s, n->in[k]));
+        for (int k = 0; k < n->n_region; k++) place_captures(o, n->region_at[k]);
+    }
+    for (int i = 0; i < r->results.n; i++) place_value(o, schedule_storage(o->f->s, r->results.at[i]));
+}
+
+static void place_node(Order *o, Node *n)
+{
+    Fuse *f = o->f;
+    Kernel *k = f->group[n->id];
+    Node *key = k ? k->out.at[0]->def : n;
+    if (o->state[key->id]) return;
+    o->state[key->id] = 1;
+    if (k) {
+        Walk w = {.f = f, .k = k, .epoch = ++f->epoch};
+        for (int i = 0; i < k->out.n; i++) walk_value(&w, k->out.at[i], true);
+        for (int i = 0; i < w.inputs.n; i++) place_value(o, w.inputs.at[i]);
+        name_kernel(&w);
+        *VEC_PUSH(f->pool, o->rs->steps) = (Step){.kernel = k};
+    } else if (is_host_op(n->op)) {
+        for (int i = 0; i < n->n_in; i++) place_value(o, schedule_storage(f->s, n->in[i]));
+        for (int i = 0; i < n->n_region; i++) place_captures(o, n->region_at[i]);
+        *VEC_PUSH(f->pool, o->rs->steps) = (Step){.node = n};
+    }
+    o->state[key->id] = 2;
+}
+
+static void count_uses(Fuse *f)
+{
+    Region *r = f->region;
+    for (int i = 0; i < r->nodes.n; i++) {
+        Node *n = r->nodes.at[i];
+        for (int k = 0; k < n->n_in; k++) {
+            f->uses[n->in[k]->id]++;
+            f->user[n->in[k]->id] = n;
+        }
+    }
+    for (int i = 0; i < r->results.n; i++) f->uses[r->results.at[i]->id]++;
+}
+
+static void schedule_one(Fuse *f, Region *r)
+{
+    f->region = r;
+    count_uses(f);
+    mark_required(f);
+    form_anchored(f);
+    form_maps(f);
+    /* A required reshape of a value inside a group makes that value an output of the group. */
+    for (int i = 0; i < r->nodes.n; i++) {
+        Node *n = r->nodes.at[i];
+        Kernel *k = f->group[n->id];
+        if (!k || n->n_out == 0 || !f->s->materialized[n->out[0]->id]) continue;
+        bool listed = false;
+        for (int j = 0; j < k->out.n; j++) listed |= k->out.at[j]->def == n;
+        if (!listed) *VEC_PUSH(f->pool, k->out) = n->out[0];
+    }
+    form_map_kernels(f);
+
+    RegionSchedule *rs = POOL_NEW(f->pool, RegionSchedule);
+    rs->region = r;
+    *VEC_PUSH(f->pool, f->s->regions) = rs;
+    Order o = {f, rs, pool_alloc(f->pool, (size_t)f->g->n_nodes + 1)};
+    for (int i = 0; i < r->nodes.n; i++) {
+        Node *n = r->nodes.at[i];
+        if (f->group[n->id] || is_host_op(n->op)) place_node(&o, n);
+    }
+    for (int i = 0; i < rs->steps.n; i++) {
+        Kernel *k = rs->steps.at[i].kernel;
+        if (!k || k->arch == ARCH_MAP) continue;
+        for (int j = 0; j < k->out.n; j++) {
+            int bits = dtype_bits(k->out.at[j]->type.dtype);
+            f->s->wide[k->out.at[j]->id] = bits > 0 && bits < 32;
+        }
+    }
+    for (int i = 0; i < r->nodes.n; i++)
+        for (int k = 0; k < r->nodes.at[i]->n_region; k++) schedule_one(f, r->nodes.at[i]->region_at[k]);
+}
+
+Schedule *schedule_build(Graph *g, bool fuse)
+{
+    Pool *p = g->ctx->pool;
+    int nv = g->n_values + 1, nn = g->n_nodes + 1;
+    Schedule *s = POOL_NEW(p, Schedule);
+    s->graph = g;
+    s->materialized = POOL_ARRAY(p, bool, nv);
+    s->wide = POOL_ARRAY(p, bool, nv);
+    s->alias = POOL_ARRAY(p, Value *, nv);
+    Fuse f = {.g = g, .pool = p, .s = s, .fuse = fuse};
+    f.uses = POOL_ARRAY(p, int, nv);
+    f.user = POOL_ARRAY(p, Node *, nv);
+    f.must = POOL_ARRAY(p, bool, nv);
+    f.cost = POOL_ARRAY(p, double, nv);
+    f.seen = POOL_ARRAY(p, int, nv);
+    f.group = POOL_ARRAY(p, Kernel *, nn);
+    schedule_one(&f, g->top);
+    return s;
+}
