@@ -31,9 +31,9 @@ def randomize(model):
         for k, name in enumerate(node.input):
             users.setdefault(name, []).append((node, k))
 
-    def is_scale(name):  # multiplies activations: batch norm's scale and variance, or one side of a Mul
-        return any((n.op_type == "BatchNormalization" and k in (1, 4)) or n.op_type == "Mul" or
-                   (n.op_type == "Unsqueeze" and is_scale(n.output[0])) for n, k in users.get(name, []))
+    def is_used(name, op, inputs):  # as one of these inputs of such a node, perhaps through an Unsqueeze
+        return any((n.op_type == op and k in inputs) or (n.op_type == "Unsqueeze" and is_used(n.output[0], op, inputs))
+                   for n, k in users.get(name, []))
 
     kept, used_shapes = [], set()
     for node in graph.node:
@@ -44,7 +44,9 @@ def randomize(model):
         used_shapes.add(node.input[0])
         if len(shape) >= 2:
             value = rng.standard_normal(shape) * np.sqrt(2.0 / max(1, np.prod(shape[1:])))
-        elif is_scale(node.output[0]):
+        elif is_used(node.output[0], "BatchNormalization", [1]):
+            value = rng.uniform(0.2, 0.8, shape)  # below 1: residual sums grow
+        elif is_used(node.output[0], "BatchNormalization", [4]) or is_used(node.output[0], "Mul", [0, 1]):
             value = rng.uniform(0.5, 1.5, shape)
         else:
             value = rng.standard_normal(shape) * 0.1
