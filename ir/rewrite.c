@@ -184,5 +184,7 @@ Graph *graph_rewrite(Graph *src, RewriteRule rule, void *user, bool cse)
         *VEC_PUSH(c->pool, rw->dst->top->results) = rw->map[src->top->results.at[i]->id];
     for (int i = 0; i < src->output_names.n; i++) *VEC_PUSH(c->pool, rw->dst->output_names) = src->output_names.at[i];
     c->origin = origin;
+    for (int i = 0; i < rw->dst->top->results.n && c->diag.errors == errors; i++)
+        if (!rw->dst->top->results.at[i]) ctx_error(c, DLVK_INTERNAL, "a rewrite of '%s' lost output %d", src->name, i);
     return c->diag.errors > errors ? NULL : rw->dst;
 }

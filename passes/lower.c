@@ -1,0 +1,24 @@
+/* Lower: from the graph stage to primitives. Calls are replaced by their bodies; gradient markers, which mean nothing to
+ * code generation, vanish.
+ *
+ * Requires: any valid graph. Keeps: types and symbols. Breaks: composites can no longer be recognised. */
+#include "passes/passes.h"
+
+static bool lower(Rewrite *rw, const Node *old, Value *const *in, Value **out)
+{
+    if (old->op == OP_STOP_GRADIENT) {
+        out[0] = in[0];
+        return true;
+    }
+    if (old->op != OP_CALL) return false;
+    const Region *body = old->region_at[0];
+    for (int i = 0; i < old->n_in; i++) rw->map[body->params.at[i]->id] = in[i];
+    rewrite_body(rw, body);
+    for (int i = 0; i < old->n_out; i++) out[i] = rw->map[body->results.at[i]->id];
+    return true;
+}
+
+Graph *pass_lower(Graph *g)
+{
+    return graph_rewrite(g, lower, NULL, true);
+}

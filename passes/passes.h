@@ -1,0 +1,27 @@
+/* The passes, in the order they run. Each builds a new graph and returns NULL, with errors in the context, when it cannot.
+ * A file a pass; its head says what the pass requires, keeps and breaks. */
+#ifndef DLVK_PASSES_PASSES_H
+#define DLVK_PASSES_PASSES_H
+
+#include "ir/rewrite.h"
+
+/* X(name of this run, function) */
+#define DLVK_PASSES(X)                                                                                                           \
+    X(lower, pass_lower)                                                                                                         \
+    X(fold, pass_fold)                                                                                                           \
+    X(canonicalize, pass_canonicalize)                                                                                           \
+    X(layout, pass_layout)                                                                                                       \
+    X(fold_layout, pass_fold)                                                                                                    \
+    X(batchnorm, pass_batchnorm)                                                                                                 \
+    X(canonicalize_late, pass_canonicalize)                                                                                      \
+    X(fold_late, pass_fold)                                                                                                      \
+    X(cse, pass_cse)
+
+Graph *pass_lower(Graph *g);
+Graph *pass_fold(Graph *g);
+Graph *pass_canonicalize(Graph *g);
+Graph *pass_layout(Graph *g);
+Graph *pass_batchnorm(Graph *g);
+Graph *pass_cse(Graph *g);
+
+#endif
