@@ -2,7 +2,6 @@
 #include "ir/dim.h"
 
 #include <criterion/criterion.h>
-#include <criterion/new/assert.h>
 #include <string.h>
 
 static Pool pool;

@@ -15,6 +15,6 @@ for name in squeezenet shufflenet resnet50; do
     while read -r output; do expect+=(--expect "$output=$tmp/out/${output//\//_}.npy"); done < <(names outputs)
     check_exit "$name: runs on SwiftShader with the same numbers" 0 PASS env VK_DRIVER_FILES="$SWIFTSHADER" "$DLVKC" run "$tmp/a.dlvk" \
         "${inputs[@]}" "${expect[@]}"
-    rm -rf "$tmp"/*
+    rm -rf "${tmp:?}"/*
 done
 finish
