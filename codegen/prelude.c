@@ -26,10 +26,21 @@ const char *prelude_file(const char *name)
     return "#error no such template\n";
 }
 
-/* Whether a prelude file speaks for a device with these features. */
-static bool file_applies(const char *name, uint32_t features)
+/* Does the code name one of these classes, or a function that makes one? */
+static bool uses_i64(const char *code)
+{
+    return strstr(code, "I64") || strstr(code, "U64") || strstr(code, "i64") || strstr(code, "u64") || strstr(code, "random_bits");
+}
+static bool uses_f64(const char *code) { return strstr(code, "F64") || strstr(code, "f64"); }
+
+/* Whether a prelude file speaks for a device with these features, and of classes that the code has: the functions of all
+ * classes share their names, and op_max of two floats must not bring in 64-bit integers. */
+static bool file_applies(const char *name, uint32_t features, const char *code)
 {
     if (strncmp(name, "prelude", 7) != 0) return false;
+    if (strstr(name, "f64_i64")) return uses_i64(code) && uses_f64(code);
+    if (strstr(name, "i64") && !uses_i64(code)) return false;
+    if (strstr(name, "f64") && !uses_f64(code)) return false;
     if (strstr(name, "i64_native")) return features & DLVK_FEATURE_INT64;
     if (strstr(name, "i64_emul")) return !(features & DLVK_FEATURE_INT64);
     if (strstr(name, "f64_native")) return features & DLVK_FEATURE_FLOAT64;
@@ -37,11 +48,11 @@ static bool file_applies(const char *name, uint32_t features)
     return true;
 }
 
-static int read_chunks(uint32_t features, Chunk *c)
+static int read_chunks(uint32_t features, const char *code, Chunk *c)
 {
     int n = 0;
     for (int i = 0; i < glsl_file_count; i++) {
-        if (!file_applies(glsl_files[i].name, features)) continue;
+        if (!file_applies(glsl_files[i].name, features, code)) continue;
         const char *p = strstr(glsl_files[i].text, "//# ");
         while (p && n < MAX_CHUNKS) {
             const char *name = p + 4, *body = strchr(p, '\n');
@@ -59,47 +70,51 @@ static int read_chunks(uint32_t features, Chunk *c)
     return n;
 }
 
-/* Marks the chunks named by the identifiers in text. Returns whether any was new. */
-static bool mark(Chunk *c, int n, const char *text, size_t len)
+typedef struct Library {
+    Chunk at[MAX_CHUNKS];
+    int n;
+    int order[MAX_CHUNKS], n_order; /* the chunks used, each behind those it calls */
+    size_t len;
+} Library;
+
+/* Takes the chunks named by the identifiers in text, and first what those name. A name may have several chunks: one a
+ * file, for its classes of types. */
+static void take(Library *l, const char *text, size_t len)
 {
-    bool found = false;
     for (size_t i = 0; i < len;) {
         if (text[i] == '/' && i + 1 < len && text[i + 1] == '/') {
             while (i < len && text[i] != '\n') i++;
             continue;
         }
-        if (!isalpha((unsigned char)text[i]) && text[i] != '_') {
+        if (!isalnum((unsigned char)text[i]) && text[i] != '_') {
             i++;
             continue;
         }
         size_t start = i;
         while (i < len && (isalnum((unsigned char)text[i]) || text[i] == '_')) i++;
-        for (int k = 0; k < n; k++) /* a name may have several chunks: one a file, for its classes of types */
-            if (!c[k].used && c[k].name_len == i - start && memcmp(c[k].name, text + start, i - start) == 0) c[k].used = found = true;
+        for (int k = 0; k < l->n; k++) {
+            Chunk *c = &l->at[k];
+            if (c->used || c->name_len != i - start || memcmp(c->name, text + start, i - start) != 0) continue;
+            c->used = true;
+            take(l, c->text, c->len);
+            l->order[l->n_order++] = k;
+            l->len += c->len;
+        }
     }
-    return found;
 }
 
 const char *prelude_for(Pool *p, const char *code, uint32_t *features)
 {
-    Chunk c[MAX_CHUNKS];
-    int n = read_chunks(*features, c);
-    bool more = mark(c, n, code, strlen(code));
-    while (more) {
-        more = false;
-        for (int i = 0; i < n; i++)
-            if (c[i].used) more |= mark(c, n, c[i].text, c[i].len);
-    }
-    size_t len = 1;
-    for (int i = 0; i < n; i++)
-        if (c[i].used) len += c[i].len;
-    char *out = pool_alloc(p, len + 512), *at = out + 256;
+    Library *l = POOL_NEW(p, Library);
+    l->n = read_chunks(*features, code, l->at);
+    take(l, code, strlen(code));
+    char *out = pool_alloc(p, l->len + 512), *at = out + 256;
     size_t m = 0;
-    for (int i = 0; i < n; i++)
-        if (c[i].used) {
-            memcpy(at + m, c[i].text, c[i].len);
-            m += c[i].len;
-        }
+    for (int i = 0; i < l->n_order; i++) {
+        const Chunk *c = &l->at[l->order[i]];
+        memcpy(at + m, c->text, c->len);
+        m += c->len;
+    }
     at[m] = 0;
 
     /* Extensions come first, and only what is used is asked of the device. */
