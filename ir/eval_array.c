@@ -146,15 +146,7 @@ const Tensor *array_to_tensor(Eval *e, const Array *a, DType t)
     return r;
 }
 
-int64_t int_wrap(DType t, int64_t v)
-{
-    int bits = dtype_bits(t);
-    if (t == DLVK_BOOL) return v & 1;
-    if (bits >= 64) return v;
-    uint64_t u = (uint64_t)v & ((UINT64_C(1) << bits) - 1);
-    if (dtype_class(t) == DC_INT && u >> (bits - 1)) u |= ~UINT64_C(0) << bits;
-    return (int64_t)u;
-}
+int64_t int_wrap(DType t, int64_t v) { return t == DLVK_BOOL ? v & 1 : dtype_wrap_i(t, v); }
 
 void row_major(int rank, const int64_t *dim, int64_t *stride)
 {

@@ -90,27 +90,6 @@ static int64_t float_to_int(DType t, double x)
     return x < 0x1p64 ? (int64_t)(uint64_t)x : -1;
 }
 
-/* A float8 store that does not saturate: what lies above the largest value's rounding interval is infinite, or NaN where
- * the type has no infinity. */
-static bool overflows(DType t, double x)
-{
-    switch (t) {
-    case DLVK_F8E4M3FN: return fabs(x) > 464;   /* ties to 448, whose last bit is even */
-    case DLVK_F8E4M3FNUZ: return fabs(x) >= 248;
-    case DLVK_F8E5M2:
-    case DLVK_F8E5M2FNUZ: return fabs(x) >= 61440;
-    default: return false;
-    }
-}
-
-static double float_to_float(DType t, double x, bool saturate)
-{
-    uint64_t bits = 0;
-    if (!saturate && overflows(t, x)) return t == DLVK_F8E5M2 ? copysign(INFINITY, x) : NAN;
-    elem_set_f(t, &bits, 0, x);
-    return elem_get_f(t, &bits, 0);
-}
-
 bool eval_cast(Eval *e, const Node *n, Array *const *in, Array **out)
 {
     const Array *a = in[0];
@@ -126,12 +105,12 @@ bool eval_cast(Eval *e, const Node *n, Array *const *in, Array **out)
         } else if (!dtype_is_float(t)) {
             y->i[i] = from_float ? float_to_int(t, a->f[i]) : int_wrap(t, a->i[i]);
         } else if (from_float) {
-            y->f[i] = t == DLVK_F64 ? a->f[i] : t == DLVK_F32 ? (float)a->f[i] : float_to_float(t, a->f[i], saturate);
+            y->f[i] = dtype_round_f(t, a->f[i], saturate);
         } else if (t == DLVK_F32) { /* rounded once */
             y->f[i] = from_uint ? (float)(uint64_t)a->i[i] : (float)a->i[i];
         } else {
             double x = from_uint ? (double)(uint64_t)a->i[i] : (double)a->i[i];
-            y->f[i] = t == DLVK_F64 ? x : float_to_float(t, x, saturate);
+            y->f[i] = dtype_round_f(t, x, saturate);
         }
     }
     return true;

@@ -103,7 +103,7 @@ static void best_row(void *user, int64_t out, int64_t in, int64_t n, int64_t ste
     }
 }
 
-/* A window that lies in the padding altogether gives index -1. */
+/* A window that lies in the padding altogether gives index 0. */
 bool eval_argwindow(Eval *e, const Node *n, Array *const *in, Array **out)
 {
     Windows w;
@@ -112,6 +112,8 @@ bool eval_argwindow(Eval *e, const Node *n, Array *const *in, Array **out)
     Array *key = array_new(e, DLVK_I64, in[0]->rank, w.dim, false);
     box_fill(y->data, y->count, &(int64_t){-1}, y->esize);
     each_row(in[0], &w, best_row, &(Fold){.a = in[0], .y = y, .key = key->i, .k = (Kind)attr_i(n, A_KIND, KIND_MAX)});
+    for (int64_t i = 0; i < y->count; i++)
+        if (y->i[i] < 0) y->i[i] = 0;
     array_unref(e, key);
     return true;
 }
