@@ -15,7 +15,8 @@
     X(batchnorm, pass_batchnorm)                                                                                                 \
     X(canonicalize_late, pass_canonicalize)                                                                                      \
     X(fold_late, pass_fold)                                                                                                      \
-    X(cse, pass_cse)
+    X(cse, pass_cse)                                                                                                             \
+    X(pack, pass_pack)
 
 Graph *pass_lower(Graph *g);
 Graph *pass_fold(Graph *g);
@@ -23,5 +24,6 @@ Graph *pass_canonicalize(Graph *g);
 Graph *pass_layout(Graph *g);
 Graph *pass_batchnorm(Graph *g);
 Graph *pass_cse(Graph *g);
+Graph *pass_pack(Graph *g);
 
 #endif

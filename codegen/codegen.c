@@ -1,0 +1,150 @@
+/* The driver of code generation: schedule to plan and blobs; see codegen.h. */
+#include "codegen/codegen.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "codegen/plan.h"
+#include "codegen/spirv.h"
+
+/* SPIR-V for every module; equal texts are compiled once. Fills the modules' messages. */
+static bool compile_modules(PlanBuilder *b, const CodegenOptions *o, Compiled *out, Dlvk__Plan__Plan *plan)
+{
+    int n = b->modules.n, jobs_n = 0;
+    SpirvJob *jobs = POOL_ARRAY(b->pool, SpirvJob, n + 1);
+    int *job_of = POOL_ARRAY(b->pool, int, n + 1);
+    for (int i = 0; i < n; i++) {
+        int j = 0;
+        while (j < i && (b->modules.at[j].key != b->modules.at[i].key || b->modules.at[j].push_bytes != b->modules.at[i].push_bytes)) j++;
+        if (j < i) {
+            job_of[i] = job_of[j];
+            continue;
+        }
+        job_of[i] = jobs_n;
+        jobs[jobs_n++] = (SpirvJob){.name = b->modules.at[i].name, .glsl = b->modules.at[i].glsl};
+    }
+    SpirvOptions so = {.optimize = o->optimize, .validate = o->validate, .threads = o->threads, .progress = o->progress, .user = o->user};
+    bool ok = spirv_compile(jobs, jobs_n, &so);
+    out->owned = calloc((size_t)jobs_n + 1, sizeof *out->owned);
+    for (int j = 0; j < jobs_n; j++) {
+        if (jobs[j].error) diag_error(&b->ctx->diag, DLVK_INTERNAL, "%s", jobs[j].error);
+        else if (!jobs[j].words) diag_error(&b->ctx->diag, DLVK_OUT_OF_MEMORY, "compiling kernel '%s'", jobs[j].name);
+        free(jobs[j].error);
+        if (out->owned) out->owned[out->n_owned++] = jobs[j].words;
+        else free(jobs[j].words);
+    }
+    if (!ok || !out->owned) return false;
+
+    plan->module = POOL_ARRAY(b->pool, Dlvk__Plan__Module *, n);
+    for (int i = 0; i < n; i++) {
+        ModuleEntry *e = &b->modules.at[i];
+        Dlvk__Plan__Module *m = PLAN_NEW(b, Module, module);
+        m->name = pool_strdup(b->pool, e->name);
+        m->features = e->features;
+        m->push_bytes = e->push_bytes;
+        SpirvJob *j = &jobs[job_of[i]];
+        m->blob = plan_blob(b, j->words, j->bytes, j->bytes);
+        if (o->keep_glsl) m->glsl = plan_blob(b, e->glsl, strlen(e->glsl), strlen(e->glsl)) + 1;
+        plan->module[plan->n_module++] = m;
+    }
+    return true;
+}
+
+static void dump_glsl(PlanBuilder *b, const char *dir)
+{
+    if (mkdir(dir, 0777) && errno != EEXIST) {
+        diag_error(&b->ctx->diag, DLVK_IO_ERROR, "%s: %s", dir, strerror(errno));
+        return;
+    }
+    for (int i = 0; i < b->modules.n; i++) {
+        char *path = pool_printf(b->pool, "%s/%03d-%s.comp", dir, i, b->modules.at[i].name);
+        FILE *f = fopen(path, "w");
+        bool ok = f && fputs(b->modules.at[i].glsl, f) >= 0;
+        if (f && fclose(f)) ok = false;
+        if (!ok) diag_error(&b->ctx->diag, DLVK_IO_ERROR, "%s: %s", path, strerror(errno));
+    }
+}
+
+static Dlvk__Plan__Tensor *tensor_message(PlanBuilder *b, const char *name, Value *v)
+{
+    Dlvk__Plan__Tensor *t = PLAN_NEW(b, Tensor, tensor);
+    t->name = pool_strdup(b->pool, name ? name : "");
+    t->dtype = (uint32_t)v->type.dtype;
+    t->n_dim = (size_t)v->type.rank;
+    t->dim = POOL_ARRAY(b->pool, uint32_t, v->type.rank);
+    for (int i = 0; i < v->type.rank; i++) t->dim[i] = plan_expr(b, v->type.dim[i]);
+    t->buffer = plan_buffer(b, v);
+    return t;
+}
+
+static void add_signature(PlanBuilder *b, Dlvk__Plan__Plan *plan, bool inputs)
+{
+    Graph *g = b->s->graph;
+    int n = inputs ? g->top->params.n : g->top->results.n;
+    Dlvk__Plan__Tensor **list = POOL_ARRAY(b->pool, Dlvk__Plan__Tensor *, n);
+    for (int i = 0; i < n; i++) {
+        Value *v = inputs ? g->top->params.at[i] : g->top->results.at[i];
+        list[i] = tensor_message(b, inputs ? v->name : g->output_names.at[i], v);
+        Dlvk__Plan__Buffer *m = b->buffers.at[list[i]->buffer].msg;
+        if (!inputs && m->kind == DLVK__PLAN__BUFFER__KIND__ARENA) m->kind = DLVK__PLAN__BUFFER__KIND__OUTPUT;
+    }
+    if (inputs) plan->input = list, plan->n_input = (size_t)n;
+    else plan->output = list, plan->n_output = (size_t)n;
+}
+
+static void add_constraints(PlanBuilder *b, Dlvk__Plan__Plan *plan)
+{
+    plan->constraint = POOL_ARRAY(b->pool, Dlvk__Plan__Constraint *, b->ctx->constraints.n);
+    for (int i = 0; i < b->ctx->constraints.n; i++) {
+        const Constraint *c = &b->ctx->constraints.at[i];
+        Dlvk__Plan__Constraint *m = PLAN_NEW(b, Constraint, constraint);
+        m->kind = c->kind == DIM_EQ ? DLVK__PLAN__CONSTRAINT__KIND__EQ : DLVK__PLAN__CONSTRAINT__KIND__LE;
+        m->a = plan_expr(b, c->a);
+        m->b = plan_expr(b, c->b);
+        m->why = pool_strdup(b->pool, c->why ? c->why : "");
+        plan->constraint[plan->n_constraint++] = m;
+    }
+}
+
+bool codegen(Schedule *s, const CodegenOptions *o, Compiled *out)
+{
+    Context *c = s->graph->ctx;
+    *out = (Compiled){0};
+    PlanBuilder b = {.ctx = c, .pool = c->pool, .s = s};
+    /* Loops make symbols of their own while the plan is built. */
+    b.symbol_of = POOL_ARRAY(c->pool, int, c->dims.symbols.n + s->graph->n_nodes + 64);
+    b.buffer_of = POOL_ARRAY(c->pool, int, s->graph->n_values + 1);
+    Dlvk__Plan__Plan *plan = PLAN_NEW(&b, Plan, plan);
+    plan->producer = pool_strdup(c->pool, "dlvk " DLVK_VERSION);
+    plan->model = pool_strdup(c->pool, s->graph->name ? s->graph->name : "");
+
+    add_signature(&b, plan, true);
+    plan->region = plan_region(&b, s->graph->top);
+    if (!plan->region) return false;
+    add_signature(&b, plan, false);
+    add_constraints(&b, plan);
+    if (o->dump_glsl) dump_glsl(&b, o->dump_glsl);
+    if (!compile_modules(&b, o, out, plan)) return false;
+
+    plan->n_symbol = (size_t)b.symbols.n, plan->symbol = b.symbols.at;
+    plan->n_expr = (size_t)b.exprs.n, plan->expr = b.exprs.at;
+    plan->n_pipeline = (size_t)b.pipelines.n, plan->pipeline = b.pipelines.at;
+    plan->n_source = (size_t)b.sources.n, plan->source = b.sources.at;
+    plan->n_buffer = (size_t)b.buffers.n;
+    plan->buffer = POOL_ARRAY(c->pool, Dlvk__Plan__Buffer *, b.buffers.n);
+    for (int i = 0; i < b.buffers.n; i++) plan->buffer[i] = b.buffers.at[i].msg;
+    out->plan = plan;
+    out->blobs = b.blobs.at;
+    out->n_blobs = (size_t)b.blobs.n;
+    return c->diag.errors == 0;
+}
+
+void compiled_free(Compiled *c)
+{
+    for (size_t i = 0; i < c->n_owned; i++) free(c->owned[i]);
+    free(c->owned);
+    *c = (Compiled){0};
+}

@@ -1,0 +1,28 @@
+/* From a schedule to a plan: GLSL, SPIR-V and everything the runtime needs to know. */
+#ifndef DLVK_CODEGEN_CODEGEN_H
+#define DLVK_CODEGEN_CODEGEN_H
+
+#include "codegen/bundle_write.h"
+#include "ir/kernel.h"
+
+typedef struct CodegenOptions {
+    bool optimize, validate, keep_glsl;
+    int threads;           /* for the shader compiler; 0: all cores */
+    const char *dump_glsl; /* directory for one .comp a module, or NULL */
+    void (*progress)(void *user, int done, int total);
+    void *user;
+} CodegenOptions;
+
+typedef struct Compiled {
+    Dlvk__Plan__Plan *plan; /* in the context's pool, as are the blobs' descriptions */
+    BlobData *blobs;
+    size_t n_blobs;
+    void **owned;           /* SPIR-V from malloc: compiled_free() */
+    size_t n_owned;
+} Compiled;
+
+/* False: errors are in the context. Constants are referred to, not copied: the graph must outlive the writing of the bundle. */
+bool codegen(Schedule *s, const CodegenOptions *o, Compiled *out);
+void compiled_free(Compiled *c);
+
+#endif

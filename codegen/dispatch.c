@@ -1,0 +1,124 @@
+/* One kernel's dispatch: its variants' code, its arguments, what it reads and writes. */
+#include <string.h>
+
+#include "codegen/plan.h"
+#include "dlvk/runtime.h"
+
+static bool generate(KernelGen *kg)
+{
+    switch (kg->kernel->arch) {
+    case ARCH_MAP: return gen_map(kg);
+    case ARCH_ROWS: return gen_rows(kg);
+    case ARCH_CONTRACT: return gen_contract(kg);
+    case ARCH_SORT: return gen_sort(kg);
+    case ARCH_SCATTER: return gen_scatter(kg);
+    case ARCH_COMPACT: return gen_compact(kg);
+    case ARCH_CUMULATE: return gen_cumulate(kg);
+    }
+    return false;
+}
+
+/* "// node 'Conv_3' (Conv)" above main(): the source names the model's nodes it came from. */
+static const char *with_origins(Pool *p, const Kernel *k, const char *glsl)
+{
+    const char *main_at = strstr(glsl, "\nvoid main()");
+    if (!main_at) return glsl;
+    const char *lines = "";
+    for (int i = 0; i < k->origins.n; i++)
+        lines = pool_printf(p, "%s// %s (%s)\n", lines, k->origins.at[i]->name ? k->origins.at[i]->name : "?", k->origins.at[i]->op ? k->origins.at[i]->op : "?");
+    return pool_printf(p, "%.*s\n%s%s", (int)(main_at - glsl), glsl, lines, main_at + 1);
+}
+
+static Dlvk__Plan__Variant *add_variant(PlanBuilder *b, const Kernel *k, KernelVariant *v)
+{
+    v->glsl = with_origins(b->pool, k, v->glsl);
+    Dlvk__Plan__Variant *m = PLAN_NEW(b, Variant, variant);
+    m->pipeline = plan_pipeline(b, plan_module(b, v, k->name), v);
+    m->n_grid = 3;
+    m->grid = POOL_ARRAY(b->pool, uint32_t, 3);
+    for (int i = 0; i < 3; i++) m->grid[i] = plan_expr(b, v->grid[i]);
+    m->indirect = v->indirect;
+    return m;
+}
+
+static Dlvk__Plan__Arg *make_arg(PlanBuilder *b, const KernelArg *a)
+{
+    Dlvk__Plan__Arg *m = PLAN_NEW(b, Arg, arg);
+    if (a->kind == ARG_BUFFER) {
+        m->kind_case = DLVK__PLAN__ARG__KIND_ADDRESS;
+        m->address = PLAN_NEW(b, BufferRef, buffer_ref);
+        m->address->buffer = plan_buffer(b, a->buffer);
+    } else if (a->kind == ARG_INT) {
+        m->kind_case = DLVK__PLAN__ARG__KIND_VALUE;
+        m->value = plan_expr(b, a->dim);
+    } else {
+        m->kind_case = DLVK__PLAN__ARG__KIND_DIVISOR;
+        m->divisor = plan_expr(b, a->dim);
+    }
+    return m;
+}
+
+static uint32_t *buffer_list(PlanBuilder *b, Value *const *v, int n)
+{
+    uint32_t *list = POOL_ARRAY(b->pool, uint32_t, n);
+    for (int i = 0; i < n; i++) list[i] = plan_buffer(b, v[i]);
+    return list;
+}
+
+/* Operations and bytes, for profiles: a contraction's multiplications and additions, else one for each element of the largest value. */
+static const Dim *count_flops(Context *c, const Kernel *k)
+{
+    DimTable *dt = &c->dims;
+    const Dim *n = type_count(c, k->out.n ? k->out.at[0]->type : k->anchor->out[0]->type);
+    if (k->arch == ARCH_ROWS) return dim_mul(dt, type_count(c, k->reduces.at[0]->in[0]->type), dim_const(dt, k->reduces.n));
+    if (k->arch != ARCH_CONTRACT) return n;
+    const Node *a = k->anchor;
+    n = dim_mul(dt, type_count(c, a->out[0]->type), dim_const(dt, 2));
+    if (a->op == OP_DOT) return dim_mul(dt, n, a->in[0]->type.dim[a->in[0]->type.rank - 1]);
+    for (int i = 0; i < a->in[1]->type.rank - 1; i++) n = dim_mul(dt, n, a->in[1]->type.dim[i]);
+    return n;
+}
+
+Dlvk__Plan__Dispatch *plan_dispatch(PlanBuilder *b, const Kernel *k)
+{
+    KernelGen kg = {.ctx = b->ctx, .pool = b->pool, .sched = b->s, .kernel = k};
+    b->ctx->origin = k->origins.n ? k->origins.at[0] : NULL;
+    int before = b->ctx->diag.errors;
+    if (!generate(&kg) || b->ctx->diag.errors > before) return NULL;
+
+    Dlvk__Plan__Dispatch *d = PLAN_NEW(b, Dispatch, dispatch);
+    d->name = pool_strdup(b->pool, k->name);
+    d->variant = POOL_ARRAY(b->pool, Dlvk__Plan__Variant *, kg.variants.n * 2);
+    for (int i = 0; i < kg.variants.n; i++) {
+        Shader *s = kg.variants.at[i];
+        uint32_t features = s->features;
+        KernelVariant v;
+        /* 64-bit integers and doubles: native where the device has them, emulated beside it. */
+        s->features = features | DLVK_FEATURE_INT64 | DLVK_FEATURE_FLOAT64;
+        shader_finish(s, &v);
+        bool native = v.features != features;
+        if (native) {
+            d->variant[d->n_variant++] = add_variant(b, k, &v);
+            s->features = features;
+            shader_finish(s, &v);
+        }
+        d->variant[d->n_variant++] = add_variant(b, k, &v);
+    }
+
+    d->arg = POOL_ARRAY(b->pool, Dlvk__Plan__Arg *, kg.args.n);
+    for (int pass = 0; pass < 2; pass++)
+        for (int i = 0; i < kg.args.n; i++)
+            if ((kg.args.at[i].kind == ARG_BUFFER) == (pass == 0)) d->arg[d->n_arg++] = make_arg(b, &kg.args.at[i]);
+    d->reads = buffer_list(b, kg.reads.at, kg.reads.n);
+    d->n_reads = (size_t)kg.reads.n;
+    d->writes = buffer_list(b, kg.writes.at, kg.writes.n);
+    d->n_writes = (size_t)kg.writes.n;
+    d->source = POOL_ARRAY(b->pool, uint32_t, k->origins.n);
+    for (int i = 0; i < k->origins.n; i++) d->source[d->n_source++] = plan_source(b, k->origins.at[i]);
+    d->flops = plan_expr(b, count_flops(b->ctx, k));
+    const Dim *bytes = dim_const(&b->ctx->dims, 0);
+    for (int i = 0; i < kg.reads.n; i++) bytes = dim_add(&b->ctx->dims, bytes, plan_value_bytes(b, kg.reads.at[i]));
+    for (int i = 0; i < kg.writes.n; i++) bytes = dim_add(&b->ctx->dims, bytes, plan_value_bytes(b, kg.writes.at[i]));
+    d->bytes = plan_expr(b, bytes);
+    return d;
+}

@@ -1,0 +1,156 @@
+/* The compile driver: model to graph, passes, kernels, bundle. The only place that knows all floors. */
+#include <setjmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "codegen/codegen.h"
+#include "dlvk/compiler.h"
+#include "frontend/compile.h"
+#include "frontend/onnx/import.h"
+#include "passes/pass.h"
+
+typedef struct Job {
+    const char *onnx;   /* a file, or */
+    Graph *graph;       /* a graph, its context elsewhere */
+    const char *out;    /* a file, or */
+    void **bundle;      /* memory */
+    size_t *size;
+    const dlvk_compile_options *o;
+    Pool pool;
+    OnnxModel *model;
+    Compiled code;
+} Job;
+
+/* All lines of the diagnosis, as many as fit. */
+static dlvk_status report(const Diag *d, dlvk_error *err)
+{
+    if (err) {
+        size_t n = 0;
+        err->text[0] = 0;
+        for (int i = 0; i < d->lines.n && n + 8 < sizeof err->text; i++) {
+            int m = snprintf(err->text + n, sizeof err->text - n, "%s%s", i ? "\n" : "", d->lines.at[i]);
+            if (m < 0 || n + (size_t)m >= sizeof err->text) {
+                strcpy(err->text + sizeof err->text - 4, "...");
+                break;
+            }
+            n += (size_t)m;
+        }
+    }
+    return d->status == DLVK_OK ? DLVK_INTERNAL : d->status;
+}
+
+static void progress(void *user, int done, int total)
+{
+    const dlvk_compile_options *o = user;
+    o->progress(o->progress_user, "compiling kernels", done, total);
+}
+
+static void stage(const dlvk_compile_options *o, const char *name)
+{
+    if (o->progress) o->progress(o->progress_user, name, 0, 1);
+}
+
+static dlvk_status run(Job *j, dlvk_error *err)
+{
+    const dlvk_compile_options *o = j->o;
+    Graph *g = j->graph;
+    Context *ctx;
+    if (g) {
+        ctx = g->ctx;
+    } else {
+        ctx = context_new(&j->pool);
+        stage(o, "reading the model");
+        g = onnx_import_file(ctx, j->onnx, &j->model);
+        if (!g || ctx->diag.errors) return report(&ctx->diag, err);
+    }
+    bool validate = o->validate;
+#ifndef NDEBUG
+    validate = true;
+#endif
+    PassOptions po = {.print_after = o->print_after,
+                      .stop_after = o->stop_after,
+                      .dump_ir = o->dump_ir,
+                      .time_passes = o->time_passes,
+                      .validate = validate,
+                      .log = o->log ? o->log : stderr};
+    bool stopped = false;
+    stage(o, "optimizing");
+    g = passes_run(g, &po, &stopped);
+    if (!g || ctx->diag.errors) return report(&ctx->diag, err);
+    if (stopped) return DLVK_OK;
+
+    Schedule *s = schedule_build(g, o->optimize > 0);
+    if (ctx->diag.errors) return report(&ctx->diag, err);
+    if (o->print_after && (strcmp(o->print_after, "fuse") == 0 || strcmp(o->print_after, "all") == 0)) {
+        fprintf(po.log, "// after fuse\n");
+        schedule_print(po.log, s);
+    }
+    if (o->stop_after && strcmp(o->stop_after, "fuse") == 0) return DLVK_OK;
+
+    CodegenOptions co = {.optimize = o->optimize > 0,
+                         .validate = validate,
+                         .keep_glsl = o->keep_glsl,
+                         .threads = o->threads,
+                         .dump_glsl = o->dump_glsl,
+                         .progress = o->progress ? progress : NULL,
+                         .user = (void *)(uintptr_t)o};
+    if (!codegen(s, &co, &j->code)) return report(&ctx->diag, err);
+    stage(o, "writing");
+    if (j->out) return bundle_write_file(j->code.plan, j->code.blobs, j->code.n_blobs, j->out, err);
+    return bundle_write_memory(j->code.plan, j->code.blobs, j->code.n_blobs, j->bundle, j->size, err);
+}
+
+static dlvk_status guarded(Job *j, dlvk_error *err)
+{
+    static const dlvk_compile_options defaults = DLVK_COMPILE_OPTIONS_INIT;
+    if (!j->o) j->o = &defaults;
+    jmp_buf oom;
+    Pool *pool = j->graph ? j->graph->ctx->pool : &j->pool;
+    jmp_buf *before = pool->oom;
+    dlvk_status s;
+    if (setjmp(oom) == 0) {
+        pool->oom = &oom;
+        s = run(j, err);
+    } else {
+        s = DLVK_OUT_OF_MEMORY;
+        if (err) snprintf(err->text, sizeof err->text, "out of memory while compiling (%zu bytes in use)", pool->total);
+    }
+    pool->oom = before;
+    compiled_free(&j->code);
+    onnx_model_free(j->model);
+    pool_free(&j->pool);
+    return s;
+}
+
+static dlvk_status missing(dlvk_error *err, const char *what)
+{
+    if (err) snprintf(err->text, sizeof err->text, "%s is NULL", what);
+    return DLVK_INVALID_ARGUMENT;
+}
+
+dlvk_status dlvk_compile_file(const char *onnx, const char *out, const dlvk_compile_options *o, dlvk_error *err)
+{
+    if (!onnx || !out) return missing(err, onnx ? "out" : "onnx");
+    Job j = {.onnx = onnx, .out = out, .o = o};
+    return guarded(&j, err);
+}
+
+dlvk_status dlvk_compile_file_to_memory(const char *onnx, void **bundle, size_t *size, const dlvk_compile_options *o, dlvk_error *err)
+{
+    if (!onnx || !bundle || !size) return missing(err, onnx ? "bundle or size" : "onnx");
+    *bundle = NULL;
+    *size = 0;
+    Job j = {.onnx = onnx, .bundle = bundle, .size = size, .o = o};
+    return guarded(&j, err);
+}
+
+dlvk_status compile_graph_to_memory(Graph *g, void **bundle, size_t *size, const dlvk_compile_options *o, dlvk_error *err)
+{
+    *bundle = NULL;
+    *size = 0;
+    Job j = {.graph = g, .bundle = bundle, .size = size, .o = o};
+    return guarded(&j, err);
+}
+
+void dlvk_free(void *p) { free(p); }

@@ -1,0 +1,11 @@
+/* Compiling a graph that is already in memory: what the public builder and the ONNX driver share. */
+#ifndef DLVK_FRONTEND_COMPILE_H
+#define DLVK_FRONTEND_COMPILE_H
+
+#include "dlvk/compiler.h"
+#include "ir/ir.h"
+
+/* *bundle is malloc'ed. The graph is left as it was; its context gains symbols and errors. */
+dlvk_status compile_graph_to_memory(Graph *g, void **bundle, size_t *size, const dlvk_compile_options *o, dlvk_error *err);
+
+#endif

@@ -1,0 +1,22 @@
+/* Running the passes: one wrapper that verifies, prints, dumps, times and stops, the same for every pass. */
+#ifndef DLVK_PASSES_PASS_H
+#define DLVK_PASSES_PASS_H
+
+#include <stdio.h>
+
+#include "ir/ir.h"
+
+typedef struct PassOptions {
+    const char *print_after; /* a pass's name, or "all"; NULL */
+    const char *stop_after;  /* a pass's name; NULL */
+    const char *dump_ir;     /* directory for NN-PASS.ir, made if need be; NULL */
+    bool time_passes;        /* a table of milliseconds to log */
+    bool validate;           /* verify before and after every pass, and that the text form reads back to itself */
+    FILE *log;
+} PassOptions;
+
+/* All passes in the order of passes.h, up to stop_after (*stopped then). NULL: errors are in the context, which also says so when
+ * print_after or stop_after names no pass. "import" names the graph as it came; "fuse", the kernels, which the caller prints. */
+Graph *passes_run(Graph *g, const PassOptions *o, bool *stopped);
+
+#endif
