@@ -109,24 +109,16 @@ Value *compose_average_pool(Build *b, Value *x, const PoolSpec *s, bool count_pa
     if (!full_window(b, x, s, &f)) return NULL;
     Value *sum = build_window(b, KIND_SUM, x, f.window, f.step, f.dilation, f.lo, f.hi);
     int64_t taps = 1;
-    bool even = true; /* every window counts the same number of elements */
+    bool padded = false;
     int rank = x->type.rank, lead = rank - s->n;
     for (int i = 0; i < s->n; i++) {
         taps *= s->window[i];
-        even &= count_padding ? f.hi[lead + i] == s->hi[i] : dim_is(f.lo[lead + i], 0) && dim_is(f.hi[lead + i], 0);
+        padded |= !dim_is(f.lo[lead + i], 0) || !dim_is(f.hi[lead + i], 0);
     }
-    if (even) return build_map2s(b, OP_MUL, sum, 1.0 / (double)taps);
+    if (count_padding || !padded) return build_map2s(b, OP_MUL, sum, 1.0 / (double)taps);
 
     const Dim *shape[DLVK_MAX_RANK];
-    for (int a = 0; a < rank; a++) {
-        int i = a - lead;
-        shape[a] = i < 0 ? dim_of_int(b, 1) : x->type.dim[a];
-        if (i >= 0 && count_padding) { /* real padding counts, what ceil_mode adds does not */
-            shape[a] = plus(b, shape[a], plus(b, s->lo[i], s->hi[i]));
-            f.hi[a] = at_least_0(b, minus(b, f.hi[a], s->hi[i]));
-            f.lo[a] = dim_of_int(b, 0);
-        }
-    }
+    for (int a = 0; a < rank; a++) shape[a] = a < lead ? dim_of_int(b, 1) : x->type.dim[a];
     Value *ones = build_full(b, type_make(b->ctx, x->type.dtype, rank, shape), 1);
     Value *count = build_window(b, KIND_SUM, ones, f.window, f.step, f.dilation, f.lo, f.hi);
     return build_map2(b, OP_DIV, sum, count);

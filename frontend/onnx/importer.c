@@ -30,7 +30,7 @@ static const struct {
     int n;
     const char *names;
 } required[] = {
-    {0, " Constant Loop Optional OptionalHasElement RandomNormal RandomUniform SequenceEmpty "},
+    {0, " Constant Loop Optional OptionalHasElement RandomNormal RandomUniform Scan SequenceEmpty "},
     {2, " Add AffineGrid And BitShift BitwiseAnd BitwiseOr BitwiseXor CastLike CenterCropPad Compress Conv ConvInteger "
         "ConvTranspose CumProd CumSum DequantizeLinear Div Equal Expand Gather GatherElements GatherND Gemm Greater "
         "GreaterOrEqual GridSample LayerNormalization Less LessOrEqual MatMul MatMulInteger MaxRoiPool MaxUnpool Mod Mul "
