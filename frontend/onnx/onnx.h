@@ -30,23 +30,26 @@ typedef struct OnnxItem {
 
 typedef struct OnnxNode {
     Importer *im;
-    Build *b;          /* where to build */
-    Scope *scope;      /* for subgraph attributes */
+    Build *b;     /* where to build */
+    Scope *scope; /* for subgraph attributes */
     const Onnx__NodeProto *proto;
-    const char *name;  /* node name, or "OpType_INDEX" where it has none */
-    int opset;         /* of this node's domain */
+    const char *name; /* node name, or "OpType_INDEX" where it has none */
+    int opset;        /* of this node's domain */
     int arg;
-    int n_in, n_out;   /* as in the proto; trailing and middle "" inputs are NULL values */
+    int n_in, n_out; /* as in the proto; trailing and middle "" inputs are NULL values */
     Value **in;
-    Value **out;       /* the lowering fills these */
+    Value **out;                       /* the lowering fills these */
     const OnnxSeq **seq_in, **seq_out; /* where a value is a sequence, in[] or out[] is NULL */
 } OnnxNode;
 
 typedef void (*OnnxLower)(OnnxNode *n);
 
 /* Input i, or NULL when absent (omitted or "") or not a tensor (a sequence). */
-static inline Value *in(const OnnxNode *n, int i) { return i < n->n_in ? n->in[i] : NULL; }
-bool has_in(const OnnxNode *n, int i); /* input i is given, as a tensor or a sequence */
+static inline Value *in(const OnnxNode *n, int i)
+{
+    return i < n->n_in ? n->in[i] : NULL;
+}
+bool has_in(const OnnxNode *n, int i);  /* input i is given, as a tensor or a sequence */
 bool has_out(const OnnxNode *n, int i); /* the model names output i */
 
 /* Attributes, with a default. */
@@ -59,7 +62,8 @@ const float *onnx_floats(const OnnxNode *n, const char *name, int *count);
 const char *const *onnx_strs(const OnnxNode *n, const char *name, int *count);
 const Onnx__AttributeProto *onnx_attr(const OnnxNode *n, const char *name);
 const Tensor *onnx_tensor(const OnnxNode *n, const char *name);
-/* A subgraph attribute, imported into a new region below n->b->at. Params: one a formal input, of the given types (NULL: as declared). */
+/* A subgraph attribute, imported into a new region below n->b->at. Params: one a formal input, of the given types (NULL: as
+ * declared). */
 Region *onnx_subgraph(OnnxNode *n, const char *name, int n_params, const Type *types);
 /* The same, built right at n->b with its formal inputs bound to `in`; fills out[n_out]. False: an error was recorded. */
 bool onnx_inline(OnnxNode *n, const char *name, int n_in, const OnnxItem *in, int n_out, OnnxItem *out);

@@ -1,12 +1,18 @@
 /* Pointwise operators: arithmetic, comparison, logic, activation functions. */
-#include <math.h>
-#include <string.h>
 #include "frontend/compose.h"
 #include "frontend/onnx/onnx.h"
+#include <math.h>
+#include <string.h>
 
-void lower_map1(OnnxNode *n) { n->out[0] = build_map1(n->b, (Op)n->arg, in(n, 0)); }
+void lower_map1(OnnxNode *n)
+{
+    n->out[0] = build_map1(n->b, (Op)n->arg, in(n, 0));
+}
 
-void lower_map2(OnnxNode *n) { n->out[0] = build_map2(n->b, (Op)n->arg, in(n, 0), in(n, 1)); }
+void lower_map2(OnnxNode *n)
+{
+    n->out[0] = build_map2(n->b, (Op)n->arg, in(n, 0), in(n, 1));
+}
 
 /* Before opset 7 the second operand was broadcast only on demand, its first axis aligned with attribute `axis`. */
 static Value *legacy_operand(OnnxNode *n, Value *x, Value *y)
@@ -83,7 +89,10 @@ void lower_is_inf(OnnxNode *n)
     n->out[0] = inf;
 }
 
-void lower_where(OnnxNode *n) { n->out[0] = build_map3(n->b, OP_SELECT, in(n, 0), in(n, 1), in(n, 2)); }
+void lower_where(OnnxNode *n)
+{
+    n->out[0] = build_map3(n->b, OP_SELECT, in(n, 0), in(n, 1), in(n, 2));
+}
 
 void lower_reciprocal(OnnxNode *n)
 {
@@ -102,7 +111,10 @@ void lower_clip(OnnxNode *n)
 
 /* Activations. */
 
-void lower_relu(OnnxNode *n) { n->out[0] = build_relu(n->b, in(n, 0)); }
+void lower_relu(OnnxNode *n)
+{
+    n->out[0] = build_relu(n->b, in(n, 0));
+}
 
 /* x where x > limit, otherwise `below`. */
 static Value *above_or(Build *b, Value *x, double limit, Value *below)
@@ -180,7 +192,10 @@ static Value *softplus(Build *b, Value *x)
     return build_map2(b, OP_ADD, build_relu(b, x), tail);
 }
 
-void lower_softplus(OnnxNode *n) { n->out[0] = softplus(n->b, in(n, 0)); }
+void lower_softplus(OnnxNode *n)
+{
+    n->out[0] = softplus(n->b, in(n, 0));
+}
 
 void lower_softsign(OnnxNode *n)
 {
@@ -227,7 +242,8 @@ void lower_shrink(OnnxNode *n)
     DType t = x->type.dtype, wide = dtype_is_int(t) ? DLVK_F32 : t; /* the attributes are floats */
     double lambd = onnx_float(n, "lambd", 0.5), bias = onnx_float(n, "bias", 0);
     x = build_cast(b, x, wide);
-    Value *low = build_map3(b, OP_SELECT, build_map2s(b, OP_LT, x, -lambd), build_map2s(b, OP_ADD, x, bias), build_scalar(b, wide, 0));
+    Value *low =
+        build_map3(b, OP_SELECT, build_map2s(b, OP_LT, x, -lambd), build_map2s(b, OP_ADD, x, bias), build_scalar(b, wide, 0));
     Value *y = build_map3(b, OP_SELECT, build_map2s(b, OP_GT, x, lambd), build_map2s(b, OP_SUB, x, bias), low);
     n->out[0] = build_cast(b, y, t);
 }

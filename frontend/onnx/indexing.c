@@ -1,0 +1,99 @@
+/* See indexing.h. */
+#include "frontend/onnx/indexing.h"
+
+Value *index_wrap(Build *b, Value *idx, const Dim *d)
+{
+    if (!idx) return NULL;
+    idx = build_cast(b, idx, DLVK_I64);
+    const Tensor *t = build_known(b, idx);
+    int64_t size;
+    bool is_const = dim_is_const(d, &size), negative = false;
+    for (int64_t i = 0; t && i < t->count && !negative; i++) negative = elem_get_i(t->dtype, t->data, t->splat ? 0 : i) < 0;
+    if (t && !negative) return idx;
+    if (t && is_const && !t->splat) {
+        int64_t *wrapped = POOL_ARRAY(b->ctx->pool, int64_t, t->count);
+        for (int64_t i = 0; i < t->count; i++) {
+            int64_t v = ((const int64_t *)t->data)[i];
+            wrapped[i] = v < 0 ? v + size : v;
+        }
+        return build_const(b, tensor_new(b->ctx->pool, DLVK_I64, t->rank, t->dim, wrapped));
+    }
+    if (t && t->count == 1 && t->rank <= 1) {
+        const Dim *v = plus_int(b, d, elem_get_i(t->dtype, t->data, 0));
+        return build_dims(b, DLVK_I64, t->rank ? 1 : -1, &v);
+    }
+    Value *is_negative = build_map2s(b, OP_LT, idx, 0);
+    return build_map3(b, OP_SELECT, is_negative, build_map2(b, OP_ADD, idx, dim_value(b, DLVK_I64, d)), idx);
+}
+
+Value *flat(Build *b, Value *x)
+{
+    if (!x) return NULL;
+    const Dim *n = type_count(b->ctx, x->type);
+    return build_reshape(b, x, 1, &n);
+}
+
+Value *merge_front(Build *b, Value *x, int n)
+{
+    if (!x) return NULL;
+    const Dim *shape[DLVK_MAX_RANK + 1];
+    shape[0] = dim_product(b, n, x->type.dim);
+    for (int i = n; i < x->type.rank; i++) shape[i - n + 1] = x->type.dim[i];
+    return build_reshape(b, x, x->type.rank - n + 1, shape);
+}
+
+Value *index_along(Build *b, Value *x, Value *idx, int axis)
+{
+    if (!x || !idx) return NULL;
+    if (x->type.rank != idx->type.rank) {
+        ctx_error(b->ctx, DLVK_UNSUPPORTED, "indices of rank %d into a tensor of rank %d", idx->type.rank, x->type.rank);
+        return NULL;
+    }
+    Value *at = NULL;
+    for (int i = 0; i < x->type.rank; i++) {
+        Value *c = i == axis ? index_wrap(b, idx, x->type.dim[i]) : build_iota(b, DLVK_I64, idx->type.rank, idx->type.dim, i);
+        const Dim *stride = dim_product(b, x->type.rank - i - 1, x->type.dim + i + 1);
+        if (!dim_is(stride, 1)) c = build_map2(b, OP_MUL, c, dim_value(b, DLVK_I64, stride));
+        at = i ? build_map2(b, OP_ADD, at, c) : c;
+    }
+    return at;
+}
+
+Value *gather_along(Build *b, Value *x, Value *idx, int axis)
+{
+    if (x && idx && x->type.rank == 1) return build_gather(b, x, index_wrap(b, idx, x->type.dim[0]), 0);
+    return build_gather(b, flat(b, x), index_along(b, x, idx, axis), 0);
+}
+
+Value *index_tuples(Build *b, Value *x, Value *idx, int batch)
+{
+    if (!x || !idx) return NULL;
+    int last = idx->type.rank - 1;
+    int64_t k;
+    if (last < batch || !dim_is_const(idx->type.dim[last], &k) || k < 0 || batch + k > x->type.rank) {
+        ctx_error(b->ctx, DLVK_UNSUPPORTED, "index tuples of type %s do not fit %s", type_to_string(b->ctx->pool, idx->type),
+                  type_to_string(b->ctx->pool, x->type));
+        return NULL;
+    }
+    Value *at = NULL;
+    const Dim *zero = dim_of_int(b, 0), *one = dim_of_int(b, 1);
+    for (int i = 0; i < batch + (int)k; i++) {
+        Value *c;
+        if (i < batch) {
+            c = build_iota(b, DLVK_I64, last, idx->type.dim, i);
+        } else {
+            c = build_slice_axis(b, idx, last, plus_int(b, zero, i - batch), one);
+            c = index_wrap(b, build_reshape(b, c, last, idx->type.dim), x->type.dim[i]);
+        }
+        const Dim *stride = dim_product(b, batch + (int)k - i - 1, x->type.dim + i + 1);
+        if (!dim_is(stride, 1)) c = build_map2(b, OP_MUL, c, dim_value(b, DLVK_I64, stride));
+        at = at ? build_map2(b, OP_ADD, at, c) : c;
+    }
+    if (!at) at = build_full(b, type_make(b->ctx, DLVK_I64, last, idx->type.dim), 0);
+    return flat(b, at);
+}
+
+Value *compact(Build *b, Value *mask)
+{
+    return mask ? build_op(b, OP_COMPACT, 1, &mask, 0, NULL) : NULL;
+}

@@ -1,0 +1,29 @@
+/* Indices into tensors: what the operators that move data by index share. */
+#ifndef DLVK_FRONTEND_ONNX_INDEXING_H
+#define DLVK_FRONTEND_ONNX_INDEXING_H
+
+#include "frontend/compose.h"
+#include "frontend/onnx/onnx.h"
+
+/* A dimension as a tensor of rank 0. */
+static inline Value *dim_value(Build *b, DType t, const Dim *d)
+{
+    return build_dims(b, t, -1, &d);
+}
+/* Integer indices as i64 with negative ones counted from the end of an axis of size d. */
+Value *index_wrap(Build *b, Value *idx, const Dim *d);
+/* x seen as one axis. */
+Value *flat(Build *b, Value *x);
+/* Flat indices into x of the elements whose coordinate on `axis` is idx, the others those of the position in idx's shape. */
+Value *index_along(Build *b, Value *x, Value *idx, int axis);
+/* x[.., idx[..], ..]: one element of x for each of idx, which has x's rank; negative indices count from the end. */
+Value *gather_along(Build *b, Value *x, Value *idx, int axis);
+/* Row numbers for index tuples: idx [batch..., q..., k] picks in axes [batch, batch + k) of x, whose first `batch` axes idx
+ * shares. The result is flat; x seen with its first batch + k axes merged has the rows. */
+Value *index_tuples(Build *b, Value *x, Value *idx, int batch);
+/* x with its first n axes merged. */
+Value *merge_front(Build *b, Value *x, int n);
+/* Positions of the true elements of a bool vector, i64. */
+Value *compact(Build *b, Value *mask);
+
+#endif

@@ -1,0 +1,90 @@
+/* Quantization: linear, per tensor, per axis, or per block. */
+#include "frontend/compose.h"
+#include "frontend/onnx/onnx.h"
+
+static void int_limits(DType t, double *lo, double *hi)
+{
+    int bits = dtype_bits(t);
+    bool is_signed = dtype_class(t) == DC_INT;
+    *lo = is_signed ? -(double)((uint64_t)1 << (bits - 1)) : 0;
+    *hi = is_signed ? -*lo - 1 : (double)(((uint64_t)1 << bits) - 1);
+}
+
+/* A scale or zero point made to fit x: a vector along `axis`, or blocks of block_size elements along it. */
+static Value *fit(OnnxNode *n, Value *s, Value *x, int64_t axis)
+{
+    Build *b = n->b;
+    if (!s || s->type.rank == 0 || (s->type.rank == 1 && dim_is(s->type.dim[0], 1) && x->type.rank == 0)) return s;
+    int64_t block = onnx_int(n, "block_size", 0);
+    int rank = x->type.rank, a = onnx_axis(n, axis, rank);
+    if (s->type.rank == 1 && !block) return compose_along(b, s, rank, a);
+    if (s->type.rank != rank || block < 0) {
+        onnx_error(n, "a scale of rank %d, block_size %lld, for an input of rank %d", s->type.rank, (long long)block, rank);
+        return NULL;
+    }
+    if (block <= 1) return s;
+    const Dim *blocks[4] = {dim_product(b, a, s->type.dim), s->type.dim[a], dim_of_int(b, 1),
+                            dim_product(b, rank - a - 1, s->type.dim + a + 1)};
+    const Dim *repeated[4] = {blocks[0], blocks[1], dim_of_int(b, block), blocks[3]}, *shape[DLVK_MAX_RANK];
+    for (int i = 0; i < rank; i++) shape[i] = i == a ? times_int(b, s->type.dim[i], block) : s->type.dim[i];
+    Value *wide = build_reshape(b, build_broadcast(b, build_reshape(b, s, 4, blocks), 4, repeated), rank, shape);
+    return build_slice_axis(b, wide, a, dim_of_int(b, 0), x->type.dim[a]);
+}
+
+/* saturate(round(x / scale) + zero_point) */
+void lower_quantize_linear(OnnxNode *n)
+{
+    Build *b = n->b;
+    Value *x = in(n, 0), *scale = in(n, 1), *zero = in(n, 2);
+    DType t = DLVK_U8, u = scale->type.dtype;
+    int64_t declared = onnx_int(n, "output_dtype", 0), axis = onnx_int(n, "axis", 1);
+    if (zero) t = zero->type.dtype;
+    if (!zero && declared && !dtype_from_onnx((int)declared, &t)) {
+        onnx_error(n, "attribute 'output_dtype': element type %lld is not supported", (long long)declared);
+        return;
+    }
+    Value *y = build_map2(b, OP_DIV, build_cast(b, x, u), fit(n, scale, x, axis));
+    if (dtype_is_float(t)) {
+        n->out[0] = build_cast_sat(b, y, t, onnx_int(n, "saturate", 1) != 0);
+        return;
+    }
+    double lo, hi;
+    int_limits(t, &lo, &hi);
+    /* in 32 bits: a narrower scale's type does not hold the limits */
+    y = build_cast(b, build_map1(b, OP_ROUND, y), DLVK_F32);
+    if (zero) y = build_map2(b, OP_ADD, y, build_cast(b, fit(n, zero, x, axis), DLVK_F32));
+    n->out[0] = build_cast(b, build_clamp(b, y, build_scalar(b, DLVK_F32, lo), build_scalar(b, DLVK_F32, hi)), t);
+}
+
+/* (x - zero_point) * scale */
+void lower_dequantize_linear(OnnxNode *n)
+{
+    Build *b = n->b;
+    Value *x = in(n, 0), *scale = in(n, 1), *zero = in(n, 2);
+    int64_t axis = onnx_int(n, "axis", 1), declared = onnx_int(n, "output_dtype", 0);
+    DType t = scale->type.dtype, u = dtype_is_float(x->type.dtype) ? DLVK_F32 : DLVK_I32, result = t;
+    if (declared && !dtype_from_onnx((int)declared, &result)) {
+        onnx_error(n, "attribute 'output_dtype': element type %lld is not supported", (long long)declared);
+        return;
+    }
+    Value *y = build_cast(b, x, u);
+    if (zero) y = build_map2(b, OP_SUB, y, build_cast(b, fit(n, zero, x, axis), u));
+    y = build_map2(b, OP_MUL, build_cast(b, y, DLVK_F32), build_cast(b, fit(n, scale, x, axis), DLVK_F32));
+    n->out[0] = build_cast(b, y, result);
+}
+
+/* To u8, over the range of x with 0 in it. */
+void lower_dynamic_quantize_linear(OnnxNode *n)
+{
+    Build *b = n->b;
+    Value *x = in(n, 0), *zero = build_scalar(b, x->type.dtype, 0), *top = build_scalar(b, x->type.dtype, 255);
+    Value *lo = build_map2(b, OP_MIN, build_reduce(b, KIND_MIN, x, 0, NULL, false), zero);
+    Value *hi = build_map2(b, OP_MAX, build_reduce(b, KIND_MAX, x, 0, NULL, false), zero);
+    Value *scale = build_map2(b, OP_DIV, build_map2(b, OP_SUB, hi, lo), top);
+    Value *empty = build_map2s(b, OP_EQ, scale, 0),
+          *by = build_map3(b, OP_SELECT, empty, build_scalar(b, x->type.dtype, 1), scale);
+    Value *zp = build_map1(b, OP_ROUND, build_clamp(b, build_map1(b, OP_NEG, build_map2(b, OP_DIV, lo, by)), zero, top));
+    Value *y = build_map2(b, OP_ADD, build_map1(b, OP_ROUND, build_map2(b, OP_DIV, x, by)), zp);
+    Value *out[] = {build_cast(b, build_clamp(b, y, zero, top), DLVK_U8), scale, build_cast(b, zp, DLVK_U8)};
+    for (int i = 0; i < n->n_out && i < 3; i++) n->out[i] = out[i];
+}
