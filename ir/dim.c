@@ -114,10 +114,6 @@ const Dim *dim_fresh(DimTable *t, const char *stem, const Dim *max, bool data)
     const Dim *d = symbol_new(t, name);
     d->sym->data = data;
     d->sym->max = max;
-    if (data && !max) {
-        d->sym->lo = INT64_MIN;
-        d->sym->hi = INT64_MAX;
-    }
     return d;
 }
 
@@ -477,7 +473,7 @@ const Dim *dim_floordiv(DimTable *t, const Dim *a, const Dim *b)
     if (den.n == 1 && !split_term(&num, &quot, &den.t[0])) return intern2(t, DIM_FLOORDIV, a, b);
     const Dim *rest, *out = dim_of(t, &quot), *n = dim_of(t, &num), *d = dim_of(t, &den);
     int64_t lo, hi;
-    if (dim_is(n, 0)) return out;
+    if (n->kind == DIM_CONST && n != a) return dim_add(t, out, dim_floordiv(t, n, d));
     rest = den.n == 1 && den.t[0].n == 0 && den.t[0].c > 0 ? floordiv_const(t, &num, den.t[0].c) : intern2(t, DIM_FLOORDIV, n, d);
     if (!rest) return intern2(t, DIM_FLOORDIV, a, b);
     if (fits_below(t, n, d)) return out;
@@ -503,7 +499,7 @@ const Dim *dim_mod(DimTable *t, const Dim *a, const Dim *b)
     if (poly_div_exact(&quot, &num, &den)) return dim_const(t, 0);
     if (den.n == 1 && !split_term(&num, &quot, &den.t[0])) return intern2(t, DIM_MOD, a, b);
     const Dim *n = dim_of(t, &num);
-    if (dim_is(n, 0)) return n;
+    if (n->kind == DIM_CONST && n != a) return dim_mod(t, n, b);
     if (fits_below(t, n, b)) return n;
     if (dim_is_const(b, NULL) && b->value > 0) {
         /* (g*p + g*c1 + c0) mod g*s = g * ((p + c1) mod s) + c0, 0 <= c0 < g */

@@ -54,8 +54,8 @@ typedef struct DimTable {
 void dim_table_init(DimTable *t, Pool *pool);
 const Dim *dim_const(DimTable *t, int64_t v);
 const Dim *dim_symbol(DimTable *t, const char *name); /* the same name gives the same symbol */
-/* A new symbol whose name starts with `stem` and is not yet taken. Bounds: [0, INT32_MAX]; data without max: any integer. Set
- * other bounds before the symbol is used in expressions: they decide what folds. */
+/* A new symbol whose name starts with `stem` and is not yet taken. Bounds are [0, INT32_MAX]: set others before the symbol is
+ * used in expressions, for they decide what folds. */
 const Dim *dim_fresh(DimTable *t, const char *stem, const Dim *max, bool data);
 const Dim *dim_add(DimTable *t, const Dim *a, const Dim *b);
 const Dim *dim_sub(DimTable *t, const Dim *a, const Dim *b);

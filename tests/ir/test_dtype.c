@@ -5,7 +5,10 @@
 #include <math.h>
 #include <string.h>
 
-static bool same_number(double a, double b) { return (isnan(a) && isnan(b)) || (a == b && signbit(a) == signbit(b)); }
+static bool same_number(double a, double b)
+{
+    return (isnan(a) && isnan(b)) || (a == b && signbit(a) == signbit(b));
+}
 
 static unsigned bits_of(DType t, double v)
 {
@@ -34,8 +37,11 @@ static void check_patterns(DType t)
     for (unsigned code = 0; code < n; code++) {
         double v = elem_get_f(t, &code, 0);
         unsigned again = bits_of(t, v);
-        if (isnan(v)) cr_expect(isnan(elem_get_f(t, &again, 0)), "%s 0x%x", dtype_name(t), code);
-        else cr_expect(isinf(v) && t == DLVK_F8E5M2 ? (again & 0x7f) == 0x7b : again == code, "%s 0x%x -> %g -> 0x%x", dtype_name(t), code, v, again);
+        if (isnan(v))
+            cr_expect(isnan(elem_get_f(t, &again, 0)), "%s 0x%x", dtype_name(t), code);
+        else
+            cr_expect(isinf(v) && t == DLVK_F8E5M2 ? (again & 0x7f) == 0x7b : again == code, "%s 0x%x -> %g -> 0x%x",
+                      dtype_name(t), code, v, again);
         cr_expect(isinf(v) || same_number(dtype_round_f(t, v, true), v), "%s 0x%x", dtype_name(t), code);
         cr_expect(same_number(dtype_round_f(t, v, false), v), "%s 0x%x", dtype_name(t), code);
     }
@@ -51,8 +57,10 @@ static void check_rounding(DType t)
         if (!isfinite(x) || !isfinite(y)) continue;
         for (int sign = -1; sign <= 1; sign += 2) {
             double even = code % 2 ? y : x;
-            cr_expect(dtype_round_f(t, sign * nextafter(mid, 0), true) == sign * x, "%s below the middle of %g and %g", dtype_name(t), x, y);
-            cr_expect(dtype_round_f(t, sign * nextafter(mid, INFINITY), true) == sign * y, "%s above the middle of %g and %g", dtype_name(t), x, y);
+            cr_expect(dtype_round_f(t, sign * nextafter(mid, 0), true) == sign * x, "%s below the middle of %g and %g",
+                      dtype_name(t), x, y);
+            cr_expect(dtype_round_f(t, sign * nextafter(mid, INFINITY), true) == sign * y, "%s above the middle of %g and %g",
+                      dtype_name(t), x, y);
             cr_expect(dtype_round_f(t, sign * mid, true) == sign * even, "%s at the middle of %g and %g", dtype_name(t), x, y);
         }
     }
@@ -73,8 +81,10 @@ Test(dtype, largest_and_smallest)
     const struct {
         DType t;
         double max, min;
-    } row[] = {{DLVK_F16, 65504, 0x1p-24},   {DLVK_BF16, 0x1.fep127, 0x1p-133},  {DLVK_F8E4M3FN, 448, 0x1p-9}, {DLVK_F8E4M3FNUZ, 240, 0x1p-10},
-               {DLVK_F8E5M2, 57344, 0x1p-16}, {DLVK_F8E5M2FNUZ, 57344, 0x1p-17}, {DLVK_F4E2M1, 6, 0.5}};
+    } row[] = {{DLVK_F16, 65504, 0x1p-24},    {DLVK_BF16, 0x1.fep127, 0x1p-133},
+               {DLVK_F8E4M3FN, 448, 0x1p-9},  {DLVK_F8E4M3FNUZ, 240, 0x1p-10},
+               {DLVK_F8E5M2, 57344, 0x1p-16}, {DLVK_F8E5M2FNUZ, 57344, 0x1p-17},
+               {DLVK_F4E2M1, 6, 0.5}};
     for (unsigned i = 0; i < sizeof row / sizeof *row; i++) {
         DType t = row[i].t;
         cr_expect(dtype_round_f(t, row[i].max, false) == row[i].max, "%s", dtype_name(t));
@@ -97,8 +107,10 @@ Test(dtype, overflow_of_float8)
     for (unsigned i = 0; i < sizeof row / sizeof *row; i++) {
         DType t = row[i].t;
         bool uz = row[i].nan == 0x80;
-        cr_expect(bits_of(t, NAN) == row[i].nan && bits_of(t, INFINITY) == row[i].sat_inf && bits_of(t, 1e6) == row[i].sat_big, "%s", dtype_name(t));
-        cr_expect(bits_of(t, -1e6) == (row[i].sat_big | 0x80) && bits_of(t, -0.0) == (uz ? 0 : 0x80) && bits_of(t, -1e-9) == (uz ? 0 : 0x80));
+        cr_expect(bits_of(t, NAN) == row[i].nan && bits_of(t, INFINITY) == row[i].sat_inf && bits_of(t, 1e6) == row[i].sat_big,
+                  "%s", dtype_name(t));
+        cr_expect(bits_of(t, -1e6) == (row[i].sat_big | 0x80) && bits_of(t, -0.0) == (uz ? 0 : 0x80) &&
+                  bits_of(t, -1e-9) == (uz ? 0 : 0x80));
         unsigned inf = row[i].inf, big = row[i].big;
         cr_expect(same_number(dtype_round_f(t, INFINITY, false), elem_get_f(t, &inf, 0)), "%s", dtype_name(t));
         cr_expect(same_number(dtype_round_f(t, 1e6, false), elem_get_f(t, &big, 0)), "%s", dtype_name(t));
@@ -111,7 +123,8 @@ Test(dtype, overflow_of_float8)
 
 Test(dtype, powers_of_two)
 {
-    cr_expect(dtype_round_f(DLVK_F8E8M0, 1.0, true) == 1 && dtype_round_f(DLVK_F8E8M0, 1.01, true) == 2 && dtype_round_f(DLVK_F8E8M0, -3, true) == 4);
+    cr_expect(dtype_round_f(DLVK_F8E8M0, 1.0, true) == 1 && dtype_round_f(DLVK_F8E8M0, 1.01, true) == 2 &&
+              dtype_round_f(DLVK_F8E8M0, -3, true) == 4);
     cr_expect(dtype_round_f(DLVK_F8E8M0, 0, true) == 0x1p-127 && dtype_round_f(DLVK_F8E8M0, 1e300, true) == 0x1p127);
     cr_expect(isnan(dtype_round_f(DLVK_F8E8M0, 1e300, false)) && isnan(dtype_round_f(DLVK_F8E8M0, INFINITY, true)));
 }
@@ -131,7 +144,8 @@ Test(dtype, one_rounding)
 
 Test(dtype, integers_wrap_and_pack)
 {
-    const DType all[] = {DLVK_I64, DLVK_I32, DLVK_I16, DLVK_I8, DLVK_I4, DLVK_I2, DLVK_U64, DLVK_U32, DLVK_U16, DLVK_U8, DLVK_U4, DLVK_U2};
+    const DType all[] = {DLVK_I64, DLVK_I32, DLVK_I16, DLVK_I8, DLVK_I4, DLVK_I2,
+                         DLVK_U64, DLVK_U32, DLVK_U16, DLVK_U8, DLVK_U4, DLVK_U2};
     for (unsigned k = 0; k < sizeof all / sizeof *all; k++) {
         DType t = all[k];
         int bits = dtype_bits(t);
@@ -144,7 +158,9 @@ Test(dtype, integers_wrap_and_pack)
             if (dtype_class(t) == DC_INT && bits < 64 && want >> (bits - 1)) want -= (int64_t)1 << bits;
             cr_expect(elem_get_i(t, data, i) == want && dtype_wrap_i(t, v) == want, "%s", dtype_name(t));
             for (int j = 0; j < 7; j++)
-                if (j != i) cr_expect(elem_get_i(t, data, j) == elem_get_i(t, guard, j), "%s: element %d touched by %d", dtype_name(t), j, i);
+                if (j != i)
+                    cr_expect(elem_get_i(t, data, j) == elem_get_i(t, guard, j), "%s: element %d touched by %d", dtype_name(t), j,
+                              i);
         }
     }
     unsigned char nibbles[2] = {0};
