@@ -9,16 +9,14 @@
 
 enum { SMALL = 64 * 1024 }; /* bytes that any result may have */
 
-/* Whether storing n's results densely is no worse than twice storing its operands. */
-static bool grows(const Node *n, Value *const *in)
+/* Whether storing n's results densely takes much more than storing its operands does. */
+static bool grows(const Node *n, const Tensor *const *x)
 {
     int64_t before = 0, after = 0, dim[DLVK_MAX_RANK];
     bool splats = n->n_in > 0;
     for (int i = 0; i < n->n_in; i++) {
-        const Tensor *t;
-        if (!value_const(in[i], &t)) return true;
-        before += (int64_t)t->bytes;
-        splats &= t->splat || t->count == 1;
+        before += (int64_t)x[i]->bytes;
+        splats &= x[i]->splat || x[i]->count == 1;
     }
     if (splats && (op_info[n->op].point || n->op == OP_CAST)) return false; /* a splat again */
     for (int i = 0; i < n->n_out; i++) {
@@ -31,14 +29,23 @@ static bool grows(const Node *n, Value *const *in)
     return after > SMALL && after > 2 * before;
 }
 
-static bool foldable(const Node *n, Value *const *in)
+/* The operands' tensors; NULL when n does not fold. A pointwise op takes broadcast constants beside others of full size. */
+static const Tensor **operands(Rewrite *rw, const Node *n, Value *const *in)
 {
     if (n->op == OP_CONST || n->op == OP_DIMS || n->op == OP_RANDOM || n->op == OP_BROADCAST || n->op == OP_BARRIER ||
         n->n_region || n->n_out == 0)
-        return false;
+        return NULL;
+    const Tensor **x = POOL_ARRAY(rw->dst->ctx->pool, const Tensor *, n->n_in);
+    int full = 0;
+    for (int i = 0; i < n->n_in; i++) {
+        bool spread = op_info[n->op].point && in[i]->def && in[i]->def->op == OP_BROADCAST;
+        if (!value_const(in[i], &x[i]) && !(spread && value_const(in[i]->def->in[0], NULL))) return NULL;
+        full += !spread;
+    }
+    if (n->n_in && !full) return NULL;
     for (int i = 0; i < n->n_in; i++)
-        if (!value_const(in[i], NULL)) return false;
-    return !grows(n, in);
+        if (!x[i] && !(x[i] = build_known(&rw->b, in[i]))) return NULL;
+    return x;
 }
 
 static Value *known(Rewrite *rw, Value *v)
@@ -71,9 +78,8 @@ static bool fold(Rewrite *rw, const Node *old, Value *const *in, Value **out)
             return true;
         }
     }
-    if (!foldable(old, in)) return false;
-    const Tensor **x = POOL_ARRAY(p, const Tensor *, old->n_in), **y = POOL_ARRAY(p, const Tensor *, old->n_out);
-    for (int i = 0; i < old->n_in; i++) value_const(in[i], &x[i]);
+    const Tensor **x = operands(rw, old, in), **y = POOL_ARRAY(p, const Tensor *, old->n_out);
+    if (!x || grows(old, x)) return false;
     if (!node_eval(old, x, y, p)) return false;
     for (int i = 0; i < old->n_out; i++) out[i] = build_const(&rw->b, y[i]);
     return true;
