@@ -6,12 +6,13 @@
 
 typedef struct Verifier {
     const Graph *g;
-    Pool pool; /* of this check alone */
+    Pool *pool;
     int failures;
     FILE *out;
     bool *value_seen, *node_seen; /* by id: that ids are unique */
     bool *defined;                /* by value id: in scope here */
     bool *sized;                  /* by symbol index: data symbols whose size is known here */
+    VEC(int) sized_list;          /* those, in order */
     const char **note;            /* by node id: the remark under it */
 } Verifier;
 
@@ -20,7 +21,7 @@ static void report(Verifier *v, const Node *n, const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
-    const char *text = pool_vprintf(&v->pool, fmt, ap);
+    const char *text = pool_vprintf(v->pool, fmt, ap);
     va_end(ap);
     v->failures++;
     if (v->out) {
@@ -34,7 +35,7 @@ static void report(Verifier *v, const Node *n, const char *fmt, ...)
     }
     if (!n || n->id < 0 || n->id >= v->g->n_nodes) return;
     const char *before = v->note[n->id];
-    v->note[n->id] = before ? pool_printf(&v->pool, "%s; %s", before, text) : text;
+    v->note[n->id] = before ? pool_printf(v->pool, "%s; %s", before, text) : text;
 }
 
 /* ---- values --------------------------------------------------------------------------------------------------------- */
@@ -103,7 +104,9 @@ static int regions_wanted(Op op)
 
 static void size_symbol(Verifier *v, const Dim *d)
 {
-    if (d && d->kind == DIM_SYM && d->sym->index < v->g->ctx->dims.symbols.n) v->sized[d->sym->index] = true;
+    if (!d || d->kind != DIM_SYM || d->sym->index >= v->g->ctx->dims.symbols.n || v->sized[d->sym->index]) return;
+    v->sized[d->sym->index] = true;
+    *VEC_PUSH(v->pool, v->sized_list) = d->sym->index;
 }
 
 /* The data symbols that a node makes known. */
@@ -157,10 +160,10 @@ static void check_types(Verifier *v, Region *r, const Node *n)
     const Origin *origin = c->origin;
     int constraints = c->constraints.n, symbols = c->dims.symbols.n;
     Node copy = *n;
-    copy.attr = pool_dup(&v->pool, n->attr, (size_t)n->n_attr * sizeof *n->attr);
-    copy.out = POOL_ARRAY(&v->pool, Value *, n->n_out);
+    copy.attr = pool_dup(v->pool, n->attr, (size_t)n->n_attr * sizeof *n->attr);
+    copy.out = POOL_ARRAY(v->pool, Value *, n->n_out);
     for (int i = 0; i < n->n_out; i++) {
-        copy.out[i] = pool_dup(&v->pool, n->out[i], sizeof *n->out[i]);
+        copy.out[i] = pool_dup(v->pool, n->out[i], sizeof *n->out[i]);
         copy.out[i]->type = (Type){0};
     }
     c->origin = NULL;
@@ -169,16 +172,16 @@ static void check_types(Verifier *v, Region *r, const Node *n)
         report(v, n, "not legal: %s", c->diag.lines.n > before.lines.n ? c->diag.lines.at[before.lines.n] : "inference fails");
     else if (c->constraints.n > constraints)
         report(v, n, "needs %s %s %s, which is not among the constraints",
-               dim_to_string(&v->pool, c->constraints.at[constraints].a),
+               dim_to_string(v->pool, c->constraints.at[constraints].a),
                c->constraints.at[constraints].kind == DIM_LE ? "<=" : "==",
-               dim_to_string(&v->pool, c->constraints.at[constraints].b));
+               dim_to_string(v->pool, c->constraints.at[constraints].b));
     else if (c->dims.symbols.n > symbols)
         report(v, n, "does not hold the size that it finds out");
     else
         for (int i = 0; i < n->n_out; i++)
             if (!type_equal(n->out[i]->type, copy.out[i]->type))
-                report(v, n, "result %d is said to be %s but is %s", i, type_to_string(&v->pool, n->out[i]->type),
-                       type_to_string(&v->pool, copy.out[i]->type));
+                report(v, n, "result %d is said to be %s but is %s", i, type_to_string(v->pool, n->out[i]->type),
+                       type_to_string(v->pool, copy.out[i]->type));
     c->constraints.n = constraints;
     c->origin = origin;
     c->diag.errors = before.errors;
@@ -209,6 +212,11 @@ static void check_node(Verifier *v, Region *r, const Node *n)
     if (defs && v->failures == failures) check_types(v, r, n);
 }
 
+static void undefine(Verifier *v, const Value *x)
+{
+    if (x && x->id >= 0 && x->id < v->g->n_values) v->defined[x->id] = false;
+}
+
 /* What the region defines goes out of scope with it. */
 static void check_region(Verifier *v, Region *r, Region *parent)
 {
@@ -216,9 +224,7 @@ static void check_region(Verifier *v, Region *r, Region *parent)
         report(v, NULL, "a region is missing or does not point back");
         return;
     }
-    int n_symbols = v->g->ctx->dims.symbols.n;
-    bool *defined = pool_dup(&v->pool, v->defined, parent ? (size_t)v->g->n_values * sizeof(bool) : 0);
-    bool *sized = pool_dup(&v->pool, v->sized, parent ? (size_t)n_symbols * sizeof(bool) : 0);
+    int sized = v->sized_list.n;
     for (int i = 0; i < r->params.n; i++) {
         const Value *x = r->params.at[i];
         for (int k = 0; parent && x && k < x->type.rank; k++)
@@ -235,10 +241,11 @@ static void check_region(Verifier *v, Region *r, Region *parent)
         check_node(v, r, n);
     }
     for (int i = 0; i < r->results.n; i++) check_use(v, NULL, r->results.at[i], parent ? "a region's result" : "output", i);
-    if (parent) {
-        memcpy(v->defined, defined, (size_t)v->g->n_values * sizeof(bool));
-        memcpy(v->sized, sized, (size_t)n_symbols * sizeof(bool));
-    }
+    if (!parent) return;
+    for (int i = 0; i < r->params.n; i++) undefine(v, r->params.at[i]);
+    for (int i = 0; i < r->nodes.n; i++)
+        for (int k = 0; r->nodes.at[i] && k < r->nodes.at[i]->n_out; k++) undefine(v, r->nodes.at[i]->out[k]);
+    while (v->sized_list.n > sized) v->sized[v->sized_list.at[--v->sized_list.n]] = false;
 }
 
 static const char *remark(void *user, const Node *n)
@@ -249,17 +256,16 @@ static const char *remark(void *user, const Node *n)
 
 int graph_verify(const Graph *g, FILE *out)
 {
-    Verifier v = {.g = g, .out = out};
-    v.pool.oom = g->ctx->pool->oom;
-    v.value_seen = POOL_ARRAY(&v.pool, bool, g->n_values);
-    v.defined = POOL_ARRAY(&v.pool, bool, g->n_values);
-    v.node_seen = POOL_ARRAY(&v.pool, bool, g->n_nodes);
-    v.sized = POOL_ARRAY(&v.pool, bool, g->ctx->dims.symbols.n);
-    v.note = POOL_ARRAY(&v.pool, const char *, g->n_nodes);
+    Pool *p = g->ctx->pool;
+    Verifier v = {.g = g, .out = out, .pool = p};
+    v.value_seen = POOL_ARRAY(p, bool, g->n_values);
+    v.defined = POOL_ARRAY(p, bool, g->n_values);
+    v.node_seen = POOL_ARRAY(p, bool, g->n_nodes);
+    v.sized = POOL_ARRAY(p, bool, g->ctx->dims.symbols.n);
+    v.note = POOL_ARRAY(p, const char *, g->n_nodes);
     if (g->output_names.n != g->top->results.n)
         report(&v, NULL, "%d outputs with %d names", g->top->results.n, g->output_names.n);
     check_region(&v, g->top, NULL);
     if (out && v.failures) graph_print_noted(out, g, 16, remark, &v);
-    pool_free(&v.pool);
     return v.failures;
 }
