@@ -11,10 +11,10 @@
 #include "passes/pass.h"
 
 typedef struct Job {
-    const char *onnx;   /* a file, or */
-    Graph *graph;       /* a graph, its context elsewhere */
-    const char *out;    /* a file, or */
-    void **bundle;      /* memory */
+    const char *onnx; /* a file, or */
+    Graph *graph;     /* a graph, its context elsewhere */
+    const char *out;  /* a file, or */
+    void **bundle;    /* memory */
     size_t *size;
     const dlvk_compile_options *o;
     Pool pool;
@@ -22,8 +22,7 @@ typedef struct Job {
     Compiled code;
 } Job;
 
-/* All lines of the diagnosis, as many as fit. */
-static dlvk_status report(const Diag *d, dlvk_error *err)
+dlvk_status compile_report(const Diag *d, dlvk_error *err)
 {
     if (err) {
         size_t n = 0;
@@ -62,7 +61,7 @@ static dlvk_status run(Job *j, dlvk_error *err)
         ctx = context_new(&j->pool);
         stage(o, "reading the model");
         g = onnx_import_file(ctx, j->onnx, &j->model);
-        if (!g || ctx->diag.errors) return report(&ctx->diag, err);
+        if (!g || ctx->diag.errors) return compile_report(&ctx->diag, err);
     }
     bool validate = o->validate;
 #ifndef NDEBUG
@@ -77,11 +76,11 @@ static dlvk_status run(Job *j, dlvk_error *err)
     bool stopped = false;
     stage(o, "optimizing");
     g = passes_run(g, &po, &stopped);
-    if (!g || ctx->diag.errors) return report(&ctx->diag, err);
+    if (!g || ctx->diag.errors) return compile_report(&ctx->diag, err);
     if (stopped) return DLVK_OK;
 
     Schedule *s = schedule_build(g, o->optimize > 0);
-    if (ctx->diag.errors) return report(&ctx->diag, err);
+    if (ctx->diag.errors) return compile_report(&ctx->diag, err);
     if (o->print_after && (strcmp(o->print_after, "fuse") == 0 || strcmp(o->print_after, "all") == 0)) {
         fprintf(po.log, "// after fuse\n");
         schedule_print(po.log, s);
@@ -95,7 +94,7 @@ static dlvk_status run(Job *j, dlvk_error *err)
                          .dump_glsl = o->dump_glsl,
                          .progress = o->progress ? progress : NULL,
                          .user = (void *)(uintptr_t)o};
-    if (!codegen(s, &co, &j->code)) return report(&ctx->diag, err);
+    if (!codegen(s, &co, &j->code)) return compile_report(&ctx->diag, err);
     stage(o, "writing");
     if (j->out) return bundle_write_file(j->code.plan, j->code.blobs, j->code.n_blobs, j->out, err);
     return bundle_write_memory(j->code.plan, j->code.blobs, j->code.n_blobs, j->bundle, j->size, err);
@@ -136,7 +135,8 @@ dlvk_status dlvk_compile_file(const char *onnx, const char *out, const dlvk_comp
     return guarded(&j, err);
 }
 
-dlvk_status dlvk_compile_file_to_memory(const char *onnx, void **bundle, size_t *size, const dlvk_compile_options *o, dlvk_error *err)
+dlvk_status dlvk_compile_file_to_memory(const char *onnx, void **bundle, size_t *size, const dlvk_compile_options *o,
+                                        dlvk_error *err)
 {
     if (!onnx || !bundle || !size) return missing(err, onnx ? "bundle or size" : "onnx");
     *bundle = NULL;
@@ -153,4 +153,7 @@ dlvk_status compile_graph_to_memory(Graph *g, void **bundle, size_t *size, const
     return guarded(&j, err);
 }
 
-void dlvk_free(void *p) { free(p); }
+void dlvk_free(void *p)
+{
+    free(p);
+}

@@ -8,4 +8,7 @@
 /* *bundle is malloc'ed. The graph is left as it was; its context gains symbols and errors. */
 dlvk_status compile_graph_to_memory(Graph *g, void **bundle, size_t *size, const dlvk_compile_options *o, dlvk_error *err);
 
+/* All lines of the diagnosis, as many as fit; returns its status. */
+dlvk_status compile_report(const Diag *d, dlvk_error *err);
+
 #endif

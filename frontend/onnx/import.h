@@ -6,9 +6,16 @@
 
 typedef struct OnnxModel OnnxModel; /* the file's contents: constants and names of the graph point into it */
 
+/* An input that the compilation may take as known. It stays in the graph's signature, unused. */
+typedef struct OnnxFixed {
+    const char *name;
+    const Tensor *value;
+} OnnxFixed;
+
 /* Imports a model. *keep is set before anything can fail, to a model (or NULL) that onnx_model_free() frees once the graph is no
  * longer needed. NULL: errors are in ctx->diag, all of them: one line an offending node. */
 Graph *onnx_import_file(Context *ctx, const char *path, OnnxModel **keep);
+Graph *onnx_import_file_fixed(Context *ctx, const char *path, int n_fixed, const OnnxFixed *fixed, OnnxModel **keep);
 void onnx_model_free(OnnxModel *m); /* NULL is allowed */
 
 /* A TensorProto as it lies in a file by itself, its data copied to p. NULL, and the reason in *why, when it is not a tensor. */

@@ -397,18 +397,21 @@ bool onnx_import_function(OnnxNode *n, const Onnx__FunctionProto *f)
     return true;
 }
 
-static void import_inputs(Scope *s, const Onnx__GraphProto *g)
+static void import_inputs(Scope *s, Build *b, const Onnx__GraphProto *g, int n_fixed, const OnnxFixed *fixed)
 {
     for (size_t i = 0; i < g->n_input; i++) {
         const char *name = g->input[i]->name ? g->input[i]->name : "";
         if (scope_find(s, name)) continue; /* an initializer gives its value */
         Type t;
         bool ok = formal_type(s->im, g->input[i], &t);
-        scope_define(s, name, (OnnxItem){.value = ok ? region_param(s->im->graph->top, t, name) : NULL});
+        Value *v = ok ? region_param(s->im->graph->top, t, name) : NULL;
+        for (int k = 0; v && k < n_fixed; k++)
+            if (strcmp(fixed[k].name, name) == 0) v = build_const(b, fixed[k].value);
+        scope_define(s, name, (OnnxItem){.value = v});
     }
 }
 
-Graph *onnx_import_model(Context *ctx, OnnxModel *m)
+Graph *onnx_import_model(Context *ctx, OnnxModel *m, int n_fixed, const OnnxFixed *fixed)
 {
     const Onnx__GraphProto *g = m->proto->graph;
     Graph *graph = graph_new(ctx, g->name ? g->name : "");
@@ -419,7 +422,7 @@ Graph *onnx_import_model(Context *ctx, OnnxModel *m)
     s.n_opset = m->proto->n_opset_import;
     s.opset = m->proto->opset_import;
     import_initializers(&s, &b, g);
-    import_inputs(&s, g);
+    import_inputs(&s, &b, g, n_fixed, fixed);
     import_nodes(&s, &b, g->n_node, g->node);
     OnnxItem *out = POOL_ARRAY(ctx->pool, OnnxItem, g->n_output);
     find_outputs(&s, g, out);

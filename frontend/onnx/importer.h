@@ -66,7 +66,7 @@ const Tensor *onnx_tensor_read(Pool *p, OnnxModel *m, const Onnx__TensorProto *t
 const Tensor *onnx_sparse_read(Pool *p, OnnxModel *m, const Onnx__SparseTensorProto *t, const char **why);
 
 /* The whole model, once read. */
-Graph *onnx_import_model(Context *ctx, OnnxModel *m);
+Graph *onnx_import_model(Context *ctx, OnnxModel *m, int n_fixed, const OnnxFixed *fixed);
 bool onnx_import_function(OnnxNode *n, const Onnx__FunctionProto *f);
 const Onnx__FunctionProto *onnx_find_function(const Importer *im, const Onnx__NodeProto *p);
 

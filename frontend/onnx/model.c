@@ -129,10 +129,15 @@ static bool load(Context *ctx, const char *path, OnnxModel *m)
 
 Graph *onnx_import_file(Context *ctx, const char *path, OnnxModel **keep)
 {
+    return onnx_import_file_fixed(ctx, path, 0, NULL, keep);
+}
+
+Graph *onnx_import_file_fixed(Context *ctx, const char *path, int n_fixed, const OnnxFixed *fixed, OnnxModel **keep)
+{
     OnnxModel *m = *keep = calloc(1, sizeof *m);
     if (!m) {
         diag_error(&ctx->diag, DLVK_OUT_OF_MEMORY, "out of memory reading '%s'", path);
         return NULL;
     }
-    return load(ctx, path, m) ? onnx_import_model(ctx, m) : NULL;
+    return load(ctx, path, m) ? onnx_import_model(ctx, m, n_fixed, fixed) : NULL;
 }

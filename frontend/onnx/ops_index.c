@@ -73,20 +73,6 @@ void lower_scatter_nd(OnnxNode *n)
     n->out[0] = build_reshape(b, y, x->type.rank, x->type.dim);
 }
 
-/* The update is written along `axis` from write_indices[batch] on; in circular mode it wraps around. */
-void lower_tensor_scatter(OnnxNode *n)
-{
-    Build *b = n->b;
-    Value *x = in(n, 0), *update = in(n, 1), *start = in(n, 2);
-    int rank = x->type.rank, axis = onnx_axis(n, onnx_int(n, "axis", -2), rank);
-    const char *mode = onnx_str(n, "mode", "linear");
-    Value *i = build_iota(b, DLVK_I64, rank, update->type.dim, axis);
-    if (start) i = build_map2(b, OP_ADD, i, compose_along(b, build_cast(b, start, DLVK_I64), rank, 0));
-    if (strcmp(mode, "circular") == 0) i = build_map2(b, OP_MOD, i, dim_value(b, DLVK_I64, x->type.dim[axis]));
-    Value *at = flat(b, index_along(b, x, i, axis));
-    n->out[0] = build_reshape(b, build_scatter(b, KIND_SET, flat(b, x), at, flat(b, update)), rank, x->type.dim);
-}
-
 void lower_non_zero(OnnxNode *n)
 {
     Build *b = n->b;

@@ -1,0 +1,254 @@
+/* Host tensors in files: .npy (read and written) and ONNX TensorProto (read). */
+#include "frontend/host_tensor.h"
+#include "dlvk/compiler.h"
+#include "frontend/onnx/import.h"
+#include "runtime/error.h"
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <setjmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+void dlvk_host_tensor_free(dlvk_host_tensor *t)
+{
+    if (!t) return;
+    free(t->name);
+    free(t->data);
+    *t = (dlvk_host_tensor){0};
+}
+
+/* The whole file, malloc'd, with a byte to spare. */
+static dlvk_status read_all(const char *path, unsigned char **out, size_t *size, dlvk_error *err)
+{
+    FILE *f = fopen(path, "rb");
+    unsigned char *data = NULL;
+    size_t n = 0, cap = 0;
+    while (f && !ferror(f) && !feof(f)) {
+        if (n == cap) {
+            unsigned char *more = realloc(data, cap = cap ? 2 * cap : 65536);
+            if (!more) {
+                free(data);
+                fclose(f);
+                return rt_error(err, DLVK_OUT_OF_MEMORY, "'%s': out of memory", path);
+            }
+            data = more;
+        }
+        n += fread(data + n, 1, cap - n, f);
+    }
+    bool failed = !f || ferror(f);
+    int saved = errno;
+    if (f) fclose(f);
+    if (failed) {
+        free(data);
+        return rt_error(err, DLVK_IO_ERROR, "cannot read '%s': %s", path, strerror(saved));
+    }
+    *out = data;
+    *size = n;
+    return DLVK_OK;
+}
+
+/* numpy's type codes. Types it lacks travel as unsigned integers. */
+static const struct {
+    DType type;
+    const char *code;
+} codes[] = {{DLVK_F32, "f4"}, {DLVK_F64, "f8"}, {DLVK_F16, "f2"}, {DLVK_I64, "i8"}, {DLVK_I32, "i4"}, {DLVK_I16, "i2"},
+             {DLVK_I8, "i1"},  {DLVK_U64, "u8"}, {DLVK_U32, "u4"}, {DLVK_U16, "u2"}, {DLVK_U8, "u1"},  {DLVK_BOOL, "b1"}};
+enum { N_CODES = sizeof codes / sizeof *codes };
+
+/* What follows 'key': in the header's dictionary; NULL when it is not there. */
+static const char *find_key(const char *header, const char *key)
+{
+    const char *s = strstr(header, key);
+    if (!s) return NULL;
+    s += strlen(key);
+    while (*s == '\'' || *s == '"' || *s == ':' || isspace((unsigned char)*s)) s++;
+    return s;
+}
+
+/* Parses {'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }. */
+static const char *parse_header(const char *header, dlvk_host_tensor *t, bool *fortran)
+{
+    const char *descr = find_key(header, "descr"), *order = find_key(header, "fortran_order"), *shape = find_key(header, "shape");
+    if (!descr || !order || !shape || *shape != '(') return "its header is not one of a .npy";
+    if (*descr == '>') return "it is big-endian";
+    int type = -1;
+    for (int i = 0; i < N_CODES; i++)
+        if (strncmp(descr + 1, codes[i].code, 2) == 0 && strchr("<|=", *descr) && (descr[3] == '\'' || descr[3] == '"')) type = i;
+    if (type < 0) return "its element type is not supported";
+    t->dtype = codes[type].type;
+    *fortran = strncmp(order, "True", 4) == 0;
+    t->rank = 0;
+    for (const char *s = shape + 1; *s && *s != ')';) {
+        if (!isdigit((unsigned char)*s)) {
+            s++;
+            continue;
+        }
+        char *end;
+        errno = 0;
+        long long d = strtoll(s, &end, 10);
+        if (errno || t->rank == DLVK_MAX_RANK) return "its shape is too large";
+        t->dim[t->rank++] = d;
+        s = end;
+    }
+    return NULL;
+}
+
+static int64_t count_of(const dlvk_host_tensor *t)
+{
+    int64_t n = 1;
+    for (int i = 0; i < t->rank; i++)
+        if (__builtin_mul_overflow(n, t->dim[i], &n) || n > INT64_MAX / 16) return -1;
+    return n;
+}
+
+/* From column-major to row-major. */
+static void reorder(const dlvk_host_tensor *t, const char *from, char *to, size_t elem)
+{
+    int64_t n = count_of(t), at[DLVK_MAX_RANK] = {0};
+    for (int64_t i = 0; i < n; i++) {
+        int64_t offset = 0, stride = 1;
+        for (int d = 0; d < t->rank; d++) offset += at[d] * stride, stride *= t->dim[d];
+        memcpy(to + (size_t)i * elem, from + (size_t)offset * elem, elem);
+        for (int d = t->rank - 1; d >= 0 && ++at[d] == t->dim[d]; d--) at[d] = 0;
+    }
+}
+
+static const char *parse_npy(const unsigned char *data, size_t size, dlvk_host_tensor *t)
+{
+    if (size < 12 || data[6] < 1 || data[6] > 3) return "its version of the format is not known";
+    size_t prefix = data[6] == 1 ? 10 : 12, length = (size_t)data[8] | (size_t)data[9] << 8;
+    if (data[6] > 1) length |= (size_t)data[10] << 16 | (size_t)data[11] << 24;
+    if (length > size - prefix) return "it is cut short";
+    char *header = malloc(length + 1);
+    if (!header) return "out of memory";
+    memcpy(header, data + prefix, length);
+    header[length] = 0;
+    bool fortran = false;
+    const char *why = parse_header(header, t, &fortran);
+    free(header);
+    if (why) return why;
+    int64_t count = count_of(t);
+    size_t elem = dlvk_dtype_size(t->dtype, 1);
+    if (count < 0 || (size_t)count > (size - prefix - length) / elem) return "it is cut short";
+    t->bytes = (size_t)count * elem;
+    t->data = malloc(t->bytes ? t->bytes : 1);
+    if (!t->data) return "out of memory";
+    if (fortran && t->rank > 1)
+        reorder(t, (const char *)data + prefix + length, t->data, elem);
+    else
+        memcpy(t->data, data + prefix + length, t->bytes);
+    return NULL;
+}
+
+bool host_tensor_from(dlvk_host_tensor *out, const Tensor *t, const char *name)
+{
+    *out = (dlvk_host_tensor){.dtype = t->dtype, .rank = t->rank, .bytes = dlvk_dtype_size(t->dtype, (size_t)t->count)};
+    memcpy(out->dim, t->dim, (size_t)t->rank * sizeof *t->dim);
+    out->name = name ? strdup(name) : NULL;
+    out->data = malloc(out->bytes ? out->bytes : 1);
+    if (!out->data || (name && !out->name)) {
+        dlvk_host_tensor_free(out);
+        return false;
+    }
+    if (!t->splat) {
+        memcpy(out->data, t->data, out->bytes);
+        return true;
+    }
+    for (int64_t i = 0; i < t->count; i++) {
+        if (dtype_is_float(t->dtype))
+            elem_set_f(t->dtype, out->data, i, elem_get_f(t->dtype, t->data, 0));
+        else
+            elem_set_i(t->dtype, out->data, i, elem_get_i(t->dtype, t->data, 0));
+    }
+    return true;
+}
+
+static dlvk_status parse_pb(const char *path, const unsigned char *data, size_t size, dlvk_host_tensor *t, dlvk_error *err)
+{
+    Pool pool = {0};
+    jmp_buf oom;
+    dlvk_status s = DLVK_OK;
+    if (setjmp(oom) == 0) {
+        pool.oom = &oom;
+        const char *name = NULL, *why = "";
+        const Tensor *tensor = onnx_tensor_parse(&pool, data, size, &name, &why);
+        if (!tensor)
+            s = rt_error(err, DLVK_BAD_FILE, "'%s' is neither a .npy nor a tensor: %s", path, why);
+        else if (tensor->dtype == DLVK_STRING)
+            s = rt_error(err, DLVK_UNSUPPORTED, "'%s' holds strings", path);
+        else if (!host_tensor_from(t, tensor, name))
+            s = rt_error(err, DLVK_OUT_OF_MEMORY, "'%s': out of memory", path);
+    } else {
+        s = rt_error(err, DLVK_OUT_OF_MEMORY, "'%s': out of memory", path);
+    }
+    pool_free(&pool);
+    return s;
+}
+
+dlvk_status dlvk_host_tensor_read(const char *path, dlvk_host_tensor *t, dlvk_error *err)
+{
+    if (!path || !t) return rt_error(err, DLVK_INVALID_ARGUMENT, "path or tensor is NULL");
+    *t = (dlvk_host_tensor){0};
+    unsigned char *data;
+    size_t size;
+    dlvk_status s = read_all(path, &data, &size, err);
+    if (s != DLVK_OK) return s;
+    if (size >= 6 && memcmp(data, "\x93NUMPY", 6) == 0) {
+        const char *why = parse_npy(data, size, t);
+        if (why) {
+            dlvk_host_tensor_free(t);
+            s = rt_error(err, DLVK_BAD_FILE, "'%s': %s", path, why);
+        }
+    } else {
+        s = parse_pb(path, data, size, t, err);
+    }
+    free(data);
+    return s;
+}
+
+/* Header and elements, those below a byte one to a byte. */
+static bool write_npy(FILE *f, const dlvk_host_tensor *t)
+{
+    const char *code = NULL;
+    int bits = dtype_bits(t->dtype);
+    for (int i = 0; i < N_CODES; i++)
+        if (codes[i].type == t->dtype) code = codes[i].code;
+    if (!code) code = bits == 16 ? "u2" : "u1";
+    char header[512];
+    int n = snprintf(header, sizeof header, "{'descr': '%c%s', 'fortran_order': False, 'shape': (", bits > 8 ? '<' : '|', code);
+    for (int i = 0; i < t->rank; i++)
+        n += snprintf(header + n, sizeof header - (size_t)n, "%lld,%s", (long long)t->dim[i], i + 1 < t->rank ? " " : "");
+    n += snprintf(header + n, sizeof header - (size_t)n, "), }");
+    while ((10 + n + 1) % 64) header[n++] = ' '; /* the data starts at a multiple of 64 */
+    header[n++] = '\n';
+    unsigned char prefix[10] = {0x93, 'N', 'U', 'M', 'P', 'Y', 1, 0, (unsigned char)n, (unsigned char)(n >> 8)};
+    if (fwrite(prefix, 1, sizeof prefix, f) != sizeof prefix || fwrite(header, 1, (size_t)n, f) != (size_t)n) return false;
+    if (bits >= 8) return fwrite(t->data, 1, t->bytes, f) == t->bytes;
+    const unsigned char *data = t->data;
+    int64_t count = count_of(t), each = 8 / bits;
+    for (int64_t i = 0; i < count; i++)
+        if (fputc(data[i / each] >> (i % each * bits) & ((1 << bits) - 1), f) == EOF) return false;
+    return true;
+}
+
+dlvk_status dlvk_host_tensor_write_npy(const char *path, const dlvk_host_tensor *t, dlvk_error *err)
+{
+    if (!path || !t || (!t->data && t->bytes)) return rt_error(err, DLVK_INVALID_ARGUMENT, "path or tensor is NULL");
+    if (t->dtype == DLVK_STRING) return rt_error(err, DLVK_UNSUPPORTED, "'%s': strings cannot be written", path);
+    char temporary[PATH_MAX];
+    if ((size_t)snprintf(temporary, sizeof temporary, "%s.%ld.tmp", path, (long)getpid()) >= sizeof temporary)
+        return rt_error(err, DLVK_IO_ERROR, "'%s': the path is too long", path);
+    int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    FILE *f = fd < 0 ? NULL : fdopen(fd, "wb");
+    bool ok = f && write_npy(f, t);
+    int saved = errno;
+    if (f && fclose(f) != 0 && ok) ok = false, saved = errno;
+    if (ok && rename(temporary, path) != 0) ok = false, saved = errno;
+    if (ok) return DLVK_OK;
+    if (fd >= 0) unlink(temporary);
+    return rt_error(err, DLVK_IO_ERROR, "cannot write '%s': %s", path, strerror(saved));
+}

@@ -1,0 +1,11 @@
+/* Between the IR's tensors and the public ones. */
+#ifndef DLVK_FRONTEND_HOST_TENSOR_H
+#define DLVK_FRONTEND_HOST_TENSOR_H
+
+#include "dlvk/compiler.h"
+#include "ir/ir.h"
+
+/* A dense copy under a name (or NULL); false when out of memory. Not for strings. */
+bool host_tensor_from(dlvk_host_tensor *out, const Tensor *t, const char *name);
+
+#endif

@@ -1,0 +1,125 @@
+/* A model run in the interpreter: the oracle beside which compiled bundles are held. */
+#include "dlvk/compiler.h"
+#include "frontend/compile.h"
+#include "frontend/host_tensor.h"
+#include "frontend/onnx/import.h"
+#include "ir/eval.h"
+#include "runtime/error.h"
+#include <setjmp.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct Run {
+    const char *path;
+    const dlvk_host_tensor *inputs;
+    int n_in;
+    Pool pool;
+    OnnxModel *model;
+} Run;
+
+static const Tensor *tensor_of(Pool *p, const dlvk_host_tensor *t)
+{
+    return tensor_new(p, t->dtype, t->rank, t->dim, t->data);
+}
+
+/* Small integer tensors: what models take axes, shapes and counts from. */
+static bool is_parameter(const dlvk_host_tensor *t)
+{
+    int64_t count = 1;
+    for (int i = 0; i < t->rank; i++) count *= t->dim[i];
+    return t->name && t->rank <= 1 && count <= IR_MAX_ELEMS && dtype_is_int(t->dtype);
+}
+
+/* Some models take from an input what shapes depend on; with the input's value at hand they can be read all the same. */
+static Graph *import(Run *r, Context **ctx)
+{
+    *ctx = context_new(&r->pool);
+    Graph *g = onnx_import_file(*ctx, r->path, &r->model);
+    if (g || (*ctx)->diag.status != DLVK_UNSUPPORTED) return g;
+    OnnxFixed *fixed = POOL_ARRAY(&r->pool, OnnxFixed, r->n_in);
+    int n = 0;
+    for (int i = 0; i < r->n_in; i++)
+        if (is_parameter(&r->inputs[i])) fixed[n++] = (OnnxFixed){r->inputs[i].name, tensor_of(&r->pool, &r->inputs[i])};
+    if (!n) return NULL;
+    onnx_model_free(r->model);
+    r->model = NULL;
+    *ctx = context_new(&r->pool);
+    return onnx_import_file_fixed(*ctx, r->path, n, fixed, &r->model);
+}
+
+/* The inputs in the order of the graph's; NULL, with an error, when one is missing or does not fit. */
+static const Tensor **match_inputs(Run *r, const Graph *g, dlvk_error *err)
+{
+    int n = g->top->params.n;
+    const Tensor **t = POOL_ARRAY(&r->pool, const Tensor *, n);
+    for (int k = 0; k < r->n_in; k++) {
+        const dlvk_host_tensor *x = &r->inputs[k];
+        bool found = false;
+        for (int i = 0; i < n && x->name; i++) {
+            const Value *p = g->top->params.at[i];
+            if (strcmp(p->name, x->name) != 0) continue;
+            found = true;
+            if (p->type.dtype == x->dtype && p->type.rank == x->rank) t[i] = tensor_of(&r->pool, x);
+            if (t[i]) break;
+            rt_error(err, DLVK_INVALID_ARGUMENT, "input '%s' is %s of rank %d; the model wants %s", x->name, dtype_name(x->dtype),
+                     x->rank, type_to_string(&r->pool, p->type));
+            return NULL;
+        }
+        if (!found) {
+            rt_error(err, DLVK_INVALID_ARGUMENT, "the model has no input '%s'", x->name ? x->name : "");
+            return NULL;
+        }
+    }
+    for (int i = 0; i < n; i++)
+        if (!t[i]) {
+            rt_error(err, DLVK_INVALID_ARGUMENT, "input '%s' is not given", g->top->params.at[i]->name);
+            return NULL;
+        }
+    return t;
+}
+
+static dlvk_status run(Run *r, dlvk_host_tensor **outputs, int *n_out, dlvk_error *err)
+{
+    Context *ctx;
+    Graph *g = import(r, &ctx);
+    if (!g) return compile_report(&ctx->diag, err);
+    const Tensor **in = match_inputs(r, g, err);
+    if (!in) return DLVK_INVALID_ARGUMENT;
+    int n = g->top->results.n;
+    const Tensor **out = POOL_ARRAY(&r->pool, const Tensor *, n);
+    if (!graph_eval(g, in, out, false, &r->pool)) return compile_report(&ctx->diag, err);
+    dlvk_host_tensor *result = calloc((size_t)(n ? n : 1), sizeof *result);
+    dlvk_status s = result ? DLVK_OK : DLVK_OUT_OF_MEMORY;
+    for (int i = 0; i < n && s == DLVK_OK; i++) {
+        if (out[i]->dtype == DLVK_STRING)
+            s = rt_error(err, DLVK_UNSUPPORTED, "output '%s' holds strings", g->output_names.at[i]);
+        else if (!host_tensor_from(&result[i], out[i], g->output_names.at[i]))
+            s = rt_error(err, DLVK_OUT_OF_MEMORY, "out of memory for output '%s'", g->output_names.at[i]);
+    }
+    if (s != DLVK_OK) {
+        for (int i = 0; i < n && result; i++) dlvk_host_tensor_free(&result[i]);
+        free(result);
+        return s;
+    }
+    *outputs = result;
+    *n_out = n;
+    return DLVK_OK;
+}
+
+dlvk_status dlvk_reference_run(const char *onnx, const dlvk_host_tensor *inputs, int n_in, dlvk_host_tensor **outputs, int *n_out,
+                               dlvk_error *err)
+{
+    if (!onnx || !outputs || !n_out || (n_in && !inputs)) return rt_error(err, DLVK_INVALID_ARGUMENT, "an argument is NULL");
+    Run r = {.path = onnx, .inputs = inputs, .n_in = n_in};
+    jmp_buf oom;
+    dlvk_status s;
+    if (setjmp(oom) == 0) {
+        r.pool.oom = &oom;
+        s = run(&r, outputs, n_out, err);
+    } else {
+        s = rt_error(err, DLVK_OUT_OF_MEMORY, "out of memory while running '%s' (%zu bytes in use)", onnx, r.pool.total);
+    }
+    onnx_model_free(r.model);
+    pool_free(&r.pool);
+    return s;
+}
