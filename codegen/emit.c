@@ -75,8 +75,15 @@ const char *emit_point(Shader *s, const Node *n, const char *const *x)
     const char *r = pool_strdup(s->pool, out);
     if (o->rule == RULE_SAME) {
         switch (n->op) {
-        case OP_ADD: case OP_SUB: case OP_MUL: case OP_DIV: case OP_NEG: case OP_ABS: case OP_POW: case OP_SHL: case OP_NOT:
-            return emit_wrap(s, t, r);
+        case OP_ADD:
+        case OP_SUB:
+        case OP_MUL:
+        case OP_DIV:
+        case OP_NEG:
+        case OP_ABS:
+        case OP_POW:
+        case OP_SHL:
+        case OP_NOT: return emit_wrap(s, t, r);
         default: break;
         }
     }
@@ -154,9 +161,12 @@ static const char *emit_concat(Shader *s, Value *v, Index *idx)
     for (int k = 0; k < n->n_in; k++) {
         Value *x = n->in[k];
         const Dim *end = dim_add(&s->ctx->dims, start, x->type.dim[axis]);
-        if (k == 0) sh_open(s, "if (%s < %s) {", pos, arg_int(s, end));
-        else if (k + 1 < n->n_in) sh_else(s, "} else if (%s < %s) {", pos, arg_int(s, end));
-        else sh_else(s, "} else {");
+        if (k == 0)
+            sh_open(s, "if (%s < %s) {", pos, arg_int(s, end));
+        else if (k + 1 < n->n_in)
+            sh_else(s, "} else if (%s < %s) {", pos, arg_int(s, end));
+        else
+            sh_else(s, "} else {");
         ax[axis] = ix_sub(s, at, ix_dim(s, start));
         sh_line(s, "%s = %s;", name, emit_value(s, x, index_of_axes(x->type, ax)));
         start = end;
@@ -190,15 +200,12 @@ static bool moved_index(Shader *s, Value *v, Index *idx, Index *out)
     const Ix *ax[DLVK_MAX_RANK];
     int rank = v->type.rank;
     switch (n->op) {
-    case OP_RESHAPE:
-        *out = index_of_flat(s, x->type, rank ? index_flat(s, v->type, idx) : ix_const(s, 0));
-        return true;
+    case OP_RESHAPE: *out = index_of_flat(s, x->type, rank ? index_flat(s, v->type, idx) : ix_const(s, 0)); return true;
     case OP_TRANSPOSE:
         for (int i = 0; i < rank; i++) ax[attr_ints(n, A_PERM)[i]] = index_axis(s, v->type, idx, i);
         break;
     case OP_BROADCAST:
-        for (int i = 0; i < rank; i++)
-            ax[i] = dim_is(x->type.dim[i], 1) ? ix_const(s, 0) : index_axis(s, v->type, idx, i);
+        for (int i = 0; i < rank; i++) ax[i] = dim_is(x->type.dim[i], 1) ? ix_const(s, 0) : index_axis(s, v->type, idx, i);
         break;
     case OP_SLICE:
         for (int i = 0; i < rank; i++)
@@ -243,7 +250,8 @@ static const char *emit_def(Shader *s, Value *v, Index *idx)
     case OP_DIMS: return emit_dims(s, v, idx);
     case OP_RANDOM: {
         const char *seed = emit_value(s, n->in[0], (Index){0});
-        return sh_printf(s, "random_bits(%s, uint(%s))", seed, ix_text(s, v->type.rank ? index_flat(s, v->type, idx) : ix_const(s, 0)));
+        return sh_printf(s, "random_bits(%s, uint(%s))", seed,
+                         ix_text(s, v->type.rank ? index_flat(s, v->type, idx) : ix_const(s, 0)));
     }
     case OP_PAD: return emit_pad(s, v, idx);
     case OP_CONCAT: return emit_concat(s, v, idx);
@@ -270,8 +278,10 @@ const char *emit_value(Shader *s, Value *v, Index idx)
     if (value_const(v, &t) && (t->splat || t->count == 1)) return literal_of(s, t);
     const char *text;
     bool load = s->kg->sched->materialized[v->id] && !(v->def && is_output_of_kernel(s, v));
-    if (load) text = emit_load(s, v, ix_text(s, idx.flat));
-    else text = emit_def(s, v, &idx);
+    if (load)
+        text = emit_load(s, v, ix_text(s, idx.flat));
+    else
+        text = emit_def(s, v, &idx);
 
     const char *name = text;
     bool plain = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_") == strlen(text);
@@ -321,17 +331,27 @@ bool value_affine(KernelGen *kg, Value *v, Affine *a)
         }
         return true;
     case OP_RESHAPE: {
-        /* Only where every axis of the operand keeps its stride: axes of size 1 come and go, and a split or merged axis is dense. */
+        /* Only where every axis of the operand keeps its stride: axes of size 1 come and go, and a split or merged axis is dense.
+         */
         if (!value_affine(kg, n->in[0], &x)) return false;
         Type from = n->in[0]->type, to = v->type;
         int i = 0, j = 0;
         a->buffer = x.buffer;
         a->base = x.base;
         while (i < from.rank || j < to.rank) {
-            if (i < from.rank && dim_is(from.dim[i], 1)) { i++; continue; }
-            if (j < to.rank && dim_is(to.dim[j], 1)) { a->stride[j++] = dim_const(dt, 0); continue; }
+            if (i < from.rank && dim_is(from.dim[i], 1)) {
+                i++;
+                continue;
+            }
+            if (j < to.rank && dim_is(to.dim[j], 1)) {
+                a->stride[j++] = dim_const(dt, 0);
+                continue;
+            }
             if (i == from.rank || j == to.rank) return false;
-            if (from.dim[i] == to.dim[j]) { a->stride[j++] = x.stride[i++]; continue; }
+            if (from.dim[i] == to.dim[j]) {
+                a->stride[j++] = x.stride[i++];
+                continue;
+            }
             /* One operand axis into several. */
             int k = j;
             const Dim *prod = to.dim[k++];

@@ -89,8 +89,10 @@ bool gen_sort(KernelGen *kg)
     const char *flat = ix_text(s, index_flat(s, x->type, &at));
     for (int o = 0; o < kg->kernel->out.n; o++) {
         Value *v = kg->kernel->out.at[o];
-        if (v == n->out[0]) emit_store(s, v, flat, me);
-        else emit_store(s, v, flat, emit_cast(s, DLVK_I32, v->type.dtype, pos, true));
+        if (v == n->out[0])
+            emit_store(s, v, flat, me);
+        else
+            emit_store(s, v, flat, emit_cast(s, DLVK_I32, v->type.dtype, pos, true));
     }
     (void)t;
     return true;
@@ -123,7 +125,8 @@ bool gen_scatter(KernelGen *kg)
     return true;
 }
 
-/* One workgroup: each invocation counts the true elements of its stretch, learns where its own begin, and writes their indices. */
+/* One workgroup: each invocation counts the true elements of its stretch, learns where its own begin, and writes their indices.
+ */
 bool gen_compact(KernelGen *kg)
 {
     Node *n = kg->kernel->anchor;

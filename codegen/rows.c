@@ -10,14 +10,17 @@ const char *emit_lane_reduce(Shader *s, Kind k, DType t, const char *acc)
     char c = glsl_class_letter(t);
     sh_open(s, "if (LANES > 1) {");
     sh_line(s, "barrier();");
-    if (c == 'b') sh_line(s, "red_u[gl_LocalInvocationID.x] = uint(%s);", acc);
-    else sh_line(s, "red_%c[gl_LocalInvocationID.x] = %s;", c, acc);
+    if (c == 'b')
+        sh_line(s, "red_u[gl_LocalInvocationID.x] = uint(%s);", acc);
+    else
+        sh_line(s, "red_%c[gl_LocalInvocationID.x] = %s;", c, acc);
     sh_line(s, "barrier();");
     sh_open(s, "for (uint half_row = LANES / 2; half_row > 0; half_row /= 2) {");
     sh_open(s, "if (lane < half_row) {");
     const char *x = "red_u[gl_LocalInvocationID.x] != 0u", *y = "red_u[gl_LocalInvocationID.x + half_row] != 0u";
     if (c == 'b') {
-        sh_line(s, "red_u[gl_LocalInvocationID.x] = uint(%s);", emit_combine(s, k, t, sh_printf(s, "(%s)", x), sh_printf(s, "(%s)", y)));
+        sh_line(s, "red_u[gl_LocalInvocationID.x] = uint(%s);",
+                emit_combine(s, k, t, sh_printf(s, "(%s)", x), sh_printf(s, "(%s)", y)));
     } else {
         x = sh_printf(s, "red_%c[gl_LocalInvocationID.x]", c);
         y = sh_printf(s, "red_%c[gl_LocalInvocationID.x + half_row]", c);
@@ -26,8 +29,10 @@ const char *emit_lane_reduce(Shader *s, Kind k, DType t, const char *acc)
     sh_close(s);
     sh_line(s, "barrier();");
     sh_close(s);
-    if (c == 'b') sh_line(s, "%s = red_u[gl_LocalInvocationID.x - lane] != 0u;", acc);
-    else sh_line(s, "%s = red_%c[gl_LocalInvocationID.x - lane];", acc, c);
+    if (c == 'b')
+        sh_line(s, "%s = red_u[gl_LocalInvocationID.x - lane] != 0u;", acc);
+    else
+        sh_line(s, "%s = red_%c[gl_LocalInvocationID.x - lane];", acc, c);
     sh_close(s);
     return acc;
 }
@@ -48,9 +53,21 @@ static Shape choose(const Dim *rows, const Dim *length, bool scalar)
         return (Shape){1, 8};
     }
     uint32_t lanes = 1;
-    if (!know_n) lanes = 32;
-    else while (lanes < 256 && lanes * 4 < n) lanes *= 2;
+    if (!know_n)
+        lanes = 32;
+    else
+        while (lanes < 256 && lanes * 4 < n) lanes *= 2;
     return (Shape){lanes, lanes > 128 ? lanes : 128};
+}
+
+/* Whether a value of the kernel has the rows' full length; else it has one element a row. */
+static bool is_full(Type rows, const bool *reduced, Type t)
+{
+    for (int d = 0; d < t.rank; d++)
+        if (reduced[d] && t.dim[d] != rows.dim[d]) return false;
+    for (int d = 0; d < t.rank; d++)
+        if (reduced[d] && !dim_is(t.dim[d], 1)) return true;
+    return false;
 }
 
 static void write_rows(KernelGen *kg, bool scalar)
@@ -64,8 +81,10 @@ static void write_rows(KernelGen *kg, bool scalar)
     for (int i = 0; i < axes->n; i++) reduced[axes->ints[i]] = true;
     const Dim *rows = dim_const(dt, 1), *length = dim_const(dt, 1);
     for (int i = 0; i < t.rank; i++) {
-        if (reduced[i]) length = dim_mul(dt, length, t.dim[i]);
-        else rows = dim_mul(dt, rows, t.dim[i]);
+        if (reduced[i])
+            length = dim_mul(dt, length, t.dim[i]);
+        else
+            rows = dim_mul(dt, rows, t.dim[i]);
     }
     Shape shape = choose(rows, length, scalar);
     *VEC_PUSH(s->pool, s->spec) = shape.lanes;
@@ -99,30 +118,27 @@ static void write_rows(KernelGen *kg, bool scalar)
         ax[i] = dim_is(t.dim[i], 1) ? ix_const(s, 0) : ix_split(s, row, stride, t.dim[i]);
         stride = dim_mul(dt, stride, t.dim[i]);
     }
+    for (int i = 0; i < t.rank; i++) ix_text(s, ax[i]); /* once, outside the loops */
     for (int i = 0; i < k->reduces.n; i++) {
         Value *v = k->reduces.at[i]->out[0];
         emit_value(s, v, index_of_axes(v->type, ax));
     }
 
     /* Outputs of one value a row, by lane 0; then one loop for those with the rows' full length. */
-    bool any_full = false;
+    int n_full = 0;
     for (int i = 0; i < k->out.n; i++) {
         Value *v = k->out.at[i];
-        bool is_row = v->type.rank == t.rank;
-        for (int d = 0; d < t.rank && is_row; d++) is_row = reduced[d] ? dim_is(v->type.dim[d], 1) : true;
-        bool is_full = v->type.rank == t.rank;
-        for (int d = 0; d < t.rank && is_full; d++) is_full = v->type.dim[d] == t.dim[d];
-        if (is_full && !is_row) {
-            any_full = true;
+        if (is_full(t, reduced, v->type)) {
+            n_full++;
             continue;
         }
-        const char *x = emit_value(s, v, index_of_axes(v->type, ax));
         Index at = index_of_axes(v->type, ax);
+        const char *x = emit_value(s, v, at);
         sh_open(s, "if (live && lane == 0) {");
         emit_store(s, v, ix_text(s, index_flat(s, v->type, &at)), x);
         sh_close(s);
     }
-    if (!any_full) return;
+    if (!n_full) return;
     sh_open(s, "for (int k = int(lane); live && k < %s; k += int(LANES)) {", arg_int(s, length));
     const Ix *kx = ix_var(s, "k", length);
     stride = dim_const(dt, 1);
@@ -134,14 +150,9 @@ static void write_rows(KernelGen *kg, bool scalar)
     }
     for (int i = 0; i < k->out.n; i++) {
         Value *v = k->out.at[i];
-        bool is_full = v->type.rank == t.rank, is_row = v->type.rank == t.rank;
-        for (int d = 0; d < t.rank; d++) {
-            if (is_full && v->type.dim[d] != t.dim[d]) is_full = false;
-            if (is_row && reduced[d] && !dim_is(v->type.dim[d], 1)) is_row = false;
-        }
-        if (!is_full || is_row) continue;
-        const char *x = emit_value(s, v, index_of_axes(v->type, full));
+        if (!is_full(t, reduced, v->type)) continue;
         Index at = index_of_axes(v->type, full);
+        const char *x = emit_value(s, v, at);
         emit_store(s, v, ix_text(s, index_flat(s, v->type, &at)), x);
     }
     sh_close(s);

@@ -20,11 +20,12 @@ typedef enum Archetype {
 
 typedef struct Kernel {
     Archetype arch;
-    Node *anchor;         /* contract, sort, scatter, compact, cumulate */
-    VEC(Node *) reduces;  /* rows: the reductions, in order; all with the same operand shape and axes */
+    int id;
+    Node *anchor;        /* contract, sort, scatter, compact, cumulate */
+    VEC(Node *) reduces; /* rows: the reductions, in order; all with the same operand shape and axes */
     VEC(Value *) out;
     VEC(const Origin *) origins;
-    const char *name;     /* "conv_add_max": the ops in it */
+    const char *name; /* "conv_add_max": the ops in it */
 } Kernel;
 
 /* One step of a region: a kernel, or a node that the runtime carries out (if, loop, read_dims). */

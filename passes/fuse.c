@@ -2,9 +2,10 @@
  *
  * Requires a graph without call and stop_gradient nodes. The graph itself stays as it is; the result is a Schedule.
  *
- * Three kinds of kernels form around anchors, in this order: rows (reductions over the same axes with the pointwise code between and behind
- * them), contractions with the pointwise chain behind them, and loops (windows, arg-reductions) with theirs. What is left is pointwise and movement:
- * it is computed where it is used, unless it is used more than once and dear, or its user would evaluate it many times over. */
+ * Kernels form around anchors, in the nodes' order: rows (reductions over the same axes with the pointwise code between and
+ * behind them), contractions with the pointwise code behind them, loops (windows, arg-reductions) with the chain behind them.
+ * What is left is pointwise and movement: it is computed where it is used, unless it is used more than once and dear, or its
+ * user would evaluate it many times over. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,13 +17,15 @@ typedef struct Fuse {
     Pool *pool;
     Schedule *s;
     Region *region;
-    int *uses;        /* by value id: uses by nodes of its own region, each operand slot counted, plus one for anything else */
-    Node **user;      /* by value id: some user in its own region */
-    bool *must;       /* by value id: needs memory whatever fusion does */
-    Kernel **group;   /* by node id: the kernel it was taken into */
-    double *cost;     /* by value id: of evaluating it once from what has memory */
-    int *seen;        /* by value id: epoch of the traversal */
+    int *uses;      /* by value id: uses by nodes of its own region, each operand slot counted, plus one for anything else */
+    Node **user;    /* by value id: some user in its own region */
+    bool *must;     /* by value id: needs memory whatever fusion does */
+    Kernel **group; /* by node id: the kernel it was taken into */
+    double *cost;   /* by value id: of evaluating it once from what has memory */
+    int *seen;      /* by value id: epoch of the traversal */
     int epoch;
+    int n_kernels;
+    bool *late; /* by kernel id: scratch of taint() */
     bool fuse;
 } Fuse;
 
@@ -32,11 +35,20 @@ static bool is_splat(const Value *v)
     return value_const(v, &t) && (t->splat || t->count == 1);
 }
 
-static bool is_loop_op(Op op) { return op == OP_WINDOW || op == OP_ARGWINDOW || op == OP_ARGREDUCE; }
+static bool is_loop_op(Op op)
+{
+    return op == OP_WINDOW || op == OP_ARGWINDOW || op == OP_ARGREDUCE;
+}
 
-static bool is_host_op(Op op) { return op == OP_IF || op == OP_LOOP || op == OP_READ_DIMS; }
+static bool is_host_op(Op op)
+{
+    return op == OP_IF || op == OP_LOOP || op == OP_READ_DIMS;
+}
 
-static bool is_pointwise(const Node *n) { return op_info[n->op].point || n->op == OP_CAST || n->op == OP_BITCAST; }
+static bool is_pointwise(const Node *n)
+{
+    return op_info[n->op].point || n->op == OP_CAST || n->op == OP_BITCAST;
+}
 
 /* ---- what must have memory ---------------------------------------------------------------------------------------- */
 
@@ -123,6 +135,7 @@ static Kernel *kernel_new(Fuse *f, Archetype arch, Node *anchor)
     Kernel *k = POOL_NEW(f->pool, Kernel);
     k->arch = arch;
     k->anchor = anchor;
+    k->id = f->n_kernels++;
     return k;
 }
 
@@ -146,13 +159,104 @@ static void take_chain(Fuse *f, Kernel *k, Value *v)
     *VEC_PUSH(f->pool, k->out) = v;
 }
 
+static bool depends(const Fuse *f, const Node *n, int epoch)
+{
+    for (int j = 0; j < n->n_in; j++)
+        if (f->seen[n->in[j]->id] == epoch) return true;
+    return n->n_region > 0; /* may capture anything */
+}
+
+static void taint_node(Fuse *f, const Node *n, int epoch)
+{
+    for (int j = 0; j < n->n_out; j++) f->seen[n->out[j]->id] = epoch;
+}
+
+/* Marks what must not be taken into the group around node number `at`: values that need the group's and are computed by other
+ * kernels, for the group would then wait for itself. Kernels count as a whole: one that needs the group in any of its nodes
+ * gives all its values after it. */
+static void taint(Fuse *f, int at, int epoch)
+{
+    Region *r = f->region;
+    int below = ++f->epoch; /* depends on the group's first node at all */
+    taint_node(f, r->nodes.at[at], below);
+    for (int i = at + 1; i < r->nodes.n; i++)
+        if (depends(f, r->nodes.at[i], below)) taint_node(f, r->nodes.at[i], below);
+    bool *late = f->late;
+    memset(late, 0, (size_t)f->n_kernels);
+    for (int i = at + 1; i < r->nodes.n; i++) {
+        Node *n = r->nodes.at[i];
+        if (f->group[n->id] && n->n_out && f->seen[n->out[0]->id] == below) late[f->group[n->id]->id] = true;
+    }
+    /* What is late, and what needs it, is repainted in the group's own colour. */
+    bool more = true;
+    while (more) {
+        more = false;
+        for (int i = 0; i < r->nodes.n; i++) {
+            Node *n = r->nodes.at[i];
+            if (!n->n_out || f->seen[n->out[0]->id] == epoch || i == at) continue;
+            Kernel *k = f->group[n->id];
+            if ((k && late[k->id]) || depends(f, n, epoch)) {
+                taint_node(f, n, epoch);
+                if (k && !late[k->id]) late[k->id] = true;
+                more = true;
+            }
+        }
+    }
+}
+
+/* Takes into k every later node that depends on node number `at`, through the group alone, and that `joins` accepts. The group's
+ * values that others use become its outputs. */
+static void grow(Fuse *f, Kernel *k, int at, bool (*joins)(const void *shape, const Node *first, const Node *n),
+                 const void *shape)
+{
+    Region *r = f->region;
+    Node *first = r->nodes.at[at];
+    f->group[first->id] = k;
+    if (f->fuse) {
+        int epoch = ++f->epoch;
+        taint(f, at, epoch);
+        for (int i = at + 1; i < r->nodes.n; i++) {
+            Node *n = r->nodes.at[i];
+            bool inside = false, tainted = depends(f, n, epoch);
+            for (int j = 0; j < n->n_in; j++) {
+                Node *d = n->in[j]->def;
+                inside |= d && d->parent == r && f->group[d->id] == k;
+            }
+            if (inside && !tainted && !f->group[n->id] && joins(shape, first, n)) {
+                f->group[n->id] = k;
+                if (n->op == OP_REDUCE) *VEC_PUSH(f->pool, k->reduces) = n;
+            } else if (inside || tainted) {
+                taint_node(f, n, epoch);
+            }
+        }
+    }
+    for (int i = r->nodes.n - 1; i >= at; i--) {
+        Node *n = r->nodes.at[i];
+        if (f->group[n->id] != k) continue;
+        int inside = 0;
+        for (int j = i + 1; j < r->nodes.n; j++) {
+            Node *u = r->nodes.at[j];
+            for (int m = 0; f->group[u->id] == k && m < u->n_in; m++) inside += u->in[m] == n->out[0];
+        }
+        if (n->op == OP_RESHAPE && !inside) {
+            f->group[n->id] = NULL; /* nothing behind it: it is a view of what stands before */
+            continue;
+        }
+        if (f->must[n->out[0]->id] || inside < f->uses[n->out[0]->id]) *VEC_PUSH(f->pool, k->out) = n->out[0];
+    }
+    if (k->out.n == 0) *VEC_PUSH(f->pool, k->out) = first->out[0];
+}
+
 /* The shape of a rows kernel: full, or with the reduced axes of size 1. */
 typedef struct Rows {
     Type full;
     bool reduced[DLVK_MAX_RANK];
 } Rows;
 
-static bool is_full(const Rows *r, Type t) { return same_shape(r->full, t); }
+static bool is_full(const Rows *r, Type t)
+{
+    return same_shape(r->full, t);
+}
 
 static bool is_row(const Rows *r, Type t)
 {
@@ -168,61 +272,32 @@ static bool same_axes(const Node *a, const Node *b)
     return x->n == y->n && memcmp(x->ints, y->ints, (size_t)x->n * sizeof *x->ints) == 0;
 }
 
-static bool joins_rows(const Rows *r, const Node *first, const Node *n)
+static bool joins_rows(const void *shape, const Node *first, const Node *n)
 {
+    const Rows *r = shape;
     if (n->op == OP_REDUCE) return is_full(r, n->in[0]->type) && same_axes(first, n);
     if (is_pointwise(n)) return is_full(r, n->out[0]->type) || is_row(r, n->out[0]->type);
     if (n->op == OP_BROADCAST) return is_full(r, n->out[0]->type) && is_row(r, n->in[0]->type);
     return false;
 }
 
-/* A kernel around reduction `first` of node number `at`: every later node that depends on the group through the group alone, and keeps the rows' shape, joins. */
 static void form_rows(Fuse *f, int at)
 {
-    Region *r = f->region;
-    Node *first = r->nodes.at[at];
+    Node *first = f->region->nodes.at[at];
     Kernel *k = kernel_new(f, ARCH_ROWS, NULL);
     Rows rows = {.full = first->in[0]->type};
     const Attr *axes = node_attr(first, A_AXES);
     for (int i = 0; i < axes->n; i++) rows.reduced[axes->ints[i]] = true;
-    f->group[first->id] = k;
     *VEC_PUSH(f->pool, k->reduces) = first;
+    grow(f, k, at, joins_rows, &rows);
+}
 
-    /* tainted: depends on the group through a node outside it, so that taking it would close a cycle. */
-    int taint = ++f->epoch;
-    if (f->fuse)
-        for (int i = at + 1; i < r->nodes.n; i++) {
-            Node *n = r->nodes.at[i];
-            bool inside = false, tainted = n->n_region > 0;
-            for (int j = 0; j < n->n_in; j++) {
-                Value *x = n->in[j];
-                if (f->seen[x->id] == taint) tainted = true;
-                if (x->def && x->def->parent == r && f->group[x->def->id] == k) inside = true;
-            }
-            bool taken = false;
-            if (inside && !tainted && !f->group[n->id] && joins_rows(&rows, first, n)) {
-                f->group[n->id] = k;
-                if (n->op == OP_REDUCE) *VEC_PUSH(f->pool, k->reduces) = n;
-                taken = true;
-            }
-            if (!taken && (inside || tainted))
-                for (int j = 0; j < n->n_out; j++) f->seen[n->out[j]->id] = taint;
-        }
-
-    /* What others use is an output. */
-    for (int i = at; i < r->nodes.n; i++) {
-        Node *n = r->nodes.at[i];
-        if (f->group[n->id] != k) continue;
-        bool out = f->must[n->out[0]->id];
-        int inside = 0;
-        for (int j = i + 1; j < r->nodes.n; j++) {
-            Node *u = r->nodes.at[j];
-            if (f->group[u->id] != k) continue;
-            for (int m = 0; m < u->n_in; m++) inside += u->in[m] == n->out[0];
-        }
-        if (out || inside < f->uses[n->out[0]->id]) *VEC_PUSH(f->pool, k->out) = n->out[0];
-    }
-    if (k->out.n == 0) *VEC_PUSH(f->pool, k->out) = first->out[0];
+/* Behind a contraction, elements keep their flat number: pointwise code, and reshapes on the way to more of it. */
+static bool joins_epilogue(const void *shape, const Node *first, const Node *n)
+{
+    (void)shape;
+    (void)first;
+    return is_pointwise(n) || n->op == OP_RESHAPE;
 }
 
 static void form_anchored(Fuse *f)
@@ -249,7 +324,10 @@ static void form_anchored(Fuse *f)
         }
         Kernel *k = kernel_new(f, arch, n);
         f->group[n->id] = k;
-        if (arch == ARCH_CONTRACT || arch == ARCH_MAP) take_chain(f, k, n->out[0]);
+        if (arch == ARCH_CONTRACT)
+            grow(f, k, i, joins_epilogue, NULL);
+        else if (arch == ARCH_MAP)
+            take_chain(f, k, n->out[0]);
         else
             for (int j = 0; j < n->n_out; j++)
                 if (f->uses[n->out[j]->id]) *VEC_PUSH(f->pool, k->out) = n->out[j];
@@ -261,12 +339,37 @@ static void form_anchored(Fuse *f)
 static double own_cost(const Node *n)
 {
     switch (n->op) {
-    case OP_RESHAPE: case OP_BROADCAST: case OP_TRANSPOSE: case OP_SLICE: case OP_REVERSE: case OP_IOTA: case OP_DIMS: return 0.25;
-    case OP_PAD: case OP_GATHER: return 2;
+    case OP_RESHAPE:
+    case OP_BROADCAST:
+    case OP_TRANSPOSE:
+    case OP_SLICE:
+    case OP_REVERSE:
+    case OP_IOTA:
+    case OP_DIMS: return 0.25;
+    case OP_PAD:
+    case OP_GATHER: return 2;
     case OP_CONCAT: return 2 * n->n_in;
-    case OP_EXP: case OP_LOG: case OP_LOG1P: case OP_EXPM1: case OP_SIN: case OP_COS: case OP_TAN: case OP_ASIN: case OP_ACOS:
-    case OP_ATAN: case OP_SINH: case OP_COSH: case OP_TANH: case OP_ASINH: case OP_ACOSH: case OP_ATANH: case OP_ERF:
-    case OP_SIGMOID: case OP_POW: case OP_ATAN2: case OP_RANDOM: return 10;
+    case OP_EXP:
+    case OP_LOG:
+    case OP_LOG1P:
+    case OP_EXPM1:
+    case OP_SIN:
+    case OP_COS:
+    case OP_TAN:
+    case OP_ASIN:
+    case OP_ACOS:
+    case OP_ATAN:
+    case OP_SINH:
+    case OP_COSH:
+    case OP_TANH:
+    case OP_ASINH:
+    case OP_ACOSH:
+    case OP_ATANH:
+    case OP_ERF:
+    case OP_SIGMOID:
+    case OP_POW:
+    case OP_ATAN2:
+    case OP_RANDOM: return 10;
     default: return 1;
     }
 }
@@ -354,7 +457,8 @@ static void walk_value(Walk *w, Value *v, bool root)
     for (int i = 0; i < v->def->n_in; i++) walk_value(w, v->def->in[i], false);
     add_origin(w, v->def->origin);
     Op op = v->def->op;
-    if (op != OP_RESHAPE && op != OP_BROADCAST && op != OP_CONST && op != OP_DIMS) *VEC_PUSH(f->pool, w->names) = op_info[op].name;
+    if (op != OP_RESHAPE && op != OP_BROADCAST && op != OP_CONST && op != OP_DIMS)
+        *VEC_PUSH(f->pool, w->names) = op_info[op].name;
 }
 
 static void name_kernel(Walk *w)
@@ -479,6 +583,7 @@ Schedule *schedule_build(Graph *g, bool fuse)
     f.cost = POOL_ARRAY(p, double, nv);
     f.seen = POOL_ARRAY(p, int, nv);
     f.group = POOL_ARRAY(p, Kernel *, nn);
+    f.late = POOL_ARRAY(p, bool, nn);
     schedule_one(&f, g->top);
     return s;
 }

@@ -1,0 +1,242 @@
+/* Matrix products and convolutions: the common view of both, and their variants in order of preference.
+ *
+ * The sum is kept in f32; other accumulators (integers, double) go the way of map kernels, which compute each element in a loop. */
+#include "codegen/contract.h"
+
+#include <string.h>
+
+#include "dlvk/runtime.h"
+
+static Operand operand_of(KernelGen *kg, Value *v)
+{
+    Operand o = {.value = v};
+    const Tensor *t;
+    if (value_const(v, &t) && (t->splat || t->count == 1) && !kg->sched->materialized[v->id]) {
+        o.splat = true;
+        return o;
+    }
+    o.affine = v->type.dtype == DLVK_F32 && value_affine(kg, v, &o.at) && o.at.buffer->type.dtype == DLVK_F32;
+    return o;
+}
+
+static void analyse_dot(KernelGen *kg, Contraction *c)
+{
+    DimTable *dt = &kg->ctx->dims;
+    Type t = c->out->type, ta = c->a.value->type;
+    int r = t.rank;
+    c->k = ta.dim[r - 1];
+    for (int i = 0; i < r - 2; i++) {
+        /* One B for the whole axis: it is nothing but more rows. */
+        bool shared = c->b.splat || (c->b.affine && dim_is(c->b.at.stride[i], 0));
+        if (shared) c->row[c->n_row++] = i;
+        else c->batch[c->n_batch++] = i;
+    }
+    c->row[c->n_row++] = r - 2;
+    for (int i = 0; i < c->n_batch; i++) c->z = dim_mul(dt, c->z, t.dim[c->batch[i]]);
+    if (c->a.affine) c->a_k = c->a.at.stride[r - 1];
+    if (c->b.affine) {
+        c->b_k = c->b.at.stride[r - 2];
+        c->b_n = c->b.at.stride[r - 1];
+    }
+}
+
+static void analyse_conv(KernelGen *kg, Contraction *c)
+{
+    DimTable *dt = &kg->ctx->dims;
+    Node *n = c->node;
+    Type t = c->out->type, ta = c->a.value->type, tb = c->b.value->type;
+    int r = t.rank, sp = r - 2;
+    const int64_t *step = attr_ints(n, A_STEP), *dil = attr_ints(n, A_DILATION), *in_dil = attr_ints(n, A_IN_DILATION);
+    const Dim *const *lo = attr_dims(n, A_LO), *const *hi = attr_dims(n, A_HI);
+    int64_t group = attr_i(n, A_GROUP, 1);
+    c->z = dim_const(dt, group);
+    c->n = dim_floordiv(dt, c->n, c->z);
+    c->k = tb.dim[sp];
+    for (int i = 0; i < r - 1; i++) c->row[c->n_row++] = i;
+    for (int i = 0; i < sp; i++) {
+        Tap *p = &c->tap[c->n_tap++];
+        *p = (Tap){.count = tb.dim[i], .size = ta.dim[i + 1], .lo = lo[i], .axis = i + 1};
+        p->step = step ? step[i] : 1;
+        p->dilation = dil ? dil[i] : 1;
+        p->in_dilation = in_dil ? in_dil[i] : 1;
+        bool inside = dim_is(lo[i], 0) && dim_is(hi[i], 0) && p->in_dilation == 1;
+        p->plain = inside && dim_is(p->count, 1);
+        c->padded |= !inside;
+        c->steps = dim_mul(dt, c->steps, p->count);
+        if (c->a.affine) p->a_stride = c->a.at.stride[i + 1];
+        if (c->b.affine) p->b_stride = c->b.at.stride[i];
+    }
+    if (c->a.affine) c->a_k = c->a.at.stride[r - 1];
+    if (c->b.affine) {
+        c->b_k = c->b.at.stride[sp];
+        c->b_n = c->b.at.stride[sp + 1];
+        c->b_z = dim_mul(dt, c->b_n, c->n);
+    }
+}
+
+static Contraction analyse(KernelGen *kg)
+{
+    Node *n = kg->kernel->anchor;
+    const Dim *one = dim_const(&kg->ctx->dims, 1), *zero = dim_const(&kg->ctx->dims, 0);
+    Contraction c = {.node = n, .out = n->out[0], .conv = n->op == OP_CONV, .z = one, .steps = one, .m = one};
+    c.a = operand_of(kg, n->in[0]);
+    c.b = operand_of(kg, n->in[1]);
+    c.a_k = c.b_k = c.b_n = c.b_z = zero;
+    c.n = c.out->type.dim[c.out->type.rank - 1];
+    if (c.conv) analyse_conv(kg, &c);
+    else analyse_dot(kg, &c);
+    for (int i = 0; i < c.n_row; i++) c.m = dim_mul(&kg->ctx->dims, c.m, c.out->type.dim[c.row[i]]);
+    c.steps = dim_mul(&kg->ctx->dims, c.steps, c.k);
+    return c;
+}
+
+/* ---- shared by the variants --------------------------------------------------------------------------------------- */
+
+/* The result's index along `axis`. */
+const Ix *contract_row_axis(Shader *s, const Contraction *c, int axis, const char *m, const char *z)
+{
+    DimTable *dt = &s->ctx->dims;
+    Type t = c->out->type;
+    const Dim *stride = dim_const(dt, 1);
+    for (int i = c->n_row - 1; i >= 0; i--) {
+        if (c->row[i] == axis) return ix_split(s, ix_var(s, m, c->m), stride, t.dim[axis]);
+        stride = dim_mul(dt, stride, t.dim[c->row[i]]);
+    }
+    stride = dim_const(dt, 1);
+    for (int i = c->n_batch - 1; i >= 0; i--) {
+        if (c->batch[i] == axis) return ix_split(s, ix_var(s, z, c->z), stride, t.dim[axis]);
+        stride = dim_mul(dt, stride, t.dim[c->batch[i]]);
+    }
+    return ix_const(s, 0);
+}
+
+static const Ix *group_index(Shader *s, const Contraction *c, const char *z)
+{
+    return dim_is(c->z, 1) ? ix_const(s, 0) : ix_var(s, z, c->z);
+}
+
+const Ix *contract_a_offset(Shader *s, const Contraction *c, const char *m, const char *z)
+{
+    DimTable *dt = &s->ctx->dims;
+    int r = c->out->type.rank;
+    const Ix *at = ix_dim(s, c->a.at.base);
+    for (int i = 0; i < r - 1; i++) {
+        if (c->conv && i > 0) break;
+        at = ix_add(s, at, ix_mul(s, contract_row_axis(s, c, i, m, z), c->a.at.stride[i]));
+    }
+    for (int i = 0; i < c->n_tap; i++) {
+        const Tap *p = &c->tap[i];
+        if (p->plain)
+            at = ix_add(s, at, ix_mul(s, contract_row_axis(s, c, p->axis, m, z), dim_mul(dt, p->a_stride, dim_const(dt, p->step))));
+    }
+    if (c->conv) at = ix_add(s, at, ix_mul(s, group_index(s, c, z), dim_mul(dt, c->k, c->a_k)));
+    return at;
+}
+
+const Ix *contract_b_offset(Shader *s, const Contraction *c, const char *z)
+{
+    const Ix *at = ix_dim(s, c->b.at.base);
+    if (c->conv) return ix_add(s, at, ix_mul(s, group_index(s, c, z), c->b_z));
+    for (int i = 0; i < c->n_batch; i++)
+        at = ix_add(s, at, ix_mul(s, contract_row_axis(s, c, c->batch[i], "", z), c->b.at.stride[c->batch[i]]));
+    return at;
+}
+
+const char *contract_cut(Shader *s, size_t from)
+{
+    char *text = pool_alloc(s->pool, s->body.n - from + 1);
+    if (s->body.n > from) memcpy(text, s->body.at + from, s->body.n - from);
+    s->body.n = from;
+    return text;
+}
+
+/* Values that the epilogue reads along the columns alone (a bias): computed once for all rows of a tile. */
+static void emit_column_values(Shader *s, const Contraction *c, const Value *v, const Ix *column, int depth)
+{
+    Node *n = v->def;
+    if (!n || v == c->out || depth > 32 || !(op_info[n->op].point || n->op == OP_CAST || n->op == OP_BITCAST || n->op == OP_BROADCAST)) return;
+    if (n->op != OP_BROADCAST) {
+        for (int i = 0; i < n->n_in; i++) emit_column_values(s, c, n->in[i], column, depth + 1);
+        return;
+    }
+    Type t = n->in[0]->type;
+    const Ix *ax[DLVK_MAX_RANK];
+    for (int i = 0; i < t.rank - 1; i++) {
+        if (!dim_is(t.dim[i], 1)) return;
+        ax[i] = ix_const(s, 0);
+    }
+    if (t.rank == 0 || n->out[0]->type.dim[t.rank - 1] != c->out->type.dim[c->out->type.rank - 1]) return;
+    ax[t.rank - 1] = dim_is(t.dim[t.rank - 1], 1) ? ix_const(s, 0) : column;
+    emit_value(s, n->in[0], index_of_axes(t, ax));
+}
+
+void contract_epilogue(Shader *s, const Contraction *c, const char **column_values, const char **store)
+{
+    const Kernel *k = s->kg->kernel;
+    Type t = c->out->type;
+    size_t mark = s->body.n;
+    int depth = s->depth;
+    sh_open(s, "{");
+    s->depth = 0; /* the template indents */
+    const Ix *column = ix_var(s, "n", c->n), *ax[DLVK_MAX_RANK];
+    if (c->conv) column = ix_add(s, column, ix_mul(s, group_index(s, c, "z"), c->n));
+    for (int i = 0; i < t.rank - 1; i++) ax[i] = contract_row_axis(s, c, i, "m", "z");
+    ax[t.rank - 1] = column;
+    size_t from = s->body.n;
+    for (int i = 0; i < k->out.n; i++) emit_column_values(s, c, k->out.at[i], column, 0);
+    *column_values = contract_cut(s, from);
+
+    sh_open(s, "{");
+    s->depth = 0;
+    from = s->body.n;
+    Index at = index_of_axes(t, ax);
+    const char *x = emit_cast(s, DLVK_F32, t.dtype, "x", true);
+    if (strcmp(x, "x") != 0) {
+        const char *name = sh_fresh(s, "v");
+        sh_line(s, "%s %s = %s;", glsl_class(t.dtype), name, x);
+        x = name;
+    }
+    emit_bind(s, c->out, at, x);
+    for (int i = 0; i < k->out.n; i++) {
+        Value *v = k->out.at[i];
+        /* Reshapes may lie between: what stays is the flat number. */
+        bool same = v->type.rank == t.rank;
+        for (int d = 0; same && d < t.rank; d++) same = v->type.dim[d] == t.dim[d];
+        Index where = same ? at : index_of_flat(s, v->type, index_flat(s, t, &at));
+        const char *y = v == c->out ? x : emit_value(s, v, where);
+        emit_store(s, v, ix_text(s, index_flat(s, v->type, &where)), y);
+    }
+    *store = contract_cut(s, from);
+    s->depth = 1;
+    sh_close(s);
+    s->depth = depth + 1;
+    sh_close(s);
+    s->body.n = mark;
+}
+
+void contract_assemble(Shader *s, const char *name, int n, const Hole *holes)
+{
+    const char *text = template_fill(s->pool, name, n, holes);
+    static const char cut[] = "//# main\n";
+    const char *main_part = strstr(text, cut);
+    int head = main_part ? (int)(main_part - text) : (int)strlen(text);
+    sh_decl(s, "%.*s", head, text);
+    s->depth = 0;
+    if (main_part) sh_line(s, "%s", main_part + sizeof cut - 1);
+    s->depth = 1;
+    s->local[0] = 0; /* the template says */
+}
+
+bool gen_contract(KernelGen *kg)
+{
+    Contraction c = analyse(kg);
+    bool f32_sum = glsl_class_letter(c.a.value->type.dtype) == 'f' && glsl_class_letter(c.b.value->type.dtype) == 'f' &&
+                   glsl_class_letter(c.out->type.dtype) == 'f';
+    if (!f32_sum) return gen_map(kg);
+    if (c.a.affine && (c.b.affine || c.b.splat)) {
+        contract_scalar(kg, &c, DLVK_FEATURE_SCALAR | DLVK_FEATURE_INT64);
+        contract_scalar(kg, &c, DLVK_FEATURE_SCALAR);
+    }
+    contract_wave(kg, &c);
+    return true;
+}
