@@ -32,6 +32,8 @@ uint fastmod(uint n, uvec3 d) { return n - fastdiv(n, d) * d.x; }
 
 //# INF:
 #define INF uintBitsToFloat(0x7f800000u)
+
+//# NAN:
 #define NAN uintBitsToFloat(0x7fc00000u)
 
 //# op_is_nan:
