@@ -127,8 +127,10 @@ static Value *fold_add(const Folding *f, Value *x, Value *c)
     if (!exclusive(f, x)) return NULL;
     if (affine(f, x, OP_ADD, &y, &d) && (sum = combine(f, OP_ADD, d, c))) return build_map2(f->b, OP_ADD, y, sum);
     if (affine(f, x, OP_MUL, &y, &d) && affine(f, y, OP_ADD, &z, &e) && (e = combine(f, OP_MUL, e, d)) &&
-        (e = combine(f, OP_ADD, e, c)))
-        return build_map2(f->b, OP_ADD, build_map2(f->b, OP_MUL, z, d), e);
+        (e = combine(f, OP_ADD, e, c))) {
+        Value *scaled = fold_mul(f, z, d);
+        return build_map2(f->b, OP_ADD, scaled ? scaled : build_map2(f->b, OP_MUL, z, d), e);
+    }
     return NULL;
 }
 

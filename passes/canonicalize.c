@@ -3,6 +3,8 @@
  * Identities on floats are those that hold for every value, with these accepted exceptions: the sign of a zero (x + 0, pow(x,
  * 0.5)), pow(-inf, 0.5), and the order in which nested sums add up. A division becomes a multiplication by powers of two only.
  *
+ * Constants are folded on the way, so that one sweep sees them all.
+ *
  * Requires: any valid graph. Keeps: values but for the above, symbols. Breaks: nothing. */
 #include "passes/passes.h"
 
@@ -132,8 +134,14 @@ static Value *before_broadcast(const Match *m)
         shrinks |= small[a] != t.dim[a];
     }
     if (!shrinks) return NULL;
-    for (int i = 0; i < n->n_in; i++) x[i] = build_broadcast(m->b, m->in[i]->def->in[0], t.rank, small);
-    return build_broadcast(m->b, build_op(m->b, n->op, n->n_in, x, n->n_attr, n->attr), t.rank, t.dim);
+    bool constant = true;
+    for (int i = 0; i < n->n_in; i++) {
+        constant &= value_const(m->in[i]->def->in[0], NULL);
+        x[i] = build_broadcast(m->b, m->in[i]->def->in[0], t.rank, small);
+    }
+    Value *y = build_op(m->b, n->op, n->n_in, x, n->n_attr, n->attr);
+    const Tensor *k = constant ? build_known(m->b, y) : NULL;
+    return build_broadcast(m->b, k ? build_const(m->b, k) : y, t.rank, t.dim);
 }
 
 /* Reductions and windows. */
@@ -268,6 +276,7 @@ static Value *slice(const Match *m)
 
 static bool canonicalize(Rewrite *rw, const Node *old, Value *const *in, Value **out)
 {
+    if (fold_node(rw, old, in, out)) return true;
     if (old->n_out != 1 || old->n_in == 0) return false;
     Match m = {rw, &rw->b, old, in, dtype_is_float(in[0]->type.dtype)};
     Value *v = NULL;

@@ -67,13 +67,13 @@ static bool take_branch(Rewrite *rw, const Node *old, Value *const *in, Value **
     return true;
 }
 
-static bool fold(Rewrite *rw, const Node *old, Value *const *in, Value **out)
+bool fold_node(Rewrite *rw, const Node *old, Value *const *in, Value **out)
 {
     Pool *p = rw->dst->ctx->pool;
     if (old->op == OP_IF) return take_branch(rw, old, in, out);
     if (old->op == OP_DOT || old->op == OP_CONV) {
         Value *x[] = {known(rw, in[0]), known(rw, in[1])};
-        if (!(value_const(x[0], NULL) && value_const(x[1], NULL))) {
+        if ((x[0] != in[0] || x[1] != in[1]) && !(value_const(x[0], NULL) && value_const(x[1], NULL))) {
             out[0] = build_op(&rw->b, old->op, 2, x, old->n_attr, old->attr);
             return true;
         }
@@ -87,5 +87,5 @@ static bool fold(Rewrite *rw, const Node *old, Value *const *in, Value **out)
 
 Graph *pass_fold(Graph *g)
 {
-    return graph_rewrite(g, fold, NULL, true);
+    return graph_rewrite(g, fold_node, NULL, true);
 }

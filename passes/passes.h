@@ -11,10 +11,9 @@
     X(fold, pass_fold)                                                                                                           \
     X(canonicalize, pass_canonicalize)                                                                                           \
     X(layout, pass_layout)                                                                                                       \
-    X(fold_layout, pass_fold)                                                                                                    \
+    X(canonicalize_layout, pass_canonicalize)                                                                                    \
     X(batchnorm, pass_batchnorm)                                                                                                 \
     X(canonicalize_late, pass_canonicalize)                                                                                      \
-    X(fold_late, pass_fold)                                                                                                      \
     X(cse, pass_cse)                                                                                                             \
     X(pack, pass_pack)
 
@@ -25,5 +24,8 @@ Graph *pass_layout(Graph *g);
 Graph *pass_batchnorm(Graph *g);
 Graph *pass_cse(Graph *g);
 Graph *pass_pack(Graph *g);
+
+/* The rule of pass_fold, for passes that make new constants on their way. */
+bool fold_node(Rewrite *rw, const Node *old, Value *const *in, Value **out);
 
 #endif
