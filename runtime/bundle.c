@@ -72,6 +72,7 @@ static dlvk_status check_layout(const Bundle *b, dlvk_error *err)
         end = blob->offset + blob->length;
         any = true;
     }
+    if (any && b->blob_offset % DLVK_BUNDLE_ALIGN) return rt_error(err, DLVK_BAD_FILE, "corrupt: the blobs are not aligned");
     uint64_t tail = b->size - b->blob_offset - end;
     if (!all_zero(b->data + b->blob_offset + end, tail)) return rt_error(err, DLVK_BAD_FILE, "corrupt: bytes at the end are not zero");
     if (any ? tail != 0 : b->blob_offset != b->size)
@@ -115,6 +116,7 @@ static dlvk_status check_all(Bundle *b, int threads, dlvk_error *err)
 dlvk_status rt_bundle_open_memory(const void *data, size_t size, int threads, Bundle *b, dlvk_error *err)
 {
     *b = (Bundle){.data = data, .size = size};
+    if ((uintptr_t)data % 8) return rt_error(err, DLVK_INVALID_ARGUMENT, "a bundle in memory must be aligned to 8 bytes");
     dlvk_status st = check_all(b, threads, err);
     if (st) rt_bundle_close(b);
     return st;

@@ -307,7 +307,8 @@ static void print(Text *t, uint32_t i, int outer, int depth)
         if (mine < outer) put(t, "(");
         print(t, x->a, mine, depth + 1);
         put(t, sign);
-        print(t, x->b, mine + (x->op != OP(ADD) && x->op != OP(MUL)), depth + 1);
+        bool chain = t->plan->expr[x->b]->op == x->op && (x->op == OP(ADD) || x->op == OP(MUL));
+        print(t, x->b, chain ? mine : mine + 1, depth + 1);
         if (mine < outer) put(t, ")");
     }
 }

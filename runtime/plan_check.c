@@ -139,6 +139,12 @@ static dlvk_status check_signature(Check *c)
                 if (p->input[k]->buffer == t->buffer) FAIL(c, "inputs '%s' and '%s' share a buffer", p->input[k]->name, t->name);
         }
     }
+    for (uint32_t b = 0; b < p->n_buffer; b++) {
+        size_t i = 0;
+        if (p->buffer[b]->kind != DLVK__PLAN__BUFFER__KIND__INPUT) continue;
+        while (i < p->n_input && p->input[i]->buffer != b) i++;
+        if (i == p->n_input) FAIL(c, "no input fills buffer %u", b);
+    }
     for (size_t i = 0; i < p->n_state; i++) {
         const Dlvk__Plan__Param *t = p->state[i];
         TRY(check_dims(c, t->name, t->dtype, t->n_dim, t->dim, t->buffer));
@@ -162,10 +168,11 @@ static dlvk_status check_storage(Check *c, uint64_t blob_bytes)
         if (b->kind > DLVK__PLAN__BUFFER__KIND__STATE) FAIL(c, "buffer %u is of the unknown kind %d", i, (int)b->kind);
         if (b->blob) TRY(index_ok(c, "blob", b->blob - 1, p->n_blob));
         if (b->first > b->last) FAIL(c, "buffer %u dies before it is born", i);
-        if (b->kind != DLVK__PLAN__BUFFER__KIND__CONSTANT) continue;
+        if (b->kind != DLVK__PLAN__BUFFER__KIND__CONSTANT && b->kind != DLVK__PLAN__BUFFER__KIND__STATE) continue;
         const Dlvk__Plan__Expr *size = p->expr[b->size];
-        if (!b->blob || size->op != DLVK__PLAN__EXPR__OP__CONST) FAIL(c, "constant buffer %u has no blob or no constant size", i);
-        if (size->value < 0 || (uint64_t)size->value < p->blob[b->blob - 1]->bytes) FAIL(c, "constant buffer %u is smaller than its blob", i);
+        if (size->op != DLVK__PLAN__EXPR__OP__CONST || size->value < 0) FAIL(c, "constant or state buffer %u has no constant size", i);
+        if (b->kind == DLVK__PLAN__BUFFER__KIND__CONSTANT && !b->blob) FAIL(c, "constant buffer %u has no blob", i);
+        if (b->blob && (uint64_t)size->value < p->blob[b->blob - 1]->bytes) FAIL(c, "buffer %u is smaller than its blob", i);
     }
     for (uint32_t i = 0; i < p->n_module; i++) {
         const Dlvk__Plan__Module *m = p->module[i];

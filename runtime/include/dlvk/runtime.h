@@ -60,6 +60,11 @@ DLVK_API void dlvk_device_close(dlvk_device *d); /* after all its models are fre
 DLVK_API const dlvk_device_info *dlvk_device_get_info(const dlvk_device *d);
 /* Features to do without (switches kernel variants off); call before loading models. Also: environment DLVK_DISABLE=float16,coopmat,... */
 DLVK_API void dlvk_device_disable(dlvk_device *d, uint32_t features);
+/* Messages of the Khronos validation layer so far. The layer is on, with synchronization validation, where the environment has
+ * DLVK_VALIDATE=1 when the device is opened; its messages also go to stderr. 0 where it is off. */
+DLVK_API uint64_t dlvk_device_validation_messages(const dlvk_device *d);
+/* The name of one feature bit as DLVK_DISABLE takes it ("float16", "coopmat", ...); NULL for a bit that is none. */
+DLVK_API const char *dlvk_feature_name(uint32_t feature);
 
 /* ---- models ----------------------------------------------------------------------------------------------------- */
 
@@ -72,7 +77,7 @@ typedef struct dlvk_load_options {
 #define DLVK_LOAD_OPTIONS_INIT { .struct_size = sizeof(dlvk_load_options) }
 
 DLVK_API dlvk_status dlvk_model_load(dlvk_device *d, const char *path, const dlvk_load_options *o, dlvk_model **m, dlvk_error *err);
-/* `data` must stay until the call returns. */
+/* `data`, aligned to 8 bytes, must stay until the call returns. */
 DLVK_API dlvk_status dlvk_model_load_memory(dlvk_device *d, const void *data, size_t size, const dlvk_load_options *o, dlvk_model **m,
                                             dlvk_error *err);
 DLVK_API void dlvk_model_free(dlvk_model *m); /* after all its sessions are freed. NULL is allowed */

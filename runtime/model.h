@@ -1,0 +1,86 @@
+/* A loaded model: its plan, the pipelines and weights on the device, and the plan's steps grouped for recording. */
+#ifndef DLVK_RUNTIME_MODEL_H
+#define DLVK_RUNTIME_MODEL_H
+
+#include "runtime/bundle.h"
+#include "runtime/vk.h"
+
+/* Where a buffer of the plan lies. size 0: nowhere. */
+typedef struct Slice {
+    VkBuffer buffer;
+    uint64_t offset, size;
+    VkDeviceAddress address;
+    uint8_t *map; /* NULL where the host cannot see it */
+} Slice;
+
+static inline Slice slice_of(const Memory *m, uint64_t offset, uint64_t size)
+{
+    return (Slice){m->buffer, offset, size, m->address + offset, m->map ? m->map + offset : NULL};
+}
+
+/* A maximal run of dispatches and copies in one region: what goes into one command buffer. */
+typedef struct Segment {
+    uint32_t first, n;   /* steps, by number */
+    uint32_t *symbol;    /* data symbols its sizes depend on */
+    uint32_t n_symbol;
+    uint32_t dispatches;
+    bool in_loop;
+} Segment;
+
+typedef enum NodeKind { NODE_SEGMENT, NODE_READ, NODE_IF, NODE_LOOP } NodeKind;
+
+typedef struct Block {
+    struct Node *node;
+    uint32_t n;
+} Block;
+
+typedef struct Node {
+    NodeKind kind;
+    uint32_t at;         /* number of its (first) step */
+    uint32_t segment;    /* NODE_SEGMENT: index */
+    Block body, otherwise;
+} Node;
+
+struct dlvk_model {
+    dlvk_device *dev;
+    Bundle bundle;           /* plan is kept; data only where states are initialised from it */
+    void *copy;              /* of the bundle's data, where it came from memory */
+    const Dlvk__Plan__Plan *plan;
+    bool *data_dep;          /* by expression: depends on a data symbol */
+    const Dlvk__Plan__Step **step; /* by number */
+    uint32_t *variant;       /* by step number: the variant of a dispatch that this device runs */
+    uint32_t n_step;
+    Block top;
+    Segment *segment;
+    uint32_t n_segment;
+    VkPipeline *pipeline;    /* by index in the plan; unused ones are null */
+    VkPipelineLayout layout[65]; /* by push constant words */
+    Memory *chunk;           /* that hold the weights */
+    uint32_t n_chunk;
+    Slice *weight;           /* by buffer; CONSTANT ones */
+    char **dim_text;         /* of inputs, then outputs, DLVK_MAX_RANK each; NULL for constants */
+    atomic_int sessions;
+};
+
+/* program.c */
+dlvk_status model_program(dlvk_model *m, dlvk_error *err);
+void model_program_free(dlvk_model *m);
+/* "conv_relu (from /layer1/conv, /layer1/relu)" */
+const char *model_kernel_text(const Dlvk__Plan__Plan *plan, const Dlvk__Plan__Dispatch *d, char *buf, size_t size);
+
+/* pipeline.c: picks variants, then builds the pipelines they need. cache: file name or NULL */
+dlvk_status model_pipelines(dlvk_model *m, const char *cache, int threads, dlvk_error *err);
+void model_pipelines_free(dlvk_model *m);
+
+/* weights.c */
+dlvk_status model_weights(dlvk_model *m, int threads, dlvk_error *err);
+void model_weights_free(dlvk_model *m);
+/* What a slice is filled with: `length` bytes, repeated until `bytes` of it are written. */
+typedef struct Upload {
+    Slice to;
+    const uint8_t *data;
+    uint64_t length, bytes;
+} Upload;
+dlvk_status vk_upload(dlvk_device *d, const Upload *list, size_t n, int threads, dlvk_error *err);
+
+#endif

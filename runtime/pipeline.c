@@ -1,0 +1,261 @@
+/* Pipelines: the variants a device runs, built on all cores, kept in a cache file.
+ *
+ * The cache file: "DLVKPC1\n", then sections of { key (32 bytes), u64 size, u32 CRC-32C, u32 zero, data }, one a device and
+ * driver. Whatever is not exactly that is ignored: losing the cache costs time only. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "runtime/crc32c.h"
+#include "runtime/error.h"
+#include "runtime/file.h"
+#include "runtime/model.h"
+#include "runtime/parallel.h"
+
+/* ---- the cache file ------------------------------------------------------------------------------------------------ */
+
+static const char cache_magic[8] = "DLVKPC1\n";
+typedef struct Section {
+    uint8_t key[32]; /* vendor, device, driver version, zero, pipeline cache UUID */
+    uint64_t size;
+    uint32_t crc, zero;
+} Section;
+
+typedef struct Cache {
+    uint8_t *file; /* what was read */
+    size_t file_size;
+    size_t at, size; /* this device's data in it; size 0: none */
+    uint8_t key[32];
+} Cache;
+
+static void make_key(const dlvk_device *d, uint8_t *key)
+{
+    const uint32_t id[4] = {d->info.vendor_id, d->info.device_id, d->driver_number, 0};
+    memcpy(key, id, 16);
+    memcpy(key + 16, d->cache_uuid, 16);
+}
+
+/* Finds this device's section; cuts the file where it stops making sense. */
+static void cache_read(const char *path, const dlvk_device *d, Cache *c)
+{
+    *c = (Cache){0};
+    make_key(d, c->key);
+    void *data = NULL;
+    if (!path || rt_file_read(path, &data, &c->file_size, NULL) != DLVK_OK) return;
+    c->file = data;
+    size_t at = sizeof cache_magic;
+    if (c->file_size < at || memcmp(c->file, cache_magic, at) != 0) {
+        c->file_size = 0;
+        return;
+    }
+    while (at < c->file_size) {
+        Section s;
+        if (c->file_size - at < sizeof s) break;
+        memcpy(&s, c->file + at, sizeof s);
+        if (s.size > c->file_size - at - sizeof s || rt_crc32c(0, c->file + at + sizeof s, s.size) != s.crc) break;
+        if (memcmp(s.key, c->key, sizeof s.key) == 0) {
+            c->at = at + sizeof s;
+            c->size = s.size;
+        }
+        at += sizeof s + s.size;
+    }
+    c->file_size = at < c->file_size ? at : c->file_size;
+}
+
+static void cache_write(const char *path, dlvk_device *d, const Cache *c, VkPipelineCache vk)
+{
+    size_t size = 0;
+    if (vkGetPipelineCacheData(d->device, vk, &size, NULL) != VK_SUCCESS || !size) return;
+    uint8_t *data = malloc(size);
+    if (!data || vkGetPipelineCacheData(d->device, vk, &size, data) != VK_SUCCESS ||
+        (size == c->size && memcmp(data, c->file + c->at, size) == 0)) {
+        free(data);
+        return;
+    }
+    /* The other devices' sections stand around ours in the old file. */
+    size_t ours = c->size ? c->at - sizeof(Section) : c->file_size, after = c->size ? c->at + c->size : c->file_size;
+    size_t before = ours > sizeof cache_magic ? ours - sizeof cache_magic : 0;
+    Section s = {.size = size, .crc = rt_crc32c(0, data, size)};
+    memcpy(s.key, c->key, sizeof s.key);
+    const uint64_t at = sizeof cache_magic + before, tail = c->file_size - after;
+    const FilePiece piece[] = {
+        {0, cache_magic, sizeof cache_magic},
+        {sizeof cache_magic, before ? c->file + sizeof cache_magic : NULL, before},
+        {at, &s, sizeof s},
+        {at + sizeof s, data, size},
+        {at + sizeof s + size, tail ? c->file + after : NULL, tail},
+    };
+    rt_file_write(path, piece, sizeof piece / sizeof *piece, at + sizeof s + size + tail, NULL);
+    free(data);
+}
+
+/* ---- variants ------------------------------------------------------------------------------------------------------ */
+
+static void feature_text(uint32_t bits, char *buf, size_t size)
+{
+    size_t at = 0;
+    buf[0] = 0;
+    for (uint32_t b = 1; b && at < size; b <<= 1) {
+        if (!(bits & b)) continue;
+        const char *name = dlvk_feature_name(b);
+        at += (size_t)snprintf(buf + at, size - at, "%s%s", at ? ", " : "", name ? name : "an unknown feature");
+    }
+}
+
+static dlvk_status pick_variants(dlvk_model *m, bool *used, dlvk_error *err)
+{
+    const dlvk_device_info *info = &m->dev->info;
+    for (uint32_t s = 0; s < m->n_step; s++) {
+        if (m->step[s]->kind_case != DLVK__PLAN__STEP__KIND_DISPATCH) continue;
+        const Dlvk__Plan__Dispatch *d = m->step[s]->dispatch;
+        const Dlvk__Plan__Module *mod = NULL;
+        size_t v = 0;
+        for (; v < d->n_variant; v++) {
+            mod = m->plan->module[m->plan->pipeline[d->variant[v]->pipeline]->module];
+            if (!(mod->features & ~info->features) && mod->push_bytes <= info->push_constant_bytes) break;
+        }
+        if (v == d->n_variant) {
+            char text[512], lack[256];
+            feature_text(mod->features & ~info->features, lack, sizeof lack);
+            return rt_error(err, DLVK_UNSUPPORTED, "device '%s' cannot run kernel %s: it lacks %s", info->name,
+                            model_kernel_text(m->plan, d, text, sizeof text), lack[0] ? lack : "the push constants it takes");
+        }
+        m->variant[s] = (uint32_t)v;
+        used[d->variant[v]->pipeline] = true;
+    }
+    return DLVK_OK;
+}
+
+/* ---- building ------------------------------------------------------------------------------------------------------ */
+
+typedef struct Build {
+    dlvk_model *m;
+    VkPipelineCache cache;
+    const bool *used;
+    uint32_t *list;         /* of used pipelines */
+    VkShaderModule *module; /* by index in the plan */
+    bool *module_used;
+    atomic_int failed;      /* a VkResult */
+    atomic_uint where;      /* the pipeline that failed */
+} Build;
+
+static void build_module(void *user, int i)
+{
+    Build *b = user;
+    if (!b->module_used[i]) return;
+    const Dlvk__Plan__Blob *blob = b->m->plan->blob[b->m->plan->module[i]->blob];
+    const VkShaderModuleCreateInfo info = {.sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO,
+                                           .codeSize = blob->length,
+                                           .pCode = (const uint32_t *)(const void *)rt_bundle_blob(&b->m->bundle, blob)};
+    VkResult r = vkCreateShaderModule(b->m->dev->device, &info, NULL, &b->module[i]);
+    if (r) atomic_store(&b->failed, r);
+}
+
+static void build_pipeline(void *user, int i)
+{
+    Build *b = user;
+    const Dlvk__Plan__Pipeline *p = b->m->plan->pipeline[b->list[i]];
+    const Dlvk__Plan__Module *mod = b->m->plan->module[p->module];
+    VkSpecializationMapEntry entry[256];
+    for (uint32_t k = 0; k < p->n_spec; k++) entry[k] = (VkSpecializationMapEntry){.constantID = k, .offset = 4 * k, .size = 4};
+    const VkSpecializationInfo spec = {
+        .mapEntryCount = (uint32_t)p->n_spec, .pMapEntries = entry, .dataSize = 4 * p->n_spec, .pData = p->spec};
+    bool full = (mod->features & DLVK_FEATURE_COOPMAT) && b->m->dev->full_subgroups;
+    const VkComputePipelineCreateInfo info = {
+        .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
+        .stage = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
+                  .flags = full ? VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT : 0,
+                  .stage = VK_SHADER_STAGE_COMPUTE_BIT,
+                  .module = b->module[p->module],
+                  .pName = "main",
+                  .pSpecializationInfo = p->n_spec ? &spec : NULL},
+        .layout = b->m->layout[mod->push_bytes / 4],
+    };
+    VkResult r = vkCreateComputePipelines(b->m->dev->device, b->cache, 1, &info, NULL, &b->m->pipeline[b->list[i]]);
+    if (r) {
+        atomic_store(&b->failed, r);
+        atomic_store(&b->where, b->list[i]);
+    }
+}
+
+static dlvk_status check_spirv(const dlvk_model *m, uint32_t module, dlvk_error *err)
+{
+    uint32_t magic;
+    memcpy(&magic, rt_bundle_blob(&m->bundle, m->plan->blob[m->plan->module[module]->blob]), 4);
+    if (magic == 0x07230203u) return DLVK_OK;
+    return rt_error(err, DLVK_BAD_FILE, "corrupt plan: module '%s' is no SPIR-V", m->plan->module[module]->name);
+}
+
+static dlvk_status prepare(Build *b, int *n, dlvk_error *err)
+{
+    dlvk_model *m = b->m;
+    for (uint32_t i = 0; i < m->plan->n_pipeline; i++) {
+        if (!b->used[i]) continue;
+        b->list[(*n)++] = i;
+        uint32_t mod = m->plan->pipeline[i]->module, words = m->plan->module[mod]->push_bytes / 4;
+        dlvk_status st = b->module_used[mod] ? DLVK_OK : check_spirv(m, mod, err);
+        if (st) return st;
+        b->module_used[mod] = true;
+        if (m->layout[words]) continue;
+        const VkPushConstantRange range = {.stageFlags = VK_SHADER_STAGE_COMPUTE_BIT, .size = 4 * words};
+        const VkPipelineLayoutCreateInfo info = {
+            .sType = VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO, .pushConstantRangeCount = words > 0, .pPushConstantRanges = &range};
+        VkResult r = vkCreatePipelineLayout(m->dev->device, &info, NULL, &m->layout[words]);
+        if (r) return vk_error(r, "vkCreatePipelineLayout", err);
+    }
+    return DLVK_OK;
+}
+
+static dlvk_status build_all(Build *b, int n, int threads, dlvk_error *err)
+{
+    dlvk_model *m = b->m;
+    rt_parallel(threads, (int)m->plan->n_module, build_module, b);
+    if (b->failed) return vk_error(b->failed, "vkCreateShaderModule", err);
+    rt_parallel(threads, n, build_pipeline, b);
+    if (!b->failed) return DLVK_OK;
+    char call[300];
+    snprintf(call, sizeof call, "vkCreateComputePipelines, module '%.200s'", m->plan->module[m->plan->pipeline[b->where]->module]->name);
+    return vk_error(b->failed, call, err);
+}
+
+dlvk_status model_pipelines(dlvk_model *m, const char *path, int threads, dlvk_error *err)
+{
+    VkDevice device = m->dev->device;
+    size_t n_pipeline = m->plan->n_pipeline, n_module = m->plan->n_module;
+    bool *used = calloc(n_pipeline + 1, 1);
+    Build b = {.m = m,
+               .used = used,
+               .list = calloc(n_pipeline + 1, sizeof *b.list),
+               .module = calloc(n_module + 1, sizeof *b.module),
+               .module_used = calloc(n_module + 1, 1)};
+    m->pipeline = calloc(n_pipeline + 1, sizeof *m->pipeline);
+    bool ok = used && b.list && b.module && b.module_used && m->pipeline;
+    dlvk_status st = ok ? pick_variants(m, used, err) : rt_error(err, DLVK_OUT_OF_MEMORY, "out of memory");
+    int n = 0;
+    if (!st) st = prepare(&b, &n, err);
+    if (!st && n) {
+        Cache file;
+        cache_read(path, m->dev, &file);
+        VkPipelineCacheCreateInfo info = {.sType = VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO,
+                                          .initialDataSize = file.size,
+                                          .pInitialData = file.size ? file.file + file.at : NULL};
+        VkResult r = vkCreatePipelineCache(device, &info, NULL, &b.cache);
+        if (r) st = vk_error(r, "vkCreatePipelineCache", err);
+        if (!st) st = build_all(&b, n, threads, err);
+        if (!st && path) cache_write(path, m->dev, &file, b.cache);
+        vkDestroyPipelineCache(device, b.cache, NULL);
+        free(file.file);
+    }
+    for (size_t i = 0; b.module && i < n_module; i++) vkDestroyShaderModule(device, b.module[i], NULL);
+    free(used);
+    free(b.list);
+    free(b.module);
+    free(b.module_used);
+    return st;
+}
+
+void model_pipelines_free(dlvk_model *m)
+{
+    for (size_t i = 0; m->pipeline && i < m->plan->n_pipeline; i++) vkDestroyPipeline(m->dev->device, m->pipeline[i], NULL);
+    for (size_t i = 0; i < sizeof m->layout / sizeof *m->layout; i++) vkDestroyPipelineLayout(m->dev->device, m->layout[i], NULL);
+    free(m->pipeline);
+}

@@ -1,0 +1,352 @@
+/* Recording: a segment's dispatches and copies with the barriers they need, and no others. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "runtime/error.h"
+#include "runtime/plan_check.h"
+#include "runtime/session.h"
+
+typedef Dlvk__Plan__Dispatch Dispatch;
+typedef Dlvk__Plan__Copy Copy;
+
+/* ---- hazards -------------------------------------------------------------------------------------------------------- */
+
+typedef struct Range {
+    uint64_t lo, hi; /* device addresses: buffers that share memory are seen to */
+} Range;
+
+typedef struct Ranges {
+    Range *at;
+    uint32_t n, cap;
+} Ranges;
+
+typedef struct Recorder {
+    dlvk_session *s;
+    Recorded *r;
+    VkCommandBuffer cmd;
+    Ranges read, written; /* since the last barrier */
+    uint32_t args_at;     /* bytes of r->args in use */
+    uint32_t dispatch;    /* number in the segment */
+    dlvk_error *err;
+} Recorder;
+
+static bool overlaps(const Ranges *list, Range x)
+{
+    for (uint32_t i = 0; i < list->n; i++)
+        if (list->at[i].lo < x.hi && x.lo < list->at[i].hi) return true;
+    return false;
+}
+
+static bool add(Ranges *list, Range x)
+{
+    if (list->n == list->cap) {
+        uint32_t cap = list->cap ? 2 * list->cap : 64;
+        Range *more = realloc(list->at, cap * sizeof *more);
+        if (!more) return false;
+        list->at = more;
+        list->cap = cap;
+    }
+    list->at[list->n++] = x;
+    return true;
+}
+
+static Range range_of(const Slice *x) { return (Range){x->address, x->address + x->size}; }
+
+/* Before a step that reads and writes these ranges: a barrier if it touches what has been written, or writes what has been read,
+ * since the last one. */
+static dlvk_status order(Recorder *c, const Range *read, size_t n_read, const Range *write, size_t n_write)
+{
+    bool hazard = false;
+    for (size_t i = 0; i < n_read && !hazard; i++) hazard = overlaps(&c->written, read[i]);
+    for (size_t i = 0; i < n_write && !hazard; i++) hazard = overlaps(&c->written, write[i]) || overlaps(&c->read, write[i]);
+    if (hazard) {
+        const VkMemoryBarrier2 barrier = {
+            .sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER_2,
+            .srcStageMask = VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_2_COPY_BIT,
+            .srcAccessMask = VK_ACCESS_2_SHADER_WRITE_BIT | VK_ACCESS_2_TRANSFER_WRITE_BIT,
+            .dstStageMask = VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_2_COPY_BIT,
+            .dstAccessMask = VK_ACCESS_2_SHADER_READ_BIT | VK_ACCESS_2_SHADER_WRITE_BIT | VK_ACCESS_2_TRANSFER_READ_BIT | VK_ACCESS_2_TRANSFER_WRITE_BIT};
+        vkCmdPipelineBarrier2(
+            c->cmd, &(VkDependencyInfo){.sType = VK_STRUCTURE_TYPE_DEPENDENCY_INFO, .memoryBarrierCount = 1, .pMemoryBarriers = &barrier});
+        c->read.n = c->written.n = 0;
+    }
+    bool ok = true;
+    for (size_t i = 0; i < n_read; i++) ok = ok && add(&c->read, read[i]);
+    for (size_t i = 0; i < n_write; i++) ok = ok && add(&c->written, write[i]);
+    return ok ? DLVK_OK : rt_error(c->err, DLVK_OUT_OF_MEMORY, "out of memory");
+}
+
+/* ---- arguments ------------------------------------------------------------------------------------------------------ */
+
+static void put32(uint8_t **p, uint32_t v)
+{
+    memcpy(*p, &v, 4);
+    *p += 4;
+}
+
+/* See Arg.divisor in plan.proto. */
+static void put_divisor(uint8_t **p, uint32_t d)
+{
+    uint32_t shift = 0;
+    while (d > 1 && (uint64_t)1 << shift < d) shift++;
+    put32(p, d);
+    put32(p, d ? (uint32_t)((((uint64_t)1 << (31 + shift)) + d - 1) / d) : 0);
+    put32(p, shift);
+}
+
+static dlvk_status pack_args(Recorder *c, const Dispatch *d, uint8_t *to)
+{
+    for (size_t i = 0; i < d->n_arg; i++) {
+        const Dlvk__Plan__Arg *a = d->arg[i];
+        int64_t v = 0;
+        dlvk_status st = DLVK_OK;
+        if (a->kind_case == DLVK__PLAN__ARG__KIND_ADDRESS) {
+            if (a->address->offset) st = rt_env_get(&c->s->env, a->address->offset - 1, d->name, &v, c->err);
+            const Slice *x = &c->s->slice[a->address->buffer];
+            if (!st && (v < 0 || (uint64_t)v > x->size))
+                st = rt_error(c->err, DLVK_BAD_FILE, "corrupt plan: kernel '%s' begins at byte %" PRId64 " of buffer %u, which has %" PRIu64, d->name, v,
+                              a->address->buffer, x->size);
+            if (st) return st;
+            uint64_t address = x->address + (uint64_t)v;
+            memcpy(to, &address, 8);
+            to += 8;
+            continue;
+        }
+        bool divisor = a->kind_case == DLVK__PLAN__ARG__KIND_DIVISOR;
+        st = rt_env_get(&c->s->env, divisor ? a->divisor : a->value, d->name, &v, c->err);
+        if (!st && (v > INT32_MAX || v < (divisor ? 0 : INT32_MIN)))
+            st = rt_error(c->err, DLVK_UNSUPPORTED, "kernel '%s' takes the size %" PRId64 " for these input shapes, which exceeds 32 bits", d->name, v);
+        if (st) return st;
+        if (divisor) put_divisor(&to, (uint32_t)v);
+        else put32(&to, (uint32_t)(int32_t)v);
+    }
+    return DLVK_OK;
+}
+
+/* ---- steps ---------------------------------------------------------------------------------------------------------- */
+
+/* The workgroups in each direction; a wide x is folded into y as plan.proto says. */
+static dlvk_status get_grid(Recorder *c, const Dispatch *d, const Dlvk__Plan__Variant *v, uint32_t grid[3])
+{
+    const uint32_t *most = c->s->dev->max_groups;
+    int64_t g[3];
+    for (int k = 0; k < 3; k++) {
+        dlvk_status st = rt_env_get(&c->s->env, v->grid[k], d->name, &g[k], c->err);
+        if (st) return st;
+        if (g[k] < 0) return rt_error(c->err, DLVK_BAD_FILE, "corrupt plan: kernel '%s' has %" PRId64 " workgroups", d->name, g[k]);
+    }
+    if (g[0] > most[0] && g[1] == 1) {
+        g[1] = (g[0] + most[0] - 1) / most[0];
+        g[0] = (g[0] + g[1] - 1) / g[1];
+    }
+    for (int k = 0; k < 3; k++) {
+        if (g[k] > most[k] && g[0] && g[1] && g[2]) {
+            char text[512];
+            return rt_error(c->err, DLVK_UNSUPPORTED, "kernel %s: a grid of %" PRId64 " x %" PRId64 " x %" PRId64 " workgroups exceeds the device's %u x %u x %u",
+                            model_kernel_text(c->s->m->plan, d, text, sizeof text), g[0], g[1], g[2], most[0], most[1], most[2]);
+        }
+        grid[k] = (uint32_t)g[k];
+    }
+    return DLVK_OK;
+}
+
+static void stamp(Recorder *c, uint32_t which)
+{
+    if (c->r->queries) vkCmdWriteTimestamp2(c->cmd, VK_PIPELINE_STAGE_2_ALL_COMMANDS_BIT, c->r->queries, 2 * c->dispatch + which);
+}
+
+static dlvk_status record_dispatch(Recorder *c, const Dispatch *d, const Dlvk__Plan__Variant *v)
+{
+    dlvk_session *s = c->s;
+    const Dlvk__Plan__Module *mod = s->m->plan->module[s->m->plan->pipeline[v->pipeline]->module];
+    uint32_t *grid = c->r->grid[c->dispatch];
+    dlvk_status st = get_grid(c, d, v, grid);
+    if (st) return st;
+    if (!grid[0] || !grid[1] || !grid[2]) {
+        stamp(c, 0);
+        stamp(c, 1);
+        return DLVK_OK;
+    }
+    Range *range = malloc((d->n_reads + d->n_writes + 1) * sizeof *range);
+    if (!range) return rt_error(c->err, DLVK_OUT_OF_MEMORY, "out of memory");
+    size_t n_read = 0, n_write = 0;
+    for (size_t i = 0; i < d->n_reads; i++) {
+        const Slice *x = &s->slice[d->reads[i]];
+        if (x->size && s->m->plan->buffer[d->reads[i]]->kind != DLVK__PLAN__BUFFER__KIND__CONSTANT) range[n_read++] = range_of(x);
+    }
+    for (size_t i = 0; i < d->n_writes; i++)
+        if (s->slice[d->writes[i]].size) range[n_read + n_write++] = range_of(&s->slice[d->writes[i]]);
+    st = order(c, range, n_read, range + n_read, n_write);
+    free(range);
+
+    uint8_t push[256] = {0};
+    if (!st && v->indirect) {
+        st = pack_args(c, d, c->r->args.map + c->args_at);
+        uint64_t address = c->r->args.address + c->args_at;
+        memcpy(push, &address, 8);
+        c->args_at += (rt_plan_arg_bytes(d) + 63) / 64 * 64;
+    } else if (!st) {
+        st = pack_args(c, d, push);
+    }
+    if (st) return st;
+    stamp(c, 0);
+    vkCmdBindPipeline(c->cmd, VK_PIPELINE_BIND_POINT_COMPUTE, s->m->pipeline[v->pipeline]);
+    if (mod->push_bytes) vkCmdPushConstants(c->cmd, s->m->layout[mod->push_bytes / 4], VK_SHADER_STAGE_COMPUTE_BIT, 0, mod->push_bytes, push);
+    vkCmdDispatch(c->cmd, grid[0], grid[1], grid[2]);
+    stamp(c, 1);
+    return DLVK_OK;
+}
+
+static dlvk_status record_copy(Recorder *c, const Copy *x)
+{
+    const Slice *from = &c->s->slice[x->from], *to = &c->s->slice[x->to];
+    int64_t bytes, at_from, at_to;
+    dlvk_status st = rt_env_get(&c->s->env, x->bytes, "bytes of a copy", &bytes, c->err);
+    if (!st) st = rt_env_get(&c->s->env, x->from_offset, "offset of a copy", &at_from, c->err);
+    if (!st) st = rt_env_get(&c->s->env, x->to_offset, "offset of a copy", &at_to, c->err);
+    if (st || bytes == 0) return st;
+    if (bytes < 0 || at_from < 0 || at_to < 0 || (uint64_t)bytes > from->size || (uint64_t)at_from > from->size - (uint64_t)bytes ||
+        (uint64_t)bytes > to->size || (uint64_t)at_to > to->size - (uint64_t)bytes)
+        return rt_error(c->err, DLVK_BAD_FILE, "corrupt plan: a copy of %" PRId64 " bytes from byte %" PRId64 " of %" PRIu64 " to byte %" PRId64 " of %" PRIu64,
+                        bytes, at_from, from->size, at_to, to->size);
+    Range read = {from->address + (uint64_t)at_from, from->address + (uint64_t)(at_from + bytes)};
+    Range write = {to->address + (uint64_t)at_to, to->address + (uint64_t)(at_to + bytes)};
+    if (read.lo < write.hi && write.lo < read.hi) {
+        if (read.lo == write.lo) return DLVK_OK; /* onto itself */
+        return rt_error(c->err, DLVK_BAD_FILE, "corrupt plan: a copy overlaps itself");
+    }
+    st = order(c, &read, 1, &write, 1);
+    if (st) return st;
+    const VkBufferCopy copy = {.srcOffset = from->offset + (uint64_t)at_from, .dstOffset = to->offset + (uint64_t)at_to, .size = (uint64_t)bytes};
+    vkCmdCopyBuffer(c->cmd, from->buffer, to->buffer, 1, &copy);
+    return DLVK_OK;
+}
+
+/* ---- command buffers ------------------------------------------------------------------------------------------------ */
+
+dlvk_status command_begin(VkCommandBuffer cmd, bool reused_in_flight, dlvk_error *err)
+{
+    const VkCommandBufferBeginInfo info = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
+                                           .flags = reused_in_flight ? VK_COMMAND_BUFFER_USAGE_SIMULTANEOUS_USE_BIT : 0};
+    VkResult r = vkBeginCommandBuffer(cmd, &info);
+    return r ? vk_error(r, "vkBeginCommandBuffer", err) : DLVK_OK;
+}
+
+dlvk_status command_end(VkCommandBuffer cmd, dlvk_error *err)
+{
+    VkResult r = vkEndCommandBuffer(cmd);
+    return r ? vk_error(r, "vkEndCommandBuffer", err) : DLVK_OK;
+}
+
+static const Dlvk__Plan__Variant *variant_of(const dlvk_model *m, uint32_t step)
+{
+    return m->step[step]->dispatch->variant[m->variant[step]];
+}
+
+/* Memory for indirect arguments, queries and grids. */
+static dlvk_status prepare(dlvk_session *s, const Segment *g, Recorded *r, dlvk_error *err)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = g->first; i < g->first + g->n; i++)
+        if (s->m->step[i]->kind_case == DLVK__PLAN__STEP__KIND_DISPATCH && variant_of(s->m, i)->indirect)
+            bytes += (rt_plan_arg_bytes(s->m->step[i]->dispatch) + 63) / 64 * 64;
+    dlvk_status st = DLVK_OK;
+    if (bytes > r->args.size) {
+        vk_memory_free(s->dev, &r->args);
+        st = vk_memory_new(s->dev, MEMORY_ARGS, bytes, "arguments", &r->args, err);
+    }
+    if (!st && !r->grid && !(r->grid = calloc(g->dispatches + 1, sizeof *r->grid))) st = rt_error(err, DLVK_OUT_OF_MEMORY, "out of memory");
+    if (!st && !r->symbol && !(r->symbol = calloc(g->n_symbol + 1, sizeof *r->symbol))) st = rt_error(err, DLVK_OUT_OF_MEMORY, "out of memory");
+    if (!st && s->profile != (r->queries != NULL) && g->dispatches && s->dev->timestamp_ns > 0) {
+        vkDestroyQueryPool(s->dev->device, r->queries, NULL);
+        r->queries = NULL;
+        const VkQueryPoolCreateInfo info = {
+            .sType = VK_STRUCTURE_TYPE_QUERY_POOL_CREATE_INFO, .queryType = VK_QUERY_TYPE_TIMESTAMP, .queryCount = 2 * g->dispatches};
+        VkResult vr = s->profile ? vkCreateQueryPool(s->dev->device, &info, NULL, &r->queries) : VK_SUCCESS;
+        if (vr) st = vk_error(vr, "vkCreateQueryPool", err);
+    }
+    return st;
+}
+
+static bool is_current(const dlvk_session *s, const Segment *g, const Recorded *r)
+{
+    bool same = r->generation == s->generation;
+    for (uint32_t i = 0; same && i < g->n_symbol; i++) same = r->symbol[i] == s->env.symbol[g->symbol[i]];
+    return same;
+}
+
+dlvk_status session_record(dlvk_session *s, uint32_t segment, dlvk_error *err)
+{
+    const Segment *g = &s->m->segment[segment];
+    Recorded *r = &s->rec[segment];
+    if (is_current(s, g, r)) return DLVK_OK;
+    dlvk_status st = r->ticket > s->completed ? session_drain(s, err) : DLVK_OK;
+    if (st) return st;
+    r->generation = 0;
+    st = prepare(s, g, r, err);
+    if (!st) st = command_begin(r->cmd, g->in_loop, err);
+    if (st) return st;
+    Recorder c = {.s = s, .r = r, .cmd = r->cmd, .err = err};
+    if (r->queries) vkCmdResetQueryPool(c.cmd, r->queries, 0, 2 * g->dispatches);
+    vk_full_barrier(c.cmd);
+    for (uint32_t i = g->first; !st && i < g->first + g->n; i++) {
+        const Dlvk__Plan__Step *step = s->m->step[i];
+        if (step->kind_case == DLVK__PLAN__STEP__KIND_COPY) {
+            st = record_copy(&c, step->copy);
+        } else {
+            st = record_dispatch(&c, step->dispatch, variant_of(s->m, i));
+            c.dispatch++;
+        }
+    }
+    free(c.read.at);
+    free(c.written.at);
+    if (!st) st = command_end(c.cmd, err);
+    if (st) return st;
+    for (uint32_t i = 0; i < g->n_symbol; i++) r->symbol[i] = s->env.symbol[g->symbol[i]];
+    r->generation = s->generation;
+    return DLVK_OK;
+}
+
+/* The commands around a run: timestamps, and what the host is to read. */
+dlvk_status session_record_ends(dlvk_session *s, dlvk_error *err)
+{
+    const Dlvk__Plan__Plan *p = s->m->plan;
+    if (s->end_generation == s->generation && !s->has_data_symbols) return DLVK_OK;
+    uint64_t total = 0;
+    for (uint32_t i = 0; i < p->n_output && !s->dev->unified; i++) {
+        s->download_at[i] = total;
+        total += (s->slice[p->output[i]->buffer].size + 255) / 256 * 256;
+    }
+    dlvk_status st = DLVK_OK;
+    if (total > s->download.size) {
+        vk_memory_free(s->dev, &s->download);
+        st = vk_memory_new(s->dev, MEMORY_DOWNLOAD, total, "outputs", &s->download, err);
+    }
+    if (!st) st = command_begin(s->end, false, err);
+    if (st) return st;
+    vk_full_barrier(s->end);
+    for (uint32_t i = 0; i < p->n_output && !s->dev->unified; i++) {
+        const Slice *x = &s->slice[p->output[i]->buffer];
+        const VkBufferCopy copy = {.srcOffset = x->offset, .dstOffset = s->download_at[i], .size = x->size};
+        if (x->size) vkCmdCopyBuffer(s->end, x->buffer, s->download.buffer, 1, &copy);
+    }
+    if (!s->dev->unified) vk_full_barrier(s->end);
+    if (s->queries) vkCmdWriteTimestamp2(s->end, VK_PIPELINE_STAGE_2_ALL_COMMANDS_BIT, s->queries, 1);
+    st = command_end(s->end, err);
+    if (!st) s->end_generation = s->generation;
+    return st;
+}
+
+dlvk_status session_record_upload(dlvk_session *s, uint32_t i, dlvk_error *err)
+{
+    Input *in = &s->input[i];
+    if (in->upload_bytes == in->bytes) return DLVK_OK;
+    dlvk_status st = command_begin(in->upload, false, err);
+    if (st) return st;
+    vk_full_barrier(in->upload);
+    vkCmdCopyBuffer(in->upload, in->staging.buffer, in->mem.buffer, 1, &(VkBufferCopy){.size = in->bytes});
+    st = command_end(in->upload, err);
+    in->upload_bytes = st ? 0 : in->bytes;
+    return st;
+}

@@ -1,0 +1,116 @@
+/* A session: one set of input sizes bound to memory and to recorded commands.
+ *
+ *     set_input -> bind.c: sizes, memory -> record.c: command buffers -> run.c: submitting them, taking the host's decisions
+ *
+ * Completion is counted by one timeline semaphore: `submitted` is the value the latest submission will signal, `completed` what
+ * is known to have been reached. */
+#ifndef DLVK_RUNTIME_SESSION_H
+#define DLVK_RUNTIME_SESSION_H
+
+#include "runtime/expr.h"
+#include "runtime/model.h"
+
+/* Buffers packed together: a range of offsets cut into allocations of at most `limit`. */
+typedef struct Space {
+    Memory *chunk;
+    uint32_t n;
+    uint64_t limit;
+} Space;
+
+typedef struct Input {
+    Memory mem, staging;   /* staging: where the host cannot write to mem */
+    int64_t dim[DLVK_MAX_RANK];
+    size_t bytes;
+    bool set, dirty;       /* dirty: staging is newer than mem */
+    VkCommandBuffer upload;
+    uint64_t upload_bytes; /* that the command buffer copies */
+} Input;
+
+/* A buffer whose size depends on a data symbol. */
+typedef struct Dynamic {
+    uint32_t buffer;
+    Memory mem;
+    bool live; /* it has had a size in this run */
+} Dynamic;
+
+/* The commands of one segment. */
+typedef struct Recorded {
+    VkCommandBuffer cmd;
+    uint64_t generation;    /* of the session when it was recorded; 0: never */
+    int64_t *symbol;        /* values of the segment's data symbols then */
+    Memory args;            /* of dispatches with indirect arguments */
+    VkQueryPool queries;    /* two a dispatch, when profiling */
+    uint32_t (*grid)[3];    /* by dispatch */
+    uint64_t ticket;        /* of its latest submission */
+} Recorded;
+
+enum { SMALL_COMMANDS = 16 };
+
+struct dlvk_session {
+    dlvk_model *m;
+    dlvk_device *dev;
+    Env env;
+    bool bound, ran;        /* ran: outputs are there */
+    uint64_t generation;    /* raised whenever recorded addresses or sizes become stale */
+
+    Slice *slice;           /* by buffer */
+    Space arena, outputs, states;
+    uint64_t planned_arena;
+    Input *input;
+    Dynamic *dynamic;
+    uint32_t n_dynamic;
+    bool has_data_symbols;
+    Memory readback;        /* for host decisions, where the host cannot read the device's memory */
+    Memory download;        /* of the outputs, likewise */
+    uint64_t *download_at;  /* by output */
+
+    VkCommandPool pool;
+    VkSemaphore timeline;
+    uint64_t submitted, completed;
+    VkCommandBuffer begin, end, sync; /* sync: everything before is visible to the host */
+    uint64_t end_generation;
+    VkCommandBuffer small[SMALL_COMMANDS]; /* a ring for commands that carry a value */
+    uint64_t small_ticket[SMALL_COMMANDS];
+    uint32_t next_small;
+    VkQueryPool queries;    /* start and end of a run */
+    Recorded *rec;          /* by segment */
+    VkCommandBufferSubmitInfo *pending;
+    uint32_t n_pending, cap_pending;
+    uint32_t *flight;       /* segments submitted and not known to be done, for the message of a lost device */
+    uint32_t n_flight, cap_flight;
+
+    bool profile;
+    dlvk_kernel_time *times;
+    char **nodes;           /* by step: the text of dlvk_kernel_time.nodes */
+    uint32_t n_times, cap_times;
+};
+
+/* bind.c */
+dlvk_status session_bind(dlvk_session *s, dlvk_error *err);
+/* Gives memory to buffers whose sizes have become known or have changed. */
+dlvk_status session_bind_dynamic(dlvk_session *s, dlvk_error *err);
+dlvk_status session_states(dlvk_session *s, dlvk_error *err);
+void space_free(dlvk_session *s, Space *sp);
+uint64_t space_bytes(const Space *sp);
+/* The dims of an output and the bytes they take; checks that its buffer holds them. */
+dlvk_status session_output_dims(const dlvk_session *s, uint32_t i, int64_t *dim, size_t *bytes, dlvk_error *err);
+/* Bytes of a dense tensor; false: a negative dim, or more than memory can hold. */
+bool tensor_bytes(dlvk_dtype t, size_t rank, const int64_t *dim, size_t *bytes);
+
+/* record.c */
+dlvk_status session_record(dlvk_session *s, uint32_t segment, dlvk_error *err);
+dlvk_status session_record_ends(dlvk_session *s, dlvk_error *err);
+dlvk_status session_record_upload(dlvk_session *s, uint32_t input, dlvk_error *err);
+dlvk_status command_begin(VkCommandBuffer cmd, bool reused_in_flight, dlvk_error *err);
+dlvk_status command_end(VkCommandBuffer cmd, dlvk_error *err);
+
+/* run.c */
+dlvk_status session_flush(dlvk_session *s, dlvk_error *err);                 /* submits what is pending */
+dlvk_status session_wait_for(dlvk_session *s, uint64_t ticket, uint64_t timeout_ns, bool *done, dlvk_error *err);
+dlvk_status session_drain(dlvk_session *s, dlvk_error *err);                 /* flush, and wait for everything */
+
+/* profile.c */
+dlvk_status profile_collect(dlvk_session *s, uint32_t segment, dlvk_error *err);
+void profile_free(dlvk_session *s);
+
+#endif

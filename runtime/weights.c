@@ -1,0 +1,185 @@
+/* Weights on the device: few large allocations, filled once. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include "runtime/arena.h"
+#include "runtime/error.h"
+#include "runtime/model.h"
+#include "runtime/parallel.h"
+
+/* Bytes from..from+n of `length` bytes repeated for ever. */
+static void copy_repeated(uint8_t *to, const uint8_t *data, uint64_t length, uint64_t from, uint64_t n)
+{
+    uint64_t phase = from % length;
+    uint64_t head = length - phase < n ? length - phase : n;
+    memcpy(to, data + phase, head);
+    if (head == n) return;
+    uint64_t done = head;
+    if (length == 1) {
+        memset(to + done, data[0], n - done);
+        return;
+    }
+    uint64_t period = length < n - done ? length : n - done; /* one whole period, then doubling copies of what is written */
+    memcpy(to + done, data, period);
+    uint8_t *start = to + done;
+    for (uint64_t have = period, left = n - done; have < left;) {
+        uint64_t k = have < left - have ? have : left - have;
+        memcpy(start + have, start, k);
+        have += k;
+    }
+}
+
+/* ---- where the host sees the device's memory ---------------------------------------------------------------------- */
+
+typedef struct Piece {
+    const Upload *up;
+    uint64_t from, n;
+} Piece;
+
+static void copy_piece(void *user, int i)
+{
+    const Piece *p = (const Piece *)user + i;
+    copy_repeated(p->up->to.map + p->from, p->up->data, p->up->length, p->from, p->n);
+}
+
+static dlvk_status upload_mapped(const Upload *list, size_t n, int threads, dlvk_error *err)
+{
+    const uint64_t step = 8u << 20;
+    size_t pieces = 0;
+    for (size_t i = 0; i < n; i++) pieces += (size_t)((list[i].bytes + step - 1) / step);
+    Piece *piece = malloc((pieces + 1) * sizeof *piece);
+    if (!piece || pieces > INT32_MAX) {
+        free(piece);
+        return rt_error(err, DLVK_OUT_OF_MEMORY, "out of memory");
+    }
+    size_t k = 0;
+    for (size_t i = 0; i < n; i++)
+        for (uint64_t at = 0; at < list[i].bytes; at += step)
+            piece[k++] = (Piece){&list[i], at, list[i].bytes - at < step ? list[i].bytes - at : step};
+    rt_parallel(threads, (int)pieces, copy_piece, piece);
+    free(piece);
+    return DLVK_OK;
+}
+
+/* ---- through staging memory ---------------------------------------------------------------------------------------- */
+
+static dlvk_status upload_staged(dlvk_device *d, const Upload *list, size_t n, dlvk_error *err)
+{
+    uint64_t total = 0;
+    for (size_t i = 0; i < n; i++) total += list[i].bytes;
+    if (!total) return DLVK_OK;
+    uint64_t room = total < 64u << 20 ? total : 64u << 20;
+    Memory staging;
+    dlvk_status st = vk_memory_new(d, MEMORY_UPLOAD, room, "staging memory", &staging, err);
+    size_t i = 0;
+    uint64_t from = 0; /* in list[i] */
+    while (!st && i < n) {
+        OneTime once;
+        st = vk_one_time_begin(d, &once, err);
+        for (uint64_t used = 0; !st && i < n && used < room;) {
+            const Upload *u = &list[i];
+            uint64_t k = u->bytes - from < room - used ? u->bytes - from : room - used;
+            if (k) {
+                copy_repeated(staging.map + used, u->data, u->length, from, k);
+                const VkBufferCopy copy = {.srcOffset = used, .dstOffset = u->to.offset + from, .size = k};
+                vkCmdCopyBuffer(once.cmd, staging.buffer, u->to.buffer, 1, &copy);
+            }
+            used += k;
+            from += k;
+            if (from == u->bytes) i++, from = 0;
+        }
+        dlvk_status end = vk_one_time_end(d, &once, st ? NULL : err);
+        if (!st) st = end;
+    }
+    vk_memory_free(d, &staging);
+    return st;
+}
+
+dlvk_status vk_upload(dlvk_device *d, const Upload *list, size_t n, int threads, dlvk_error *err)
+{
+    return d->unified ? upload_mapped(list, n, threads, err) : upload_staged(d, list, n, err);
+}
+
+/* ---- a model's constants ------------------------------------------------------------------------------------------- */
+
+/* Sets chunk index and offset of every constant; equal ones share. */
+typedef struct Place {
+    uint32_t chunk;
+    uint64_t offset;
+    bool shared;
+} Place;
+
+static dlvk_status place_all(dlvk_model *m, Place *place, uint64_t *chunk_size, dlvk_error *err)
+{
+    const Dlvk__Plan__Plan *p = m->plan;
+    const uint64_t most = m->dev->info.max_allocation_bytes, limit = most < 1u << 30 ? most : 1u << 30;
+    uint32_t *owner = calloc(p->n_blob + 1, sizeof *owner); /* 1 + the buffer that uploads a blob */
+    if (!owner) return rt_error(err, DLVK_OUT_OF_MEMORY, "out of memory");
+    dlvk_status st = DLVK_OK;
+    uint64_t used = 0;
+    for (uint32_t i = 0; i < p->n_buffer && !st; i++) {
+        const Dlvk__Plan__Buffer *b = p->buffer[i];
+        if (b->kind != DLVK__PLAN__BUFFER__KIND__CONSTANT) continue;
+        uint64_t size = (uint64_t)p->expr[b->size]->value;
+        uint32_t first = owner[b->blob - 1];
+        if (first && (uint64_t)p->expr[p->buffer[first - 1]->size]->value >= size) {
+            place[i] = place[first - 1];
+            place[i].shared = true;
+            continue;
+        }
+        if (size > most) {
+            st = rt_error(err, DLVK_UNSUPPORTED, "weight '%s' takes %" PRIu64 " bytes; device '%s' allocates at most %" PRIu64 " at once", b->name, size,
+                          m->dev->info.name, most);
+            break;
+        }
+        size = (size + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
+        if (size > most) size = most; /* the last bytes of an allocation need no padding */
+        if (used && used + size > limit) {
+            m->n_chunk++;
+            used = 0;
+        }
+        place[i] = (Place){.chunk = m->n_chunk, .offset = used};
+        owner[b->blob - 1] = i + 1;
+        used += size;
+        chunk_size[m->n_chunk] = used;
+    }
+    if (used) m->n_chunk++;
+    free(owner);
+    return st;
+}
+
+dlvk_status model_weights(dlvk_model *m, int threads, dlvk_error *err)
+{
+    const Dlvk__Plan__Plan *p = m->plan;
+    size_t n = p->n_buffer;
+    m->weight = calloc(n + 1, sizeof *m->weight);
+    m->chunk = calloc(n + 1, sizeof *m->chunk);
+    Place *place = calloc(n + 1, sizeof *place);
+    uint64_t *chunk_size = calloc(n + 1, sizeof *chunk_size);
+    Upload *up = calloc(n + 1, sizeof *up);
+    dlvk_status st = m->weight && m->chunk && place && chunk_size && up ? DLVK_OK : rt_error(err, DLVK_OUT_OF_MEMORY, "out of memory");
+    if (!st) st = place_all(m, place, chunk_size, err);
+    for (uint32_t c = 0; !st && c < m->n_chunk; c++) st = vk_memory_new(m->dev, MEMORY_DEVICE, chunk_size[c], "weights", &m->chunk[c], err);
+    size_t uploads = 0;
+    for (size_t i = 0; !st && i < n; i++) {
+        const Dlvk__Plan__Buffer *b = p->buffer[i];
+        if (b->kind != DLVK__PLAN__BUFFER__KIND__CONSTANT) continue;
+        uint64_t size = (uint64_t)p->expr[b->size]->value;
+        if (!size) continue;
+        m->weight[i] = slice_of(&m->chunk[place[i].chunk], place[i].offset, size);
+        const Dlvk__Plan__Blob *blob = p->blob[b->blob - 1];
+        if (!place[i].shared && blob->bytes) up[uploads++] = (Upload){m->weight[i], rt_bundle_blob(&m->bundle, blob), blob->length, blob->bytes};
+    }
+    if (!st) st = vk_upload(m->dev, up, uploads, threads, err);
+    free(place);
+    free(chunk_size);
+    free(up);
+    return st;
+}
+
+void model_weights_free(dlvk_model *m)
+{
+    for (uint32_t i = 0; m->chunk && i < m->n_chunk; i++) vk_memory_free(m->dev, &m->chunk[i]);
+    free(m->chunk);
+    free(m->weight);
+}
