@@ -1,23 +1,26 @@
 /* Writing bundles (format: runtime/bundle.h), without a second copy of the weights in memory when the target is a file. */
-#include <stdlib.h>
-#include <string.h>
 #include "codegen/bundle_write.h"
 #include "runtime/bundle.h"
 #include "runtime/crc32c.h"
 #include "runtime/error.h"
 #include "runtime/file.h"
+#include <stdlib.h>
+#include <string.h>
 
 typedef struct Layout {
-    Dlvk__Plan__Plan plan;     /* a copy of the caller's top message, with our blob entries */
+    Dlvk__Plan__Plan plan; /* a copy of the caller's top message, with our blob entries */
     Dlvk__Plan__Blob *blob;
     Dlvk__Plan__Blob **list;
-    bool *first;               /* blob i is the one that stores its bytes */
-    uint8_t *head;             /* header and plan */
+    bool *first;   /* blob i is the one that stores its bytes */
+    uint8_t *head; /* header and plan */
     size_t head_size;
     uint64_t blob_offset, size;
 } Layout;
 
-static uint64_t align_up(uint64_t n) { return (n + DLVK_BUNDLE_ALIGN - 1) / DLVK_BUNDLE_ALIGN * DLVK_BUNDLE_ALIGN; }
+static uint64_t align_up(uint64_t n)
+{
+    return (n + DLVK_BUNDLE_ALIGN - 1) / DLVK_BUNDLE_ALIGN * DLVK_BUNDLE_ALIGN;
+}
 
 static void put32(uint8_t *p, uint32_t v)
 {
@@ -99,7 +102,8 @@ static dlvk_status layout_make(Layout *l, const Dlvk__Plan__Plan *plan, const Bl
     return DLVK_OK;
 }
 
-dlvk_status bundle_write_memory(const Dlvk__Plan__Plan *plan, const BlobData *blobs, size_t n, void **out, size_t *size, dlvk_error *err)
+dlvk_status bundle_write_memory(const Dlvk__Plan__Plan *plan, const BlobData *blobs, size_t n, void **out, size_t *size,
+                                dlvk_error *err)
 {
     Layout l;
     dlvk_status st = layout_make(&l, plan, blobs, n, err);

@@ -1,8 +1,8 @@
 /* Greedy packing by size: the largest item first, each at the lowest offset where it fits between those already placed that live
  * at the same time. (Pisarchyk and Lee, "Efficient Memory Management for Deep Neural Net Inference", 2020: the best
  * of the simple rules.) */
-#include <stdlib.h>
 #include "runtime/arena.h"
+#include <stdlib.h>
 
 typedef struct Order {
     const ArenaItem *item;
@@ -17,7 +17,10 @@ static int by_size(const void *pa, const void *pb)
     return a->index < b->index ? -1 : 1; /* a total order: the same plan is packed alike everywhere */
 }
 
-static uint64_t round_up(uint64_t n) { return (n + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN; }
+static uint64_t round_up(uint64_t n)
+{
+    return (n + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
+}
 
 bool arena_pack(ArenaItem *items, size_t n, uint64_t limit, uint64_t *peak)
 {
@@ -30,7 +33,8 @@ bool arena_pack(ArenaItem *items, size_t n, uint64_t limit, uint64_t *peak)
     limit = limit / ARENA_ALIGN * ARENA_ALIGN;
     for (size_t i = 0; ok && i < n; i++) {
         order[i] = (Order){&items[i], i};
-        ok = items[i].size < 1ull << 62 && (!limit || round_up(items[i].size) <= limit) && (sum += round_up(items[i].size)) < 1ull << 62;
+        ok = items[i].size < 1ull << 62 && (!limit || round_up(items[i].size) <= limit) &&
+             (sum += round_up(items[i].size)) < 1ull << 62;
     }
     if (ok) qsort(order, n, sizeof *order, by_size);
     for (size_t k = 0; ok && k < n; k++) {

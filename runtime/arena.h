@@ -1,4 +1,5 @@
-/* Packing buffers into one arena by their lifetimes. A pure function: the compiler predicts with it what the runtime allocates. */
+/* Packing buffers into one arena by their lifetimes. A pure function: the compiler predicts with it what the runtime allocates.
+ */
 #ifndef DLVK_RUNTIME_ARENA_H
 #define DLVK_RUNTIME_ARENA_H
 

@@ -1,11 +1,11 @@
 /* Binding: from the inputs' shapes to sizes, and from sizes to memory. */
+#include "runtime/arena.h"
+#include "runtime/error.h"
+#include "runtime/session.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "runtime/arena.h"
-#include "runtime/error.h"
-#include "runtime/session.h"
 
 typedef Dlvk__Plan__Plan Plan;
 typedef Dlvk__Plan__Buffer Buffer;
@@ -17,8 +17,10 @@ bool tensor_bytes(dlvk_dtype t, size_t rank, const int64_t *dim, size_t *bytes)
     bool empty = false;
     for (size_t i = 0; i < rank; i++) {
         if (dim[i] < 0) return false;
-        if (dim[i] == 0) empty = true;
-        else if (__builtin_mul_overflow(count, (uint64_t)dim[i], &count) || count > 1ull << 58) return false;
+        if (dim[i] == 0)
+            empty = true;
+        else if (__builtin_mul_overflow(count, (uint64_t)dim[i], &count) || count > 1ull << 58)
+            return false;
     }
     *bytes = empty ? 0 : dlvk_dtype_size(t, count);
     return true;
@@ -95,8 +97,10 @@ static dlvk_status pack(dlvk_session *s, int kind, Space *sp, const char *what, 
         item[n] = (ArenaItem){.first = kind == KIND(ARENA) ? b->first : 0, .last = kind == KIND(ARENA) ? b->last : UINT32_MAX};
         st = buffer_size(s, i, &item[n].size, err);
         if (!st && item[n].size > s->dev->info.max_allocation_bytes)
-            st = rt_error(err, DLVK_OUT_OF_MEMORY, "buffer %u (%s) takes %" PRIu64 " bytes for these input shapes; device '%s' allocates at most %" PRIu64
-                          " at once", i, b->name, item[n].size, s->dev->info.name, s->dev->info.max_allocation_bytes);
+            st = rt_error(err, DLVK_OUT_OF_MEMORY,
+                          "buffer %u (%s) takes %" PRIu64 " bytes for these input shapes; device '%s' allocates at most %" PRIu64
+                          " at once",
+                          i, b->name, item[n].size, s->dev->info.name, s->dev->info.max_allocation_bytes);
         n++;
     }
     uint64_t peak = 0;
@@ -152,13 +156,16 @@ static dlvk_status bind_input(dlvk_session *s, uint32_t i, dlvk_error *err)
     dlvk_status st = buffer_size(s, t->buffer, &size, err);
     if (st) return st;
     if (size < in->bytes)
-        return rt_error(err, DLVK_BAD_FILE, "corrupt plan: input '%s' takes %zu bytes, its buffer %" PRIu64, t->name, in->bytes, size);
+        return rt_error(err, DLVK_BAD_FILE, "corrupt plan: input '%s' takes %zu bytes, its buffer %" PRIu64, t->name, in->bytes,
+                        size);
     if (size > in->mem.size) {
         Memory grown;
         st = vk_memory_new(s->dev, MEMORY_DEVICE, size, t->name, &grown, err);
         if (st) return st;
-        if (grown.map && in->bytes) memcpy(grown.map, in->mem.map, in->bytes);
-        else in->dirty = true; /* staging still has it */
+        if (grown.map && in->bytes)
+            memcpy(grown.map, in->mem.map, in->bytes);
+        else
+            in->dirty = true; /* staging still has it */
         vk_memory_free(s->dev, &in->mem);
         in->mem = grown;
         in->upload_bytes = 0;
@@ -175,11 +182,14 @@ dlvk_status session_output_dims(const dlvk_session *s, uint32_t i, int64_t *dim,
         snprintf(what, sizeof what, "output '%.100s', dimension %zu", t->name, d);
         dlvk_status st = rt_env_get(&s->env, t->dim[d], what, &dim[d], err);
         if (st) return st;
-        if (dim[d] < 0) return rt_error(err, DLVK_INVALID_ARGUMENT, "%s is negative (%" PRId64 ") for these input shapes", what, dim[d]);
+        if (dim[d] < 0)
+            return rt_error(err, DLVK_INVALID_ARGUMENT, "%s is negative (%" PRId64 ") for these input shapes", what, dim[d]);
     }
-    if (!tensor_bytes((dlvk_dtype)t->dtype, t->n_dim, dim, bytes)) return rt_error(err, DLVK_INVALID_ARGUMENT, "output '%s' is too large", t->name);
+    if (!tensor_bytes((dlvk_dtype)t->dtype, t->n_dim, dim, bytes))
+        return rt_error(err, DLVK_INVALID_ARGUMENT, "output '%s' is too large", t->name);
     if (*bytes > s->slice[t->buffer].size)
-        return rt_error(err, DLVK_BAD_FILE, "corrupt plan: output '%s' takes %zu bytes, its buffer %" PRIu64, t->name, *bytes, s->slice[t->buffer].size);
+        return rt_error(err, DLVK_BAD_FILE, "corrupt plan: output '%s' takes %zu bytes, its buffer %" PRIu64, t->name, *bytes,
+                        s->slice[t->buffer].size);
     return DLVK_OK;
 }
 
@@ -220,7 +230,9 @@ static dlvk_status grow(dlvk_session *s, Dynamic *d, uint64_t size, dlvk_error *
     uint64_t room = 2 * d->mem.size > size ? 2 * d->mem.size : size;
     Memory grown;
     dlvk_status st = session_drain(s, err); /* the old memory may be in use */
-    if (!st) st = vk_memory_new(s->dev, MEMORY_DEVICE, room < most || size > most ? room : most, "a buffer of data-dependent size", &grown, err);
+    if (!st)
+        st = vk_memory_new(s->dev, MEMORY_DEVICE, room < most || size > most ? room : most, "a buffer of data-dependent size",
+                           &grown, err);
     if (st) return st;
     if (keep && grown.map) {
         memcpy(grown.map, d->mem.map, keep);

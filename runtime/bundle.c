@@ -1,4 +1,9 @@
 /* Reading bundles: mapping, checksums, and the refusal of whatever is not exactly right. */
+#include "runtime/bundle.h"
+#include "runtime/crc32c.h"
+#include "runtime/error.h"
+#include "runtime/parallel.h"
+#include "runtime/plan_check.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -8,14 +13,15 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include "runtime/bundle.h"
-#include "runtime/crc32c.h"
-#include "runtime/error.h"
-#include "runtime/parallel.h"
-#include "runtime/plan_check.h"
 
-static uint32_t get32(const uint8_t *p) { return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24; }
-static uint64_t get64(const uint8_t *p) { return get32(p) | (uint64_t)get32(p + 4) << 32; }
+static uint32_t get32(const uint8_t *p)
+{
+    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+static uint64_t get64(const uint8_t *p)
+{
+    return get32(p) | (uint64_t)get32(p + 4) << 32;
+}
 
 static bool all_zero(const uint8_t *p, uint64_t n)
 {
@@ -32,9 +38,11 @@ static dlvk_status read_header(Bundle *b, uint64_t *plan_size, dlvk_error *err)
     if (b->size < DLVK_BUNDLE_HEADER)
         return rt_error(err, DLVK_BAD_FILE, "truncated: %zu bytes, less than the header of %u", b->size, DLVK_BUNDLE_HEADER);
     if (get32(h + 8) != DLVK_BUNDLE_VERSION)
-        return rt_error(err, DLVK_BAD_FILE, "the bundle has format version %u; this runtime reads version %u: compile the model again",
-                        get32(h + 8), DLVK_BUNDLE_VERSION);
-    if (get32(h + 60) != rt_crc32c(0, h, 60)) return rt_error(err, DLVK_BAD_FILE, "corrupt: the header's checksum does not match");
+        return rt_error(err, DLVK_BAD_FILE,
+                        "the bundle has format version %u; this runtime reads version %u: compile the model again", get32(h + 8),
+                        DLVK_BUNDLE_VERSION);
+    if (get32(h + 60) != rt_crc32c(0, h, 60))
+        return rt_error(err, DLVK_BAD_FILE, "corrupt: the header's checksum does not match");
     uint64_t size = get64(h + 16);
     if (size > b->size) return rt_error(err, DLVK_BAD_FILE, "truncated: %zu bytes of %" PRIu64, b->size, size);
     if (size < b->size) return rt_error(err, DLVK_BAD_FILE, "%zu bytes follow the bundle's end", b->size - (size_t)size);
@@ -52,7 +60,8 @@ static dlvk_status read_header(Bundle *b, uint64_t *plan_size, dlvk_error *err)
 static dlvk_status check_layout(const Bundle *b, dlvk_error *err)
 {
     const Dlvk__Plan__Plan *p = b->plan;
-    uint64_t end = DLVK_BUNDLE_HEADER + get64(b->data + 32) - b->blob_offset; /* before offset 0: wraps, and so does the sum below */
+    uint64_t end =
+        DLVK_BUNDLE_HEADER + get64(b->data + 32) - b->blob_offset; /* before offset 0: wraps, and so does the sum below */
     uint64_t last_offset = 0;
     bool any = false;
     for (size_t i = 0; i < p->n_blob; i++) {
@@ -74,7 +83,8 @@ static dlvk_status check_layout(const Bundle *b, dlvk_error *err)
     }
     if (any && b->blob_offset % DLVK_BUNDLE_ALIGN) return rt_error(err, DLVK_BAD_FILE, "corrupt: the blobs are not aligned");
     uint64_t tail = b->size - b->blob_offset - end;
-    if (!all_zero(b->data + b->blob_offset + end, tail)) return rt_error(err, DLVK_BAD_FILE, "corrupt: bytes at the end are not zero");
+    if (!all_zero(b->data + b->blob_offset + end, tail))
+        return rt_error(err, DLVK_BAD_FILE, "corrupt: bytes at the end are not zero");
     if (any ? tail != 0 : b->blob_offset != b->size)
         return rt_error(err, DLVK_BAD_FILE, "corrupt: %" PRIu64 " bytes belong to no blob", tail);
     return DLVK_OK;

@@ -17,11 +17,13 @@
 #ifndef DLVK_RUNTIME_BUNDLE_H
 #define DLVK_RUNTIME_BUNDLE_H
 
-#include <stdbool.h>
 #include "dlvk/types.h"
 #include "plan.pb-c.h"
+#include <stdbool.h>
 
-#define DLVK_BUNDLE_MAGIC   "\x89" "DLVK\r\n\x1a"
+#define DLVK_BUNDLE_MAGIC                                                                                                        \
+    "\x89"                                                                                                                       \
+    "DLVK\r\n\x1a"
 #define DLVK_BUNDLE_VERSION 1u
 #define DLVK_BUNDLE_HEADER  64u
 #define DLVK_BUNDLE_ALIGN   4096u
@@ -29,9 +31,9 @@
 typedef struct Bundle {
     const uint8_t *data;
     size_t size;
-    bool mapped;             /* close unmaps */
+    bool mapped; /* close unmaps */
     uint64_t blob_offset;
-    Dlvk__Plan__Plan *plan;  /* checked (plan_check.h) */
+    Dlvk__Plan__Plan *plan; /* checked (plan_check.h) */
 } Bundle;
 
 /* Maps and checks a file. `threads` share the checksums; 0: all cores. */

@@ -1,7 +1,7 @@
 /* CRC-32C by the SSE 4.2 instruction where there is one, else by eight tables. */
+#include "runtime/crc32c.h"
 #include <pthread.h>
 #include <string.h>
-#include "runtime/crc32c.h"
 
 static uint32_t table[8][256];
 static pthread_once_t table_once = PTHREAD_ONCE_INIT;
@@ -50,5 +50,8 @@ uint32_t rt_crc32c(uint32_t crc, const void *data, size_t n)
     return ~(__builtin_cpu_supports("sse4.2") ? by_instruction(~crc, data, n) : by_table(~crc, data, n));
 }
 #else
-uint32_t rt_crc32c(uint32_t crc, const void *data, size_t n) { return ~by_table(~crc, data, n); }
+uint32_t rt_crc32c(uint32_t crc, const void *data, size_t n)
+{
+    return ~by_table(~crc, data, n);
+}
 #endif

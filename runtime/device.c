@@ -1,19 +1,19 @@
 /* Finding devices and opening one. */
+#include "runtime/error.h"
+#include "runtime/vk.h"
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "runtime/error.h"
-#include "runtime/vk.h"
 
 static const struct {
     uint32_t bit;
     const char *name;
 } feature_names[] = {
-    {DLVK_FEATURE_INT64, "int64"},       {DLVK_FEATURE_FLOAT64, "float64"},     {DLVK_FEATURE_FLOAT16, "float16"},
-    {DLVK_FEATURE_INT16, "int16"},       {DLVK_FEATURE_INT8, "int8"},           {DLVK_FEATURE_STORAGE16, "storage16"},
-    {DLVK_FEATURE_STORAGE8, "storage8"}, {DLVK_FEATURE_SUBGROUP, "subgroup"},   {DLVK_FEATURE_COOPMAT, "coopmat"},
-    {DLVK_FEATURE_WAVE, "wave"},         {DLVK_FEATURE_SCALAR, "scalar"},       {DLVK_FEATURE_WG512, "wg512"},
+    {DLVK_FEATURE_INT64, "int64"},       {DLVK_FEATURE_FLOAT64, "float64"},   {DLVK_FEATURE_FLOAT16, "float16"},
+    {DLVK_FEATURE_INT16, "int16"},       {DLVK_FEATURE_INT8, "int8"},         {DLVK_FEATURE_STORAGE16, "storage16"},
+    {DLVK_FEATURE_STORAGE8, "storage8"}, {DLVK_FEATURE_SUBGROUP, "subgroup"}, {DLVK_FEATURE_COOPMAT, "coopmat"},
+    {DLVK_FEATURE_WAVE, "wave"},         {DLVK_FEATURE_SCALAR, "scalar"},     {DLVK_FEATURE_WG512, "wg512"},
     {DLVK_FEATURE_WG1024, "wg1024"},
 };
 #define N_FEATURES (sizeof feature_names / sizeof *feature_names)
@@ -27,7 +27,8 @@ const char *dlvk_feature_name(uint32_t feature)
 
 /* ---- instance ---------------------------------------------------------------------------------------------------- */
 
-static VKAPI_ATTR VkBool32 VKAPI_CALL on_message(VkDebugUtilsMessageSeverityFlagBitsEXT severity, VkDebugUtilsMessageTypeFlagsEXT type,
+static VKAPI_ATTR VkBool32 VKAPI_CALL on_message(VkDebugUtilsMessageSeverityFlagBitsEXT severity,
+                                                 VkDebugUtilsMessageTypeFlagsEXT type,
                                                  const VkDebugUtilsMessengerCallbackDataEXT *data, void *user)
 {
     (void)severity;
@@ -49,9 +50,9 @@ static bool has_layer(const char *name)
     return found;
 }
 
-static const char no_device[] =
-    "no Vulkan device found. Install the GPU's Vulkan driver, or Mesa's software device lavapipe: apt install mesa-vulkan-drivers. "
-    "Where VK_DRIVER_FILES is set, it must name the driver's .json file";
+static const char no_device[] = "no Vulkan device found. Install the GPU's Vulkan driver, or Mesa's software device lavapipe: "
+                                "apt install mesa-vulkan-drivers. "
+                                "Where VK_DRIVER_FILES is set, it must name the driver's .json file";
 
 /* user: the device that counts validation messages, or NULL. */
 static dlvk_status make_instance(dlvk_device *user, VkInstance *out, dlvk_error *err)
@@ -60,7 +61,8 @@ static dlvk_status make_instance(dlvk_device *user, VkInstance *out, dlvk_error 
     const char *env = getenv("DLVK_VALIDATE");
     bool validate = user && env && *env && strcmp(env, "0") != 0;
     if (validate && !has_layer(layer))
-        return rt_error(err, DLVK_UNSUPPORTED, "DLVK_VALIDATE is set, but the layer %s is not installed: apt install vulkan-validationlayers", layer);
+        return rt_error(err, DLVK_UNSUPPORTED,
+                        "DLVK_VALIDATE is set, but the layer %s is not installed: apt install vulkan-validationlayers", layer);
     VkDebugUtilsMessengerCreateInfoEXT messages = {
         .sType = VK_STRUCTURE_TYPE_DEBUG_UTILS_MESSENGER_CREATE_INFO_EXT,
         .messageSeverity = VK_DEBUG_UTILS_MESSAGE_SEVERITY_WARNING_BIT_EXT | VK_DEBUG_UTILS_MESSAGE_SEVERITY_ERROR_BIT_EXT,
@@ -73,7 +75,8 @@ static dlvk_status make_instance(dlvk_device *user, VkInstance *out, dlvk_error 
                                         .pNext = &messages,
                                         .enabledValidationFeatureCount = 1,
                                         .pEnabledValidationFeatures = enable};
-    VkApplicationInfo app = {.sType = VK_STRUCTURE_TYPE_APPLICATION_INFO, .pEngineName = "dlvk", .apiVersion = VK_API_VERSION_1_3};
+    VkApplicationInfo app = {
+        .sType = VK_STRUCTURE_TYPE_APPLICATION_INFO, .pEngineName = "dlvk", .apiVersion = VK_API_VERSION_1_3};
     const char *const layers[] = {layer}, *const extensions[] = {VK_EXT_DEBUG_UTILS_EXTENSION_NAME};
     VkInstanceCreateInfo info = {.sType = VK_STRUCTURE_TYPE_INSTANCE_CREATE_INFO, .pApplicationInfo = &app};
     if (validate) {
@@ -147,9 +150,10 @@ static bool has_coopmat_16(VkInstance instance, VkPhysicalDevice p)
     bool found = false;
     if (get(p, &n, list) == VK_SUCCESS)
         for (uint32_t i = 0; i < n; i++)
-            found |= list[i].MSize == 16 && list[i].NSize == 16 && list[i].KSize == 16 && list[i].scope == VK_SCOPE_SUBGROUP_KHR &&
-                     list[i].AType == VK_COMPONENT_TYPE_FLOAT16_KHR && list[i].BType == VK_COMPONENT_TYPE_FLOAT16_KHR &&
-                     list[i].CType == VK_COMPONENT_TYPE_FLOAT32_KHR && list[i].ResultType == VK_COMPONENT_TYPE_FLOAT32_KHR;
+            found |= list[i].MSize == 16 && list[i].NSize == 16 && list[i].KSize == 16 &&
+                     list[i].scope == VK_SCOPE_SUBGROUP_KHR && list[i].AType == VK_COMPONENT_TYPE_FLOAT16_KHR &&
+                     list[i].BType == VK_COMPONENT_TYPE_FLOAT16_KHR && list[i].CType == VK_COMPONENT_TYPE_FLOAT32_KHR &&
+                     list[i].ResultType == VK_COMPONENT_TYPE_FLOAT32_KHR;
     free(list);
     return found;
 }
@@ -177,19 +181,23 @@ static int rank(VkPhysicalDeviceType t)
     }
 }
 
-static uint32_t feature_bits(const Features *f, const VkPhysicalDeviceProperties *p, const VkPhysicalDeviceVulkan11Properties *p11, bool coopmat)
+static uint32_t feature_bits(const Features *f, const VkPhysicalDeviceProperties *p,
+                             const VkPhysicalDeviceVulkan11Properties *p11, bool coopmat)
 {
-    const VkSubgroupFeatureFlags ops = VK_SUBGROUP_FEATURE_BASIC_BIT | VK_SUBGROUP_FEATURE_ARITHMETIC_BIT | VK_SUBGROUP_FEATURE_SHUFFLE_BIT |
-                                       VK_SUBGROUP_FEATURE_BALLOT_BIT;
+    const VkSubgroupFeatureFlags ops = VK_SUBGROUP_FEATURE_BASIC_BIT | VK_SUBGROUP_FEATURE_ARITHMETIC_BIT |
+                                       VK_SUBGROUP_FEATURE_SHUFFLE_BIT | VK_SUBGROUP_FEATURE_BALLOT_BIT;
     const VkPhysicalDeviceFeatures *b = &f->base.features;
-    bool subgroup = (p11->subgroupSupportedOperations & ops) == ops && (p11->subgroupSupportedStages & VK_SHADER_STAGE_COMPUTE_BIT);
-    uint32_t most = p->limits.maxComputeWorkGroupInvocations < p->limits.maxComputeWorkGroupSize[0] ? p->limits.maxComputeWorkGroupInvocations
-                                                                                                      : p->limits.maxComputeWorkGroupSize[0];
+    bool subgroup =
+        (p11->subgroupSupportedOperations & ops) == ops && (p11->subgroupSupportedStages & VK_SHADER_STAGE_COMPUTE_BIT);
+    uint32_t most = p->limits.maxComputeWorkGroupInvocations < p->limits.maxComputeWorkGroupSize[0]
+                        ? p->limits.maxComputeWorkGroupInvocations
+                        : p->limits.maxComputeWorkGroupSize[0];
     return (b->shaderInt64 ? DLVK_FEATURE_INT64 : 0) | (b->shaderFloat64 ? DLVK_FEATURE_FLOAT64 : 0) |
            (f->v12.shaderFloat16 ? DLVK_FEATURE_FLOAT16 : 0) | (b->shaderInt16 ? DLVK_FEATURE_INT16 : 0) |
            (f->v12.shaderInt8 ? DLVK_FEATURE_INT8 : 0) | (f->v11.storageBuffer16BitAccess ? DLVK_FEATURE_STORAGE16 : 0) |
            (f->v12.storageBuffer8BitAccess ? DLVK_FEATURE_STORAGE8 : 0) | (subgroup ? DLVK_FEATURE_SUBGROUP : 0) |
-           (coopmat ? DLVK_FEATURE_COOPMAT : 0) | (p->deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU ? DLVK_FEATURE_SCALAR : DLVK_FEATURE_WAVE) |
+           (coopmat ? DLVK_FEATURE_COOPMAT : 0) |
+           (p->deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU ? DLVK_FEATURE_SCALAR : DLVK_FEATURE_WAVE) |
            (most >= 512 ? DLVK_FEATURE_WG512 : 0) | (most >= 1024 ? DLVK_FEATURE_WG1024 : 0);
 }
 
@@ -221,8 +229,8 @@ static void examine(dlvk_device *d, VkPhysicalDevice physical, Features *f)
     d->driver_number = base.driverVersion;
     memcpy(d->cache_uuid, base.pipelineCacheUUID, sizeof d->cache_uuid);
     if (base.apiVersion < VK_API_VERSION_1_3) {
-        snprintf(info->why, sizeof info->why, "its driver has Vulkan %u.%u, DLVK needs 1.3", VK_API_VERSION_MAJOR(base.apiVersion),
-                 VK_API_VERSION_MINOR(base.apiVersion));
+        snprintf(info->why, sizeof info->why, "its driver has Vulkan %u.%u, DLVK needs 1.3",
+                 VK_API_VERSION_MAJOR(base.apiVersion), VK_API_VERSION_MINOR(base.apiVersion));
         return;
     }
     VkPhysicalDeviceVulkan13Properties p13 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_3_PROPERTIES};
@@ -240,7 +248,8 @@ static void examine(dlvk_device *d, VkPhysicalDevice physical, Features *f)
     snprintf(info->driver, sizeof info->driver, "%s", p12.driverName);
     snprintf(info->driver_version, sizeof info->driver_version, "%s", p12.driverInfo);
     info->features = feature_bits(f, &base, &p11, coopmat);
-    info->max_allocation_bytes = p11.maxMemoryAllocationSize < p13.maxBufferSize ? p11.maxMemoryAllocationSize : p13.maxBufferSize;
+    info->max_allocation_bytes =
+        p11.maxMemoryAllocationSize < p13.maxBufferSize ? p11.maxMemoryAllocationSize : p13.maxBufferSize;
     info->subgroup_size = p11.subgroupSize;
     info->max_workgroup_size = lim->maxComputeWorkGroupInvocations;
     info->shared_memory_bytes = lim->maxComputeSharedMemorySize;
@@ -256,19 +265,20 @@ static void examine(dlvk_device *d, VkPhysicalDevice physical, Features *f)
     d->family = compute_family(physical, &family);
     d->timestamp_ns = family.timestampValidBits ? (double)lim->timestampPeriod : 0;
     d->timestamp_mask = family.timestampValidBits >= 64 ? UINT64_MAX : (1ull << family.timestampValidBits) - 1;
-    const char *lack = d->family == UINT32_MAX          ? "a compute queue"
-                       : !f->v12.bufferDeviceAddress     ? "bufferDeviceAddress"
-                       : !f->v12.timelineSemaphore       ? "timelineSemaphore"
-                       : !f->v13.synchronization2        ? "synchronization2"
-                       : !f->v13.maintenance4            ? "maintenance4"
-                                                         : NULL;
+    const char *lack = d->family == UINT32_MAX       ? "a compute queue"
+                       : !f->v12.bufferDeviceAddress ? "bufferDeviceAddress"
+                       : !f->v12.timelineSemaphore   ? "timelineSemaphore"
+                       : !f->v13.synchronization2    ? "synchronization2"
+                       : !f->v13.maintenance4        ? "maintenance4"
+                                                     : NULL;
     if (lack) snprintf(info->why, sizeof info->why, "it lacks %s", lack);
     info->usable = !lack;
     const char *disable = getenv("DLVK_DISABLE");
     while (disable && *disable) {
         size_t n = strcspn(disable, ", ");
         for (size_t i = 0; i < N_FEATURES; i++)
-            if (strlen(feature_names[i].name) == n && strncmp(feature_names[i].name, disable, n) == 0) info->features &= ~feature_names[i].bit;
+            if (strlen(feature_names[i].name) == n && strncmp(feature_names[i].name, disable, n) == 0)
+                info->features &= ~feature_names[i].bit;
         disable += n + strspn(disable + n, ", ");
     }
 }
@@ -365,14 +375,17 @@ static dlvk_status choose(dlvk_device *d, const char *which, Features *f, dlvk_e
         d->info = (dlvk_device_info){0};
         examine(d, found[i].physical, f);
         size_t at = strlen(names);
-        snprintf(names + at, sizeof names - at, "%s%u: %s%s%s", i ? "; " : "", i, d->info.name, d->info.usable ? "" : " unusable: ", d->info.why);
-        if (by_index ? i != index : which && !contains_nocase(d->info.name, which) && !contains_nocase(d->info.driver, which)) continue;
+        snprintf(names + at, sizeof names - at, "%s%u: %s%s%s", i ? "; " : "", i, d->info.name,
+                 d->info.usable ? "" : " unusable: ", d->info.why);
+        if (by_index ? i != index : which && !contains_nocase(d->info.name, which) && !contains_nocase(d->info.driver, which))
+            continue;
         matched = true;
         done = d->info.usable || by_index;
     }
     free(found);
     if (done && d->info.usable) return DLVK_OK;
-    if (matched && by_index) return rt_error(err, DLVK_NO_DEVICE, "device %lu (%s) cannot be used: %s", index, d->info.name, d->info.why);
+    if (matched && by_index)
+        return rt_error(err, DLVK_NO_DEVICE, "device %lu (%s) cannot be used: %s", index, d->info.name, d->info.why);
     if (matched) return rt_error(err, DLVK_NO_DEVICE, "no usable Vulkan 1.3 device: %s", names);
     return rt_error(err, DLVK_NO_DEVICE, "no device matches '%s'; there are: %s", which, names);
 }
@@ -409,8 +422,10 @@ static dlvk_status make_device(dlvk_device *d, const Features *have, dlvk_error 
 #undef TAKE
     d->full_subgroups = have->v13.computeFullSubgroups;
     const float priority = 1;
-    const VkDeviceQueueCreateInfo queue = {
-        .sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO, .queueFamilyIndex = d->family, .queueCount = 1, .pQueuePriorities = &priority};
+    const VkDeviceQueueCreateInfo queue = {.sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
+                                           .queueFamilyIndex = d->family,
+                                           .queueCount = 1,
+                                           .pQueuePriorities = &priority};
     const char *const extensions[] = {VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME};
     const VkDeviceCreateInfo info = {.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
                                      .pNext = &want.base,
@@ -425,8 +440,8 @@ static dlvk_status make_device(dlvk_device *d, const Features *have, dlvk_error 
 }
 
 /* The first type that has all of `need`, preferring those with more of `like` and fewer of `avoid`. */
-static uint32_t pick_type(const VkPhysicalDeviceMemoryProperties *m, uint32_t allowed, VkMemoryPropertyFlags need, VkMemoryPropertyFlags like,
-                          VkMemoryPropertyFlags avoid)
+static uint32_t pick_type(const VkPhysicalDeviceMemoryProperties *m, uint32_t allowed, VkMemoryPropertyFlags need,
+                          VkMemoryPropertyFlags like, VkMemoryPropertyFlags avoid)
 {
     uint32_t best = UINT32_MAX;
     int best_score = 0;
@@ -440,9 +455,9 @@ static uint32_t pick_type(const VkPhysicalDeviceMemoryProperties *m, uint32_t al
     return best;
 }
 
-#define LOCAL    VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT
-#define VISIBLE  (VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT)
-#define CACHED   VK_MEMORY_PROPERTY_HOST_CACHED_BIT
+#define LOCAL   VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT
+#define VISIBLE (VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT)
+#define CACHED  VK_MEMORY_PROPERTY_HOST_CACHED_BIT
 
 static dlvk_status pick_types(dlvk_device *d, dlvk_error *err)
 {
@@ -452,7 +467,9 @@ static dlvk_status pick_types(dlvk_device *d, dlvk_error *err)
                                               VK_BUFFER_USAGE_TRANSFER_DST_BIT | VK_BUFFER_USAGE_SHADER_DEVICE_ADDRESS_BIT};
     VkMemoryRequirements2 req = {.sType = VK_STRUCTURE_TYPE_MEMORY_REQUIREMENTS_2};
     vkGetDeviceBufferMemoryRequirements(
-        d->device, &(VkDeviceBufferMemoryRequirements){.sType = VK_STRUCTURE_TYPE_DEVICE_BUFFER_MEMORY_REQUIREMENTS, .pCreateInfo = &info}, &req);
+        d->device,
+        &(VkDeviceBufferMemoryRequirements){.sType = VK_STRUCTURE_TYPE_DEVICE_BUFFER_MEMORY_REQUIREMENTS, .pCreateInfo = &info},
+        &req);
     VkPhysicalDeviceMemoryProperties m;
     vkGetPhysicalDeviceMemoryProperties(d->physical, &m);
     uint32_t allowed = req.memoryRequirements.memoryTypeBits;
@@ -466,7 +483,8 @@ static dlvk_status pick_types(dlvk_device *d, dlvk_error *err)
     d->memory_type[MEMORY_DOWNLOAD] = pick_type(&m, allowed, VISIBLE, CACHED, LOCAL);
     d->memory_type[MEMORY_ARGS] = pick_type(&m, allowed, VISIBLE, LOCAL, 0);
     for (int i = 0; i < MEMORY_USES; i++)
-        if (d->memory_type[i] == UINT32_MAX) return rt_error(err, DLVK_UNSUPPORTED, "device '%s' has no suitable memory type", d->info.name);
+        if (d->memory_type[i] == UINT32_MAX)
+            return rt_error(err, DLVK_UNSUPPORTED, "device '%s' has no suitable memory type", d->info.name);
     return DLVK_OK;
 }
 
@@ -505,6 +523,15 @@ void dlvk_device_close(dlvk_device *d)
     free(d);
 }
 
-const dlvk_device_info *dlvk_device_get_info(const dlvk_device *d) { return d ? &d->info : NULL; }
-void dlvk_device_disable(dlvk_device *d, uint32_t features) { d->info.features &= ~features; }
-uint64_t dlvk_device_validation_messages(const dlvk_device *d) { return atomic_load(&d->messages); }
+const dlvk_device_info *dlvk_device_get_info(const dlvk_device *d)
+{
+    return d ? &d->info : NULL;
+}
+void dlvk_device_disable(dlvk_device *d, uint32_t features)
+{
+    d->info.features &= ~features;
+}
+uint64_t dlvk_device_validation_messages(const dlvk_device *d)
+{
+    return atomic_load(&d->messages);
+}

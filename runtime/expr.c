@@ -1,10 +1,10 @@
 /* Expressions: evaluation without overflow, solving for symbols, printing. */
+#include "runtime/expr.h"
+#include "runtime/error.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "runtime/error.h"
-#include "runtime/expr.h"
 
 typedef Dlvk__Plan__Expr Expr;
 typedef Dlvk__Plan__Plan Plan;
@@ -46,7 +46,10 @@ void rt_env_free(Env *e)
     *e = (Env){0};
 }
 
-static int64_t floordiv(int64_t a, int64_t b) { return a / b - (a % b != 0 && (a < 0) != (b < 0)); }
+static int64_t floordiv(int64_t a, int64_t b)
+{
+    return a / b - (a % b != 0 && (a < 0) != (b < 0));
+}
 
 static ExprState apply(int op, int64_t a, int64_t b, int64_t *v)
 {
@@ -148,8 +151,9 @@ static void print_symbols(const Env *e, const uint32_t *expr, int n, char *buf, 
         if (x->op != OP(SYMBOL)) {
             mark[x->a] = mark[x->b] = true;
         } else if (e->known[x->symbol] && at < size) {
-            at += (size_t)snprintf(buf + at, size - at, "%s%s = %" PRId64 "%s%s", at ? "; " : " with ", e->plan->symbol[x->symbol]->name,
-                                   e->symbol[x->symbol], e->origin[x->symbol] ? ", " : "", e->origin[x->symbol] ? e->origin[x->symbol] : "");
+            at += (size_t)snprintf(buf + at, size - at, "%s%s = %" PRId64 "%s%s", at ? "; " : " with ",
+                                   e->plan->symbol[x->symbol]->name, e->symbol[x->symbol], e->origin[x->symbol] ? ", " : "",
+                                   e->origin[x->symbol] ? e->origin[x->symbol] : "");
         }
     }
     free(mark);
@@ -161,18 +165,20 @@ static dlvk_status dim_error(const Env *e, const Dlvk__Plan__Tensor *t, size_t d
     rt_expr_print(e->plan, t->dim[d], text, sizeof text);
     print_symbols(e, &t->dim[d], 1, with, sizeof with);
     if (e->state[t->dim[d]] == EXPR_KNOWN)
-        return rt_error(err, DLVK_INVALID_ARGUMENT, "input '%s': dimension %zu is %" PRId64 ", the model wants %s%s%" PRId64 "%s", t->name, d, got,
-                        e->plan->expr[t->dim[d]]->op == OP(CONST) ? "" : text, e->plan->expr[t->dim[d]]->op == OP(CONST) ? "" : " = ",
-                        e->value[t->dim[d]], with);
-    return rt_error(err, DLVK_INVALID_ARGUMENT, "input '%s': dimension %zu is %" PRId64 ", but the model wants %s%s", t->name, d, got, text, with);
+        return rt_error(err, DLVK_INVALID_ARGUMENT, "input '%s': dimension %zu is %" PRId64 ", the model wants %s%s%" PRId64 "%s",
+                        t->name, d, got, e->plan->expr[t->dim[d]]->op == OP(CONST) ? "" : text,
+                        e->plan->expr[t->dim[d]]->op == OP(CONST) ? "" : " = ", e->value[t->dim[d]], with);
+    return rt_error(err, DLVK_INVALID_ARGUMENT, "input '%s': dimension %zu is %" PRId64 ", but the model wants %s%s", t->name, d,
+                    got, text, with);
 }
 
 static dlvk_status bounds_ok(const Env *e, uint32_t s, dlvk_error *err)
 {
     const Dlvk__Plan__Symbol *sym = e->plan->symbol[s];
     if (e->symbol[s] >= sym->lo && e->symbol[s] <= sym->hi) return DLVK_OK;
-    return rt_error(err, DLVK_INVALID_ARGUMENT, "%s = %" PRId64 "%s%s%s is outside of the model's range, %" PRId64 " to %" PRId64, sym->name, e->symbol[s],
-                    e->origin[s] ? " (" : "", e->origin[s] ? e->origin[s] : "", e->origin[s] ? ")" : "", sym->lo, sym->hi);
+    return rt_error(err, DLVK_INVALID_ARGUMENT, "%s = %" PRId64 "%s%s%s is outside of the model's range, %" PRId64 " to %" PRId64,
+                    sym->name, e->symbol[s], e->origin[s] ? " (" : "", e->origin[s] ? e->origin[s] : "", e->origin[s] ? ")" : "",
+                    sym->lo, sym->hi);
 }
 
 dlvk_status rt_env_check_constraints(const Env *e, dlvk_error *err)
@@ -188,9 +194,11 @@ dlvk_status rt_env_check_constraints(const Env *e, dlvk_error *err)
         if (eq ? a == b : a <= b) continue;
         char ta[256], tb[256], with[512];
         print_symbols(e, (uint32_t[]){c->a, c->b}, 2, with, sizeof with);
-        return rt_error(err, DLVK_INVALID_ARGUMENT, "the inputs' sizes do not fit together: %s %s %s must hold, but they are %" PRId64 " and %" PRId64 "%s%s%s%s",
-                        rt_expr_print(e->plan, c->a, ta, sizeof ta), eq ? "==" : "<=", rt_expr_print(e->plan, c->b, tb, sizeof tb), a, b, with,
-                        c->why[0] ? " (" : "", c->why, c->why[0] ? ")" : "");
+        return rt_error(
+            err, DLVK_INVALID_ARGUMENT,
+            "the inputs' sizes do not fit together: %s %s %s must hold, but they are %" PRId64 " and %" PRId64 "%s%s%s%s",
+            rt_expr_print(e->plan, c->a, ta, sizeof ta), eq ? "==" : "<=", rt_expr_print(e->plan, c->b, tb, sizeof tb), a, b,
+            with, c->why[0] ? " (" : "", c->why, c->why[0] ? ")" : "");
     }
     return DLVK_OK;
 }
@@ -276,7 +284,10 @@ static void put(Text *t, const char *s)
     *t->at = 0;
 }
 
-static int level(int op) { return op == OP(ADD) || op == OP(SUB) ? 1 : op == OP(CONST) || op == OP(SYMBOL) || op == OP(MIN) || op == OP(MAX) ? 3 : 2; }
+static int level(int op)
+{
+    return op == OP(ADD) || op == OP(SUB) ? 1 : op == OP(CONST) || op == OP(SYMBOL) || op == OP(MIN) || op == OP(MAX) ? 3 : 2;
+}
 
 /* An expression is a graph, so its text may be far longer than the plan; every call ends once the room is used up, and each leaf
  * uses some. */
@@ -291,7 +302,11 @@ static void print(Text *t, uint32_t i, int outer, int depth)
     int mine = level((int)x->op);
     char number[24];
     bool call = x->op == OP(MIN) || x->op == OP(MAX) || x->op == OP(CEILDIV);
-    const char *sign = x->op == OP(ADD) ? "+" : x->op == OP(SUB) ? "-" : x->op == OP(MUL) ? "*" : x->op == OP(FLOORDIV) ? "/" : "%";
+    const char *sign = x->op == OP(ADD)        ? "+"
+                       : x->op == OP(SUB)      ? "-"
+                       : x->op == OP(MUL)      ? "*"
+                       : x->op == OP(FLOORDIV) ? "/"
+                                               : "%";
     if (x->op == OP(CONST)) {
         snprintf(number, sizeof number, "%" PRId64, x->value);
         put(t, number);

@@ -5,9 +5,9 @@
 #ifndef DLVK_RUNTIME_EXPR_H
 #define DLVK_RUNTIME_EXPR_H
 
-#include <stdbool.h>
 #include "dlvk/types.h"
 #include "plan.pb-c.h"
+#include <stdbool.h>
 
 typedef struct Env {
     const Dlvk__Plan__Plan *plan;

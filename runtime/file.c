@@ -1,3 +1,5 @@
+#include "runtime/file.h"
+#include "runtime/error.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -6,8 +8,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include "runtime/error.h"
-#include "runtime/file.h"
 
 static bool write_at(int fd, uint64_t at, const void *data, uint64_t n)
 {

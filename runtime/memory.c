@@ -1,12 +1,12 @@
 /* Device memory, one-time commands, and the statuses of failed Vulkan calls. */
-#include <inttypes.h>
 #include "runtime/error.h"
 #include "runtime/vk.h"
+#include <inttypes.h>
 
 static const char *result_name(VkResult r)
 {
     switch (r) {
-#define NAME(x) \
+#define NAME(x)                                                                                                                  \
     case x: return #x
         NAME(VK_NOT_READY);
         NAME(VK_TIMEOUT);
@@ -42,8 +42,8 @@ dlvk_status vk_memory_new(dlvk_device *d, MemoryUse use, uint64_t size, const ch
 {
     *m = (Memory){.size = size};
     if (size > d->info.max_allocation_bytes)
-        return rt_error(err, DLVK_OUT_OF_MEMORY, "%s: %" PRIu64 " bytes; device '%s' allocates at most %" PRIu64 " at once", what, size, d->info.name,
-                        d->info.max_allocation_bytes);
+        return rt_error(err, DLVK_OUT_OF_MEMORY, "%s: %" PRIu64 " bytes; device '%s' allocates at most %" PRIu64 " at once", what,
+                        size, d->info.name, d->info.max_allocation_bytes);
     const VkBufferCreateInfo info = {.sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO,
                                      .size = size,
                                      .usage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_TRANSFER_SRC_BIT |
@@ -52,7 +52,8 @@ dlvk_status vk_memory_new(dlvk_device *d, MemoryUse use, uint64_t size, const ch
     if (!r) {
         VkMemoryRequirements req;
         vkGetBufferMemoryRequirements(d->device, m->buffer, &req);
-        const VkMemoryAllocateFlagsInfo flags = {.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_FLAGS_INFO, .flags = VK_MEMORY_ALLOCATE_DEVICE_ADDRESS_BIT};
+        const VkMemoryAllocateFlagsInfo flags = {.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_FLAGS_INFO,
+                                                 .flags = VK_MEMORY_ALLOCATE_DEVICE_ADDRESS_BIT};
         const VkMemoryAllocateInfo alloc = {.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO,
                                             .pNext = &flags,
                                             .allocationSize = req.size,
@@ -85,9 +86,11 @@ void vk_full_barrier(VkCommandBuffer cmd)
                                       .srcStageMask = VK_PIPELINE_STAGE_2_ALL_COMMANDS_BIT,
                                       .srcAccessMask = VK_ACCESS_2_MEMORY_WRITE_BIT,
                                       .dstStageMask = VK_PIPELINE_STAGE_2_ALL_COMMANDS_BIT | VK_PIPELINE_STAGE_2_HOST_BIT,
-                                      .dstAccessMask = VK_ACCESS_2_MEMORY_READ_BIT | VK_ACCESS_2_MEMORY_WRITE_BIT | VK_ACCESS_2_HOST_READ_BIT};
-    vkCmdPipelineBarrier2(cmd,
-                          &(VkDependencyInfo){.sType = VK_STRUCTURE_TYPE_DEPENDENCY_INFO, .memoryBarrierCount = 1, .pMemoryBarriers = &barrier});
+                                      .dstAccessMask =
+                                          VK_ACCESS_2_MEMORY_READ_BIT | VK_ACCESS_2_MEMORY_WRITE_BIT | VK_ACCESS_2_HOST_READ_BIT};
+    vkCmdPipelineBarrier2(
+        cmd,
+        &(VkDependencyInfo){.sType = VK_STRUCTURE_TYPE_DEPENDENCY_INFO, .memoryBarrierCount = 1, .pMemoryBarriers = &barrier});
 }
 
 dlvk_status vk_submit(dlvk_device *d, const VkSubmitInfo2 *submit, VkFence fence, dlvk_error *err)
@@ -131,7 +134,8 @@ dlvk_status vk_one_time_end(dlvk_device *d, OneTime *o, dlvk_error *err)
     VkResult r = vkEndCommandBuffer(o->cmd);
     dlvk_status st = r ? vk_error(r, "vkEndCommandBuffer", err) : DLVK_OK;
     const VkCommandBufferSubmitInfo cmd = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_SUBMIT_INFO, .commandBuffer = o->cmd};
-    const VkSubmitInfo2 submit = {.sType = VK_STRUCTURE_TYPE_SUBMIT_INFO_2, .commandBufferInfoCount = 1, .pCommandBufferInfos = &cmd};
+    const VkSubmitInfo2 submit = {
+        .sType = VK_STRUCTURE_TYPE_SUBMIT_INFO_2, .commandBufferInfoCount = 1, .pCommandBufferInfos = &cmd};
     if (!st) st = vk_submit(d, &submit, o->fence, err);
     if (!st && (r = vkWaitForFences(d->device, 1, &o->fence, VK_TRUE, UINT64_MAX))) st = vk_error(r, "vkWaitForFences", err);
     vkDestroyFence(d->device, o->fence, NULL);

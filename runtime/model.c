@@ -1,10 +1,10 @@
 /* Loading models and asking them for their signature. */
+#include "runtime/model.h"
+#include "runtime/error.h"
+#include "runtime/expr.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "runtime/error.h"
-#include "runtime/expr.h"
-#include "runtime/model.h"
 
 /* Texts of the dims that are no constants. */
 static dlvk_status make_dim_texts(dlvk_model *m, dlvk_error *err)
@@ -69,20 +69,22 @@ static dlvk_status load(dlvk_model *m, const char *path, const dlvk_load_options
     return st;
 }
 
-static dlvk_status load_any(dlvk_device *d, const char *path, const void *data, size_t size, const dlvk_load_options *o, dlvk_model **out,
-                            dlvk_error *err)
+static dlvk_status load_any(dlvk_device *d, const char *path, const void *data, size_t size, const dlvk_load_options *o,
+                            dlvk_model **out, dlvk_error *err)
 {
     static const dlvk_load_options defaults = DLVK_LOAD_OPTIONS_INIT;
     if (!d || !out || (!path && !data)) return rt_error(err, DLVK_INVALID_ARGUMENT, "dlvk_model_load: a NULL argument");
     *out = NULL;
     if (!o) o = &defaults;
     if (o->struct_size != sizeof *o)
-        return rt_error(err, DLVK_INVALID_ARGUMENT, "dlvk_model_load: struct_size of the options is %zu; initialise with DLVK_LOAD_OPTIONS_INIT",
+        return rt_error(err, DLVK_INVALID_ARGUMENT,
+                        "dlvk_model_load: struct_size of the options is %zu; initialise with DLVK_LOAD_OPTIONS_INIT",
                         o->struct_size);
     dlvk_model *m = calloc(1, sizeof *m);
     if (!m) return rt_error(err, DLVK_OUT_OF_MEMORY, "out of memory");
     m->dev = d;
-    dlvk_status st = path ? rt_bundle_open(path, o->threads, &m->bundle, err) : rt_bundle_open_memory(data, size, o->threads, &m->bundle, err);
+    dlvk_status st =
+        path ? rt_bundle_open(path, o->threads, &m->bundle, err) : rt_bundle_open_memory(data, size, o->threads, &m->bundle, err);
     if (!st) st = load(m, path, o, err);
     if (st) {
         dlvk_model_free(m);
@@ -97,7 +99,8 @@ dlvk_status dlvk_model_load(dlvk_device *d, const char *path, const dlvk_load_op
     return load_any(d, path, NULL, 0, o, m, err);
 }
 
-dlvk_status dlvk_model_load_memory(dlvk_device *d, const void *data, size_t size, const dlvk_load_options *o, dlvk_model **m, dlvk_error *err)
+dlvk_status dlvk_model_load_memory(dlvk_device *d, const void *data, size_t size, const dlvk_load_options *o, dlvk_model **m,
+                                   dlvk_error *err)
 {
     return load_any(d, NULL, data, size, o, m, err);
 }
@@ -117,8 +120,14 @@ void dlvk_model_free(dlvk_model *m)
     free(m);
 }
 
-int dlvk_model_inputs(const dlvk_model *m) { return m ? (int)m->plan->n_input : 0; }
-int dlvk_model_outputs(const dlvk_model *m) { return m ? (int)m->plan->n_output : 0; }
+int dlvk_model_inputs(const dlvk_model *m)
+{
+    return m ? (int)m->plan->n_input : 0;
+}
+int dlvk_model_outputs(const dlvk_model *m)
+{
+    return m ? (int)m->plan->n_output : 0;
+}
 
 static dlvk_status tensor_info(const dlvk_model *m, bool output, int i, dlvk_tensor_info *info)
 {
@@ -133,5 +142,11 @@ static dlvk_status tensor_info(const dlvk_model *m, bool output, int i, dlvk_ten
     return DLVK_OK;
 }
 
-dlvk_status dlvk_model_input(const dlvk_model *m, int i, dlvk_tensor_info *info) { return tensor_info(m, false, i, info); }
-dlvk_status dlvk_model_output(const dlvk_model *m, int i, dlvk_tensor_info *info) { return tensor_info(m, true, i, info); }
+dlvk_status dlvk_model_input(const dlvk_model *m, int i, dlvk_tensor_info *info)
+{
+    return tensor_info(m, false, i, info);
+}
+dlvk_status dlvk_model_output(const dlvk_model *m, int i, dlvk_tensor_info *info)
+{
+    return tensor_info(m, true, i, info);
+}

@@ -20,8 +20,8 @@ static inline Slice slice_of(const Memory *m, uint64_t offset, uint64_t size)
 
 /* A maximal run of dispatches and copies in one region: what goes into one command buffer. */
 typedef struct Segment {
-    uint32_t first, n;   /* steps, by number */
-    uint32_t *symbol;    /* data symbols its sizes depend on */
+    uint32_t first, n; /* steps, by number */
+    uint32_t *symbol;  /* data symbols its sizes depend on */
     uint32_t n_symbol;
     uint32_t dispatches;
     bool in_loop;
@@ -36,29 +36,29 @@ typedef struct Block {
 
 typedef struct Node {
     NodeKind kind;
-    uint32_t at;         /* number of its (first) step */
-    uint32_t segment;    /* NODE_SEGMENT: index */
+    uint32_t at;      /* number of its (first) step */
+    uint32_t segment; /* NODE_SEGMENT: index */
     Block body, otherwise;
 } Node;
 
 struct dlvk_model {
     dlvk_device *dev;
-    Bundle bundle;           /* plan is kept; data only where states are initialised from it */
-    void *copy;              /* of the bundle's data, where it came from memory */
+    Bundle bundle; /* plan is kept; data only where states are initialised from it */
+    void *copy;    /* of the bundle's data, where it came from memory */
     const Dlvk__Plan__Plan *plan;
-    bool *data_dep;          /* by expression: depends on a data symbol */
+    bool *data_dep;                /* by expression: depends on a data symbol */
     const Dlvk__Plan__Step **step; /* by number */
-    uint32_t *variant;       /* by step number: the variant of a dispatch that this device runs */
+    uint32_t *variant;             /* by step number: the variant of a dispatch that this device runs */
     uint32_t n_step;
     Block top;
     Segment *segment;
     uint32_t n_segment;
-    VkPipeline *pipeline;    /* by index in the plan; unused ones are null */
+    VkPipeline *pipeline;        /* by index in the plan; unused ones are null */
     VkPipelineLayout layout[65]; /* by push constant words */
-    Memory *chunk;           /* that hold the weights */
+    Memory *chunk;               /* that hold the weights */
     uint32_t n_chunk;
-    Slice *weight;           /* by buffer; CONSTANT ones */
-    char **dim_text;         /* of inputs, then outputs, DLVK_MAX_RANK each; NULL for constants */
+    Slice *weight;   /* by buffer; CONSTANT ones */
+    char **dim_text; /* of inputs, then outputs, DLVK_MAX_RANK each; NULL for constants */
     atomic_int sessions;
 };
 

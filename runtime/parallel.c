@@ -1,7 +1,7 @@
+#include "runtime/parallel.h"
 #include <pthread.h>
 #include <stdatomic.h>
 #include <unistd.h>
-#include "runtime/parallel.h"
 
 typedef struct Job {
     atomic_int next;

@@ -2,14 +2,14 @@
  *
  * The cache file: "DLVKPC1\n", then sections of { key (32 bytes), u64 size, u32 CRC-32C, u32 zero, data }, one a device and
  * driver. Whatever is not exactly that is ignored: losing the cache costs time only. */
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include "runtime/crc32c.h"
 #include "runtime/error.h"
 #include "runtime/file.h"
 #include "runtime/model.h"
 #include "runtime/parallel.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 /* ---- the cache file ------------------------------------------------------------------------------------------------ */
 
@@ -134,8 +134,8 @@ typedef struct Build {
     uint32_t *list;         /* of used pipelines */
     VkShaderModule *module; /* by index in the plan */
     bool *module_used;
-    atomic_int failed;      /* a VkResult */
-    atomic_uint where;      /* the pipeline that failed */
+    atomic_int failed; /* a VkResult */
+    atomic_uint where; /* the pipeline that failed */
 } Build;
 
 static void build_module(void *user, int i)
@@ -197,8 +197,9 @@ static dlvk_status prepare(Build *b, int *n, dlvk_error *err)
         b->module_used[mod] = true;
         if (m->layout[words]) continue;
         const VkPushConstantRange range = {.stageFlags = VK_SHADER_STAGE_COMPUTE_BIT, .size = 4 * words};
-        const VkPipelineLayoutCreateInfo info = {
-            .sType = VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO, .pushConstantRangeCount = words > 0, .pPushConstantRanges = &range};
+        const VkPipelineLayoutCreateInfo info = {.sType = VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO,
+                                                 .pushConstantRangeCount = words > 0,
+                                                 .pPushConstantRanges = &range};
         VkResult r = vkCreatePipelineLayout(m->dev->device, &info, NULL, &m->layout[words]);
         if (r) return vk_error(r, "vkCreatePipelineLayout", err);
     }
@@ -213,7 +214,8 @@ static dlvk_status build_all(Build *b, int n, int threads, dlvk_error *err)
     rt_parallel(threads, n, build_pipeline, b);
     if (!b->failed) return DLVK_OK;
     char call[300];
-    snprintf(call, sizeof call, "vkCreateComputePipelines, module '%.200s'", m->plan->module[m->plan->pipeline[b->where]->module]->name);
+    snprintf(call, sizeof call, "vkCreateComputePipelines, module '%.200s'",
+             m->plan->module[m->plan->pipeline[b->where]->module]->name);
     return vk_error(b->failed, call, err);
 }
 

@@ -1,11 +1,11 @@
 /* Is a plan sound? Bundles come from anywhere, so nothing in them is believed: after these checks, no index in a plan leads
  * out of its table, no argument out of its push constants, and no kernel touches a buffer outside its life. */
+#include "runtime/plan_check.h"
+#include "runtime/bundle.h"
+#include "runtime/error.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include "runtime/bundle.h"
-#include "runtime/error.h"
-#include "runtime/plan_check.h"
 
 typedef Dlvk__Plan__Plan Plan;
 
@@ -70,10 +70,10 @@ typedef struct Check {
 } Check;
 
 #define FAIL(c, ...) return rt_error((c)->err, DLVK_BAD_FILE, "corrupt plan: " __VA_ARGS__)
-#define TRY(call)                \
-    do {                         \
-        dlvk_status st_ = (call); \
-        if (st_) return st_;     \
+#define TRY(call)                                                                                                                \
+    do {                                                                                                                         \
+        dlvk_status st_ = (call);                                                                                                \
+        if (st_) return st_;                                                                                                     \
     } while (0)
 
 static dlvk_status index_ok(Check *c, const char *what, uint32_t i, size_t n)
@@ -81,8 +81,14 @@ static dlvk_status index_ok(Check *c, const char *what, uint32_t i, size_t n)
     if (i >= n) FAIL(c, "%s %u of %zu (step %u)", what, i, n, c->step);
     return DLVK_OK;
 }
-static dlvk_status expr_ok(Check *c, uint32_t i) { return index_ok(c, "expression", i, c->plan->n_expr); }
-static dlvk_status buffer_ok(Check *c, uint32_t i) { return index_ok(c, "buffer", i, c->plan->n_buffer); }
+static dlvk_status expr_ok(Check *c, uint32_t i)
+{
+    return index_ok(c, "expression", i, c->plan->n_expr);
+}
+static dlvk_status buffer_ok(Check *c, uint32_t i)
+{
+    return index_ok(c, "buffer", i, c->plan->n_buffer);
+}
 
 static dlvk_status check_exprs(Check *c)
 {
@@ -148,7 +154,8 @@ static dlvk_status check_signature(Check *c)
     for (size_t i = 0; i < p->n_state; i++) {
         const Dlvk__Plan__Param *t = p->state[i];
         TRY(check_dims(c, t->name, t->dtype, t->n_dim, t->dim, t->buffer));
-        if (p->buffer[t->buffer]->kind != DLVK__PLAN__BUFFER__KIND__STATE) FAIL(c, "state '%s' lies in a buffer of the wrong kind", t->name);
+        if (p->buffer[t->buffer]->kind != DLVK__PLAN__BUFFER__KIND__STATE)
+            FAIL(c, "state '%s' lies in a buffer of the wrong kind", t->name);
     }
     return DLVK_OK;
 }
@@ -160,7 +167,8 @@ static dlvk_status check_storage(Check *c, uint64_t blob_bytes)
         const Dlvk__Plan__Blob *b = p->blob[i];
         if (b->offset % DLVK_BUNDLE_ALIGN || b->offset > blob_bytes || b->length > blob_bytes - b->offset)
             FAIL(c, "blob %u lies outside the bundle", i);
-        if (b->bytes < b->length || (b->bytes && !b->length)) FAIL(c, "blob %u has %" PRIu64 " bytes, stored in %" PRIu64, i, b->bytes, b->length);
+        if (b->bytes < b->length || (b->bytes && !b->length))
+            FAIL(c, "blob %u has %" PRIu64 " bytes, stored in %" PRIu64, i, b->bytes, b->length);
     }
     for (uint32_t i = 0; i < p->n_buffer; i++) {
         const Dlvk__Plan__Buffer *b = p->buffer[i];
@@ -170,7 +178,8 @@ static dlvk_status check_storage(Check *c, uint64_t blob_bytes)
         if (b->first > b->last) FAIL(c, "buffer %u dies before it is born", i);
         if (b->kind != DLVK__PLAN__BUFFER__KIND__CONSTANT && b->kind != DLVK__PLAN__BUFFER__KIND__STATE) continue;
         const Dlvk__Plan__Expr *size = p->expr[b->size];
-        if (size->op != DLVK__PLAN__EXPR__OP__CONST || size->value < 0) FAIL(c, "constant or state buffer %u has no constant size", i);
+        if (size->op != DLVK__PLAN__EXPR__OP__CONST || size->value < 0)
+            FAIL(c, "constant or state buffer %u has no constant size", i);
         if (b->kind == DLVK__PLAN__BUFFER__KIND__CONSTANT && !b->blob) FAIL(c, "constant buffer %u has no blob", i);
         if (b->blob && (uint64_t)size->value < p->blob[b->blob - 1]->bytes) FAIL(c, "buffer %u is smaller than its blob", i);
     }
@@ -179,8 +188,10 @@ static dlvk_status check_storage(Check *c, uint64_t blob_bytes)
         TRY(index_ok(c, "blob", m->blob, p->n_blob));
         if (m->glsl) TRY(index_ok(c, "blob", m->glsl - 1, p->n_blob));
         const Dlvk__Plan__Blob *b = p->blob[m->blob];
-        if (b->length < 20 || b->length % 4 || b->length > UINT32_MAX || b->bytes != b->length) FAIL(c, "module '%s' is no SPIR-V", m->name);
-        if (m->push_bytes % 4 || m->push_bytes > 256) FAIL(c, "module '%s' takes %u bytes of push constants", m->name, m->push_bytes);
+        if (b->length < 20 || b->length % 4 || b->length > UINT32_MAX || b->bytes != b->length)
+            FAIL(c, "module '%s' is no SPIR-V", m->name);
+        if (m->push_bytes % 4 || m->push_bytes > 256)
+            FAIL(c, "module '%s' takes %u bytes of push constants", m->name, m->push_bytes);
     }
     for (uint32_t i = 0; i < p->n_pipeline; i++) {
         TRY(index_ok(c, "module", p->pipeline[i]->module, p->n_module));
@@ -197,7 +208,8 @@ uint32_t rt_plan_steps(const Dlvk__Plan__Region *region)
     for (size_t i = 0; region && i < region->n_step; i++) {
         const Dlvk__Plan__Step *s = region->step[i];
         n++;
-        if (s->kind_case == DLVK__PLAN__STEP__KIND_BRANCH) n += rt_plan_steps(s->branch->then) + rt_plan_steps(s->branch->otherwise);
+        if (s->kind_case == DLVK__PLAN__STEP__KIND_BRANCH)
+            n += rt_plan_steps(s->branch->then) + rt_plan_steps(s->branch->otherwise);
         if (s->kind_case == DLVK__PLAN__STEP__KIND_LOOP) n += rt_plan_steps(s->loop->body);
     }
     return n;
@@ -207,7 +219,9 @@ uint32_t rt_plan_arg_bytes(const Dlvk__Plan__Dispatch *d)
 {
     uint32_t n = 0;
     for (size_t i = 0; i < d->n_arg; i++)
-        n += d->arg[i]->kind_case == DLVK__PLAN__ARG__KIND_ADDRESS ? 8 : d->arg[i]->kind_case == DLVK__PLAN__ARG__KIND_DIVISOR ? 12 : 4;
+        n += d->arg[i]->kind_case == DLVK__PLAN__ARG__KIND_ADDRESS   ? 8
+             : d->arg[i]->kind_case == DLVK__PLAN__ARG__KIND_DIVISOR ? 12
+                                                                     : 4;
     return n;
 }
 
@@ -223,7 +237,8 @@ static dlvk_status check_use(Check *c, const char *who, uint32_t buffer, bool wr
     TRY(buffer_ok(c, buffer));
     const Dlvk__Plan__Buffer *b = c->plan->buffer[buffer];
     if (write && (b->kind == DLVK__PLAN__BUFFER__KIND__CONSTANT || b->kind == DLVK__PLAN__BUFFER__KIND__INPUT))
-        FAIL(c, "%s (step %u) writes the %s buffer %u", who, first, b->kind == DLVK__PLAN__BUFFER__KIND__CONSTANT ? "constant" : "input", buffer);
+        FAIL(c, "%s (step %u) writes the %s buffer %u", who, first,
+             b->kind == DLVK__PLAN__BUFFER__KIND__CONSTANT ? "constant" : "input", buffer);
     if (b->kind == DLVK__PLAN__BUFFER__KIND__ARENA && (first < b->first || last > b->last))
         FAIL(c, "%s (steps %u to %u) uses buffer %u, alive from step %u to %u", who, first, last, buffer, b->first, b->last);
     return DLVK_OK;
@@ -283,7 +298,8 @@ static bool is_integer(uint32_t dtype)
 static dlvk_status data_symbol_ok(Check *c, uint32_t i)
 {
     TRY(index_ok(c, "symbol", i, c->plan->n_symbol));
-    if (!c->plan->symbol[i]->data) FAIL(c, "step %u defines symbol '%s', which the inputs' shapes define", c->step, c->plan->symbol[i]->name);
+    if (!c->plan->symbol[i]->data)
+        FAIL(c, "step %u defines symbol '%s', which the inputs' shapes define", c->step, c->plan->symbol[i]->name);
     return DLVK_OK;
 }
 

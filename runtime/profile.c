@@ -1,9 +1,9 @@
 /* Times: of whole runs always, of every dispatch on request. */
-#include <stdlib.h>
-#include <stdio.h>
-#include <string.h>
 #include "runtime/error.h"
 #include "runtime/session.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 /* Ticks between two timestamps, which may wrap, in nanoseconds. */
 static double between(const dlvk_session *s, uint64_t from, uint64_t to)
@@ -13,7 +13,8 @@ static double between(const dlvk_session *s, uint64_t from, uint64_t to)
 
 static bool get_ticks(const dlvk_session *s, VkQueryPool pool, uint32_t first, uint32_t n, uint64_t *ticks)
 {
-    return vkGetQueryPoolResults(s->dev->device, pool, first, n, n * sizeof *ticks, ticks, sizeof *ticks, VK_QUERY_RESULT_64_BIT) == VK_SUCCESS;
+    return vkGetQueryPoolResults(s->dev->device, pool, first, n, n * sizeof *ticks, ticks, sizeof *ticks,
+                                 VK_QUERY_RESULT_64_BIT) == VK_SUCCESS;
 }
 
 double dlvk_session_device_ms(const dlvk_session *s)
@@ -36,7 +37,10 @@ static const char *node_text(dlvk_session *s, uint32_t step)
     return s->nodes[step] = text;
 }
 
-static double value(const dlvk_session *s, uint32_t expr) { return s->env.state[expr] == EXPR_KNOWN ? (double)s->env.value[expr] : 0; }
+static double value(const dlvk_session *s, uint32_t expr)
+{
+    return s->env.state[expr] == EXPR_KNOWN ? (double)s->env.value[expr] : 0;
+}
 
 dlvk_status profile_collect(dlvk_session *s, uint32_t segment, dlvk_error *err)
 {
@@ -73,7 +77,8 @@ dlvk_status profile_collect(dlvk_session *s, uint32_t segment, dlvk_error *err)
 dlvk_status dlvk_session_profile(dlvk_session *s, bool on, dlvk_error *err)
 {
     if (!s) return rt_error(err, DLVK_INVALID_ARGUMENT, "dlvk_session_profile: a NULL argument");
-    if (on && s->dev->timestamp_ns <= 0) return rt_error(err, DLVK_UNSUPPORTED, "device '%s' has no timestamps", s->dev->info.name);
+    if (on && s->dev->timestamp_ns <= 0)
+        return rt_error(err, DLVK_UNSUPPORTED, "device '%s' has no timestamps", s->dev->info.name);
     dlvk_status st = session_drain(s, err);
     if (!st && s->profile != on) s->generation++;
     if (!st) s->profile = on;

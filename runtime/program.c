@@ -1,16 +1,19 @@
 /* Groups the plan's steps: maximal runs of dispatches and copies become segments, host decisions stay nodes of a tree. */
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include "runtime/error.h"
 #include "runtime/expr.h"
 #include "runtime/model.h"
 #include "runtime/plan_check.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 typedef Dlvk__Plan__Step Step;
 typedef Dlvk__Plan__Region Region;
 
-static bool recorded(const Step *s) { return s->kind_case == DLVK__PLAN__STEP__KIND_DISPATCH || s->kind_case == DLVK__PLAN__STEP__KIND_COPY; }
+static bool recorded(const Step *s)
+{
+    return s->kind_case == DLVK__PLAN__STEP__KIND_DISPATCH || s->kind_case == DLVK__PLAN__STEP__KIND_COPY;
+}
 
 /* ---- which data symbols a segment depends on ---------------------------------------------------------------------- */
 
@@ -45,8 +48,10 @@ static dlvk_status segment_symbols(dlvk_model *m, Segment *g, dlvk_error *err)
     for (size_t i = ok ? p->n_expr : 0; i-- > 0;) {
         const Dlvk__Plan__Expr *x = p->expr[i];
         if (!mark[i] || !m->data_dep[i]) continue;
-        if (x->op == DLVK__PLAN__EXPR__OP__SYMBOL) used[x->symbol] = true;
-        else mark[x->a] = mark[x->b] = true;
+        if (x->op == DLVK__PLAN__EXPR__OP__SYMBOL)
+            used[x->symbol] = true;
+        else
+            mark[x->a] = mark[x->b] = true;
     }
     for (uint32_t i = 0; ok && i < p->n_symbol; i++)
         if (used[i]) g->symbol[g->n_symbol++] = i;
@@ -83,7 +88,9 @@ static dlvk_status build_host(Builder *b, const Step *s, Node *node)
         b->in_loop = outer;
         return st;
     }
-    default: return rt_error(b->err, DLVK_UNSUPPORTED, "host operation '%s' (step %u) is not known to this runtime", s->host->op, node->at);
+    default:
+        return rt_error(b->err, DLVK_UNSUPPORTED, "host operation '%s' (step %u) is not known to this runtime", s->host->op,
+                        node->at);
     }
 }
 

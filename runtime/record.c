@@ -1,11 +1,11 @@
 /* Recording: a segment's dispatches and copies with the barriers they need, and no others. */
+#include "runtime/error.h"
+#include "runtime/plan_check.h"
+#include "runtime/session.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "runtime/error.h"
-#include "runtime/plan_check.h"
-#include "runtime/session.h"
 
 typedef Dlvk__Plan__Dispatch Dispatch;
 typedef Dlvk__Plan__Copy Copy;
@@ -51,7 +51,10 @@ static bool add(Ranges *list, Range x)
     return true;
 }
 
-static Range range_of(const Slice *x) { return (Range){x->address, x->address + x->size}; }
+static Range range_of(const Slice *x)
+{
+    return (Range){x->address, x->address + x->size};
+}
 
 /* Before a step that reads and writes these ranges: a barrier if it touches what has been written, or writes what has been read,
  * since the last one. */
@@ -61,14 +64,15 @@ static dlvk_status order(Recorder *c, const Range *read, size_t n_read, const Ra
     for (size_t i = 0; i < n_read && !hazard; i++) hazard = overlaps(&c->written, read[i]);
     for (size_t i = 0; i < n_write && !hazard; i++) hazard = overlaps(&c->written, write[i]) || overlaps(&c->read, write[i]);
     if (hazard) {
-        const VkMemoryBarrier2 barrier = {
-            .sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER_2,
-            .srcStageMask = VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_2_COPY_BIT,
-            .srcAccessMask = VK_ACCESS_2_SHADER_WRITE_BIT | VK_ACCESS_2_TRANSFER_WRITE_BIT,
-            .dstStageMask = VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_2_COPY_BIT,
-            .dstAccessMask = VK_ACCESS_2_SHADER_READ_BIT | VK_ACCESS_2_SHADER_WRITE_BIT | VK_ACCESS_2_TRANSFER_READ_BIT | VK_ACCESS_2_TRANSFER_WRITE_BIT};
-        vkCmdPipelineBarrier2(
-            c->cmd, &(VkDependencyInfo){.sType = VK_STRUCTURE_TYPE_DEPENDENCY_INFO, .memoryBarrierCount = 1, .pMemoryBarriers = &barrier});
+        const VkMemoryBarrier2 barrier = {.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER_2,
+                                          .srcStageMask = VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_2_COPY_BIT,
+                                          .srcAccessMask = VK_ACCESS_2_SHADER_WRITE_BIT | VK_ACCESS_2_TRANSFER_WRITE_BIT,
+                                          .dstStageMask = VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_2_COPY_BIT,
+                                          .dstAccessMask = VK_ACCESS_2_SHADER_READ_BIT | VK_ACCESS_2_SHADER_WRITE_BIT |
+                                                           VK_ACCESS_2_TRANSFER_READ_BIT | VK_ACCESS_2_TRANSFER_WRITE_BIT};
+        vkCmdPipelineBarrier2(c->cmd, &(VkDependencyInfo){.sType = VK_STRUCTURE_TYPE_DEPENDENCY_INFO,
+                                                          .memoryBarrierCount = 1,
+                                                          .pMemoryBarriers = &barrier});
         c->read.n = c->written.n = 0;
     }
     bool ok = true;
@@ -105,7 +109,8 @@ static dlvk_status pack_args(Recorder *c, const Dispatch *d, uint8_t *to)
             if (a->address->offset) st = rt_env_get(&c->s->env, a->address->offset - 1, d->name, &v, c->err);
             const Slice *x = &c->s->slice[a->address->buffer];
             if (!st && (v < 0 || (uint64_t)v > x->size))
-                st = rt_error(c->err, DLVK_BAD_FILE, "corrupt plan: kernel '%s' begins at byte %" PRId64 " of buffer %u, which has %" PRIu64, d->name, v,
+                st = rt_error(c->err, DLVK_BAD_FILE,
+                              "corrupt plan: kernel '%s' begins at byte %" PRId64 " of buffer %u, which has %" PRIu64, d->name, v,
                               a->address->buffer, x->size);
             if (st) return st;
             uint64_t address = x->address + (uint64_t)v;
@@ -116,10 +121,13 @@ static dlvk_status pack_args(Recorder *c, const Dispatch *d, uint8_t *to)
         bool divisor = a->kind_case == DLVK__PLAN__ARG__KIND_DIVISOR;
         st = rt_env_get(&c->s->env, divisor ? a->divisor : a->value, d->name, &v, c->err);
         if (!st && (v > INT32_MAX || v < (divisor ? 0 : INT32_MIN)))
-            st = rt_error(c->err, DLVK_UNSUPPORTED, "kernel '%s' takes the size %" PRId64 " for these input shapes, which exceeds 32 bits", d->name, v);
+            st = rt_error(c->err, DLVK_UNSUPPORTED,
+                          "kernel '%s' takes the size %" PRId64 " for these input shapes, which exceeds 32 bits", d->name, v);
         if (st) return st;
-        if (divisor) put_divisor(&to, (uint32_t)v);
-        else put32(&to, (uint32_t)(int32_t)v);
+        if (divisor)
+            put_divisor(&to, (uint32_t)v);
+        else
+            put32(&to, (uint32_t)(int32_t)v);
     }
     return DLVK_OK;
 }
@@ -134,7 +142,8 @@ static dlvk_status get_grid(Recorder *c, const Dispatch *d, const Dlvk__Plan__Va
     for (int k = 0; k < 3; k++) {
         dlvk_status st = rt_env_get(&c->s->env, v->grid[k], d->name, &g[k], c->err);
         if (st) return st;
-        if (g[k] < 0) return rt_error(c->err, DLVK_BAD_FILE, "corrupt plan: kernel '%s' has %" PRId64 " workgroups", d->name, g[k]);
+        if (g[k] < 0)
+            return rt_error(c->err, DLVK_BAD_FILE, "corrupt plan: kernel '%s' has %" PRId64 " workgroups", d->name, g[k]);
     }
     if (g[0] > most[0] && g[1] == 1) {
         g[1] = (g[0] + most[0] - 1) / most[0];
@@ -143,7 +152,9 @@ static dlvk_status get_grid(Recorder *c, const Dispatch *d, const Dlvk__Plan__Va
     for (int k = 0; k < 3; k++) {
         if (g[k] > most[k] && g[0] && g[1] && g[2]) {
             char text[512];
-            return rt_error(c->err, DLVK_UNSUPPORTED, "kernel %s: a grid of %" PRId64 " x %" PRId64 " x %" PRId64 " workgroups exceeds the device's %u x %u x %u",
+            return rt_error(c->err, DLVK_UNSUPPORTED,
+                            "kernel %s: a grid of %" PRId64 " x %" PRId64 " x %" PRId64
+                            " workgroups exceeds the device's %u x %u x %u",
                             model_kernel_text(c->s->m->plan, d, text, sizeof text), g[0], g[1], g[2], most[0], most[1], most[2]);
         }
         grid[k] = (uint32_t)g[k];
@@ -192,7 +203,8 @@ static dlvk_status record_dispatch(Recorder *c, const Dispatch *d, const Dlvk__P
     if (st) return st;
     stamp(c, 0);
     vkCmdBindPipeline(c->cmd, VK_PIPELINE_BIND_POINT_COMPUTE, s->m->pipeline[v->pipeline]);
-    if (mod->push_bytes) vkCmdPushConstants(c->cmd, s->m->layout[mod->push_bytes / 4], VK_SHADER_STAGE_COMPUTE_BIT, 0, mod->push_bytes, push);
+    if (mod->push_bytes)
+        vkCmdPushConstants(c->cmd, s->m->layout[mod->push_bytes / 4], VK_SHADER_STAGE_COMPUTE_BIT, 0, mod->push_bytes, push);
     vkCmdDispatch(c->cmd, grid[0], grid[1], grid[2]);
     stamp(c, 1);
     return DLVK_OK;
@@ -206,9 +218,12 @@ static dlvk_status record_copy(Recorder *c, const Copy *x)
     if (!st) st = rt_env_get(&c->s->env, x->from_offset, "offset of a copy", &at_from, c->err);
     if (!st) st = rt_env_get(&c->s->env, x->to_offset, "offset of a copy", &at_to, c->err);
     if (st || bytes == 0) return st;
-    if (bytes < 0 || at_from < 0 || at_to < 0 || (uint64_t)bytes > from->size || (uint64_t)at_from > from->size - (uint64_t)bytes ||
-        (uint64_t)bytes > to->size || (uint64_t)at_to > to->size - (uint64_t)bytes)
-        return rt_error(c->err, DLVK_BAD_FILE, "corrupt plan: a copy of %" PRId64 " bytes from byte %" PRId64 " of %" PRIu64 " to byte %" PRId64 " of %" PRIu64,
+    if (bytes < 0 || at_from < 0 || at_to < 0 || (uint64_t)bytes > from->size ||
+        (uint64_t)at_from > from->size - (uint64_t)bytes || (uint64_t)bytes > to->size ||
+        (uint64_t)at_to > to->size - (uint64_t)bytes)
+        return rt_error(c->err, DLVK_BAD_FILE,
+                        "corrupt plan: a copy of %" PRId64 " bytes from byte %" PRId64 " of %" PRIu64 " to byte %" PRId64
+                        " of %" PRIu64,
                         bytes, at_from, from->size, at_to, to->size);
     Range read = {from->address + (uint64_t)at_from, from->address + (uint64_t)(at_from + bytes)};
     Range write = {to->address + (uint64_t)at_to, to->address + (uint64_t)(at_to + bytes)};
@@ -218,7 +233,8 @@ static dlvk_status record_copy(Recorder *c, const Copy *x)
     }
     st = order(c, &read, 1, &write, 1);
     if (st) return st;
-    const VkBufferCopy copy = {.srcOffset = from->offset + (uint64_t)at_from, .dstOffset = to->offset + (uint64_t)at_to, .size = (uint64_t)bytes};
+    const VkBufferCopy copy = {
+        .srcOffset = from->offset + (uint64_t)at_from, .dstOffset = to->offset + (uint64_t)at_to, .size = (uint64_t)bytes};
     vkCmdCopyBuffer(c->cmd, from->buffer, to->buffer, 1, &copy);
     return DLVK_OK;
 }
@@ -256,13 +272,16 @@ static dlvk_status prepare(dlvk_session *s, const Segment *g, Recorded *r, dlvk_
         vk_memory_free(s->dev, &r->args);
         st = vk_memory_new(s->dev, MEMORY_ARGS, bytes, "arguments", &r->args, err);
     }
-    if (!st && !r->grid && !(r->grid = calloc(g->dispatches + 1, sizeof *r->grid))) st = rt_error(err, DLVK_OUT_OF_MEMORY, "out of memory");
-    if (!st && !r->symbol && !(r->symbol = calloc(g->n_symbol + 1, sizeof *r->symbol))) st = rt_error(err, DLVK_OUT_OF_MEMORY, "out of memory");
+    if (!st && !r->grid && !(r->grid = calloc(g->dispatches + 1, sizeof *r->grid)))
+        st = rt_error(err, DLVK_OUT_OF_MEMORY, "out of memory");
+    if (!st && !r->symbol && !(r->symbol = calloc(g->n_symbol + 1, sizeof *r->symbol)))
+        st = rt_error(err, DLVK_OUT_OF_MEMORY, "out of memory");
     if (!st && s->profile != (r->queries != NULL) && g->dispatches && s->dev->timestamp_ns > 0) {
         vkDestroyQueryPool(s->dev->device, r->queries, NULL);
         r->queries = NULL;
-        const VkQueryPoolCreateInfo info = {
-            .sType = VK_STRUCTURE_TYPE_QUERY_POOL_CREATE_INFO, .queryType = VK_QUERY_TYPE_TIMESTAMP, .queryCount = 2 * g->dispatches};
+        const VkQueryPoolCreateInfo info = {.sType = VK_STRUCTURE_TYPE_QUERY_POOL_CREATE_INFO,
+                                            .queryType = VK_QUERY_TYPE_TIMESTAMP,
+                                            .queryCount = 2 * g->dispatches};
         VkResult vr = s->profile ? vkCreateQueryPool(s->dev->device, &info, NULL, &r->queries) : VK_SUCCESS;
         if (vr) st = vk_error(vr, "vkCreateQueryPool", err);
     }

@@ -1,10 +1,10 @@
 /* Running: submitting recorded segments in order, and taking the decisions that are the host's. */
+#include "runtime/error.h"
+#include "runtime/session.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "runtime/error.h"
-#include "runtime/session.h"
 
 /* ---- submission ----------------------------------------------------------------------------------------------------- */
 
@@ -17,7 +17,8 @@ static dlvk_status push(dlvk_session *s, VkCommandBuffer cmd, dlvk_error *err)
         s->pending = more;
         s->cap_pending = cap;
     }
-    s->pending[s->n_pending++] = (VkCommandBufferSubmitInfo){.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_SUBMIT_INFO, .commandBuffer = cmd};
+    s->pending[s->n_pending++] =
+        (VkCommandBufferSubmitInfo){.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_SUBMIT_INFO, .commandBuffer = cmd};
     return DLVK_OK;
 }
 
@@ -130,7 +131,8 @@ static dlvk_status read_buffer(dlvk_session *s, uint32_t buffer, void *to, uint3
 {
     const Slice *x = &s->slice[buffer];
     if (x->size < bytes)
-        return rt_error(err, DLVK_BAD_FILE, "corrupt plan: %s reads %u bytes of buffer %u, which has %" PRIu64, who, bytes, buffer, x->size);
+        return rt_error(err, DLVK_BAD_FILE, "corrupt plan: %s reads %u bytes of buffer %u, which has %" PRIu64, who, bytes,
+                        buffer, x->size);
     VkCommandBuffer cmd;
     dlvk_status st = DLVK_OK;
     const uint8_t *from = x->map;
@@ -171,14 +173,18 @@ static dlvk_status run_read(dlvk_session *s, const Dlvk__Plan__ReadDims *r, dlvk
     bool wide = r->dtype == DLVK_I64 || r->dtype == DLVK_U64;
     uint32_t bytes = (uint32_t)r->n_symbol * (wide ? 8 : 4);
     uint8_t *raw = malloc(bytes + 1);
-    dlvk_status st = raw ? read_buffer(s, r->buffer, raw, bytes, "a read of sizes", err) : rt_error(err, DLVK_OUT_OF_MEMORY, "out of memory");
+    dlvk_status st =
+        raw ? read_buffer(s, r->buffer, raw, bytes, "a read of sizes", err) : rt_error(err, DLVK_OUT_OF_MEMORY, "out of memory");
     for (uint32_t i = 0; !st && i < r->n_symbol; i++) {
         int64_t v64;
         int32_t v32;
         uint32_t u32;
-        if (wide) memcpy(&v64, raw + 8 * i, 8);
-        else if (r->dtype == DLVK_I32) memcpy(&v32, raw + 4 * i, 4), v64 = v32;
-        else memcpy(&u32, raw + 4 * i, 4), v64 = u32;
+        if (wide)
+            memcpy(&v64, raw + 8 * i, 8);
+        else if (r->dtype == DLVK_I32)
+            memcpy(&v32, raw + 4 * i, 4), v64 = v32;
+        else
+            memcpy(&u32, raw + 4 * i, 4), v64 = u32;
         st = rt_env_define(&s->env, r->symbol[i], v64, err);
     }
     free(raw);
@@ -193,7 +199,8 @@ static dlvk_status loop_values(dlvk_session *s, const Dlvk__Plan__Loop *l, int64
     if (l->iteration) {
         const Slice *x = &s->slice[l->iteration - 1];
         VkCommandBuffer cmd;
-        if (x->size < 8) return rt_error(err, DLVK_BAD_FILE, "corrupt plan: a loop's iteration number has %" PRIu64 " bytes", x->size);
+        if (x->size < 8)
+            return rt_error(err, DLVK_BAD_FILE, "corrupt plan: a loop's iteration number has %" PRIu64 " bytes", x->size);
         st = small_begin(s, &cmd, err);
         if (!st) vkCmdUpdateBuffer(cmd, x->buffer, x->offset, 8, &i);
         if (!st) st = small_end(s, cmd, err);

@@ -1,10 +1,10 @@
 /* Sessions: making them, and their inputs and outputs. */
+#include "runtime/session.h"
+#include "runtime/error.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "runtime/error.h"
-#include "runtime/session.h"
 
 static dlvk_status make_tables(dlvk_session *s, dlvk_error *err)
 {
@@ -16,10 +16,13 @@ static dlvk_status make_tables(dlvk_session *s, dlvk_error *err)
     s->download_at = calloc(p->n_output + 1, sizeof *s->download_at);
     s->rec = calloc(m->n_segment + 1, sizeof *s->rec);
     s->nodes = calloc(m->n_step + 1, sizeof *s->nodes);
-    if (!s->slice || !s->input || !s->dynamic || !s->download_at || !s->rec || !s->nodes) return rt_error(err, DLVK_OUT_OF_MEMORY, "out of memory");
+    if (!s->slice || !s->input || !s->dynamic || !s->download_at || !s->rec || !s->nodes)
+        return rt_error(err, DLVK_OUT_OF_MEMORY, "out of memory");
     for (uint32_t i = 0; i < p->n_buffer; i++) {
-        if (p->buffer[i]->kind == DLVK__PLAN__BUFFER__KIND__CONSTANT) s->slice[i] = m->weight[i];
-        else if (m->data_dep[p->buffer[i]->size]) s->dynamic[s->n_dynamic++].buffer = i;
+        if (p->buffer[i]->kind == DLVK__PLAN__BUFFER__KIND__CONSTANT)
+            s->slice[i] = m->weight[i];
+        else if (m->data_dep[p->buffer[i]->size])
+            s->dynamic[s->n_dynamic++].buffer = i;
     }
     for (size_t i = 0; i < p->n_symbol; i++) s->has_data_symbols |= p->symbol[i]->data;
     return rt_env_init(&s->env, p, err);
@@ -34,9 +37,11 @@ static dlvk_status make_commands(dlvk_session *s, dlvk_error *err)
     const VkCommandPoolCreateInfo pool = {.sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO,
                                           .flags = VK_COMMAND_POOL_CREATE_RESET_COMMAND_BUFFER_BIT,
                                           .queueFamilyIndex = s->dev->family};
-    const VkSemaphoreTypeCreateInfo type = {.sType = VK_STRUCTURE_TYPE_SEMAPHORE_TYPE_CREATE_INFO, .semaphoreType = VK_SEMAPHORE_TYPE_TIMELINE};
+    const VkSemaphoreTypeCreateInfo type = {.sType = VK_STRUCTURE_TYPE_SEMAPHORE_TYPE_CREATE_INFO,
+                                            .semaphoreType = VK_SEMAPHORE_TYPE_TIMELINE};
     const VkSemaphoreCreateInfo semaphore = {.sType = VK_STRUCTURE_TYPE_SEMAPHORE_CREATE_INFO, .pNext = &type};
-    const VkQueryPoolCreateInfo queries = {.sType = VK_STRUCTURE_TYPE_QUERY_POOL_CREATE_INFO, .queryType = VK_QUERY_TYPE_TIMESTAMP, .queryCount = 2};
+    const VkQueryPoolCreateInfo queries = {
+        .sType = VK_STRUCTURE_TYPE_QUERY_POOL_CREATE_INFO, .queryType = VK_QUERY_TYPE_TIMESTAMP, .queryCount = 2};
     VkResult r = vkCreateCommandPool(device, &pool, NULL, &s->pool);
     if (!r) r = vkCreateSemaphore(device, &semaphore, NULL, &s->timeline);
     if (!r && s->dev->timestamp_ns > 0) r = vkCreateQueryPool(device, &queries, NULL, &s->queries);
@@ -159,10 +164,11 @@ static dlvk_status reserve_input(dlvk_session *s, Input *in, const char *name, s
     return st;
 }
 
-dlvk_status dlvk_session_set_input(dlvk_session *s, const char *name, const int64_t *dim, int rank, const void *data, size_t bytes,
-                                   dlvk_error *err)
+dlvk_status dlvk_session_set_input(dlvk_session *s, const char *name, const int64_t *dim, int rank, const void *data,
+                                   size_t bytes, dlvk_error *err)
 {
-    if (!s || !name || (rank > 0 && !dim) || (bytes && !data)) return rt_error(err, DLVK_INVALID_ARGUMENT, "dlvk_session_set_input: a NULL argument");
+    if (!s || !name || (rank > 0 && !dim) || (bytes && !data))
+        return rt_error(err, DLVK_INVALID_ARGUMENT, "dlvk_session_set_input: a NULL argument");
     const Dlvk__Plan__Plan *p = s->m->plan;
     uint32_t i = 0;
     dlvk_status st = find(p->input, p->n_input, "input", name, &i, err);
@@ -199,7 +205,8 @@ static dlvk_status finished(dlvk_session *s, dlvk_error *err)
 
 dlvk_status dlvk_session_output_info(dlvk_session *s, int i, dlvk_tensor_info *info, size_t *bytes, dlvk_error *err)
 {
-    if (!s || i < 0 || (size_t)i >= s->m->plan->n_output) return rt_error(err, DLVK_INVALID_ARGUMENT, "dlvk_session_output_info: no such output");
+    if (!s || i < 0 || (size_t)i >= s->m->plan->n_output)
+        return rt_error(err, DLVK_INVALID_ARGUMENT, "dlvk_session_output_info: no such output");
     const Dlvk__Plan__Tensor *t = s->m->plan->output[i];
     dlvk_tensor_info out = {.name = t->name, .dtype = (dlvk_dtype)t->dtype, .rank = (int)t->n_dim};
     size_t n = 0;
@@ -222,7 +229,8 @@ dlvk_status dlvk_session_get_output(dlvk_session *s, const char *name, void *dat
     if (!st) st = finished(s, err);
     if (!st) st = session_output_dims(s, i, dim, &want, err);
     if (st) return st;
-    if (bytes < want) return rt_error(err, DLVK_INVALID_ARGUMENT, "output '%s' has %zu bytes, there is room for %zu", name, want, bytes);
+    if (bytes < want)
+        return rt_error(err, DLVK_INVALID_ARGUMENT, "output '%s' has %zu bytes, there is room for %zu", name, want, bytes);
     const Slice *x = &s->slice[p->output[i]->buffer];
     if (want) memcpy(data, x->map ? x->map : s->download.map + s->download_at[i], want);
     return DLVK_OK;
@@ -230,7 +238,9 @@ dlvk_status dlvk_session_get_output(dlvk_session *s, const char *name, void *dat
 
 void dlvk_session_memory(const dlvk_session *s, dlvk_memory *mem)
 {
-    *mem = (dlvk_memory){.planned_arena = s->planned_arena, .arena = space_bytes(&s->arena), .io = space_bytes(&s->outputs) + space_bytes(&s->states)};
+    *mem = (dlvk_memory){.planned_arena = s->planned_arena,
+                         .arena = space_bytes(&s->arena),
+                         .io = space_bytes(&s->outputs) + space_bytes(&s->states)};
     for (uint32_t i = 0; i < s->m->n_chunk; i++) mem->weights += s->m->chunk[i].size;
     for (uint32_t i = 0; i < s->n_dynamic; i++) mem->arena += s->dynamic[i].mem.size;
     for (size_t i = 0; i < s->m->plan->n_input; i++) mem->io += s->input[i].mem.size + s->input[i].staging.size;

@@ -18,10 +18,10 @@ typedef struct Space {
 } Space;
 
 typedef struct Input {
-    Memory mem, staging;   /* staging: where the host cannot write to mem */
+    Memory mem, staging; /* staging: where the host cannot write to mem */
     int64_t dim[DLVK_MAX_RANK];
     size_t bytes;
-    bool set, dirty;       /* dirty: staging is newer than mem */
+    bool set, dirty; /* dirty: staging is newer than mem */
     VkCommandBuffer upload;
     uint64_t upload_bytes; /* that the command buffer copies */
 } Input;
@@ -36,12 +36,12 @@ typedef struct Dynamic {
 /* The commands of one segment. */
 typedef struct Recorded {
     VkCommandBuffer cmd;
-    uint64_t generation;    /* of the session when it was recorded; 0: never */
-    int64_t *symbol;        /* values of the segment's data symbols then */
-    Memory args;            /* of dispatches with indirect arguments */
-    VkQueryPool queries;    /* two a dispatch, when profiling */
-    uint32_t (*grid)[3];    /* by dispatch */
-    uint64_t ticket;        /* of its latest submission */
+    uint64_t generation; /* of the session when it was recorded; 0: never */
+    int64_t *symbol;     /* values of the segment's data symbols then */
+    Memory args;         /* of dispatches with indirect arguments */
+    VkQueryPool queries; /* two a dispatch, when profiling */
+    uint32_t (*grid)[3]; /* by dispatch */
+    uint64_t ticket;     /* of its latest submission */
 } Recorded;
 
 enum { SMALL_COMMANDS = 16 };
@@ -50,19 +50,19 @@ struct dlvk_session {
     dlvk_model *m;
     dlvk_device *dev;
     Env env;
-    bool bound, ran;        /* ran: outputs are there */
-    uint64_t generation;    /* raised whenever recorded addresses or sizes become stale */
+    bool bound, ran;     /* ran: outputs are there */
+    uint64_t generation; /* raised whenever recorded addresses or sizes become stale */
 
-    Slice *slice;           /* by buffer */
+    Slice *slice; /* by buffer */
     Space arena, outputs, states;
     uint64_t planned_arena;
     Input *input;
     Dynamic *dynamic;
     uint32_t n_dynamic;
     bool has_data_symbols;
-    Memory readback;        /* for host decisions, where the host cannot read the device's memory */
-    Memory download;        /* of the outputs, likewise */
-    uint64_t *download_at;  /* by output */
+    Memory readback;       /* for host decisions, where the host cannot read the device's memory */
+    Memory download;       /* of the outputs, likewise */
+    uint64_t *download_at; /* by output */
 
     VkCommandPool pool;
     VkSemaphore timeline;
@@ -72,16 +72,16 @@ struct dlvk_session {
     VkCommandBuffer small[SMALL_COMMANDS]; /* a ring for commands that carry a value */
     uint64_t small_ticket[SMALL_COMMANDS];
     uint32_t next_small;
-    VkQueryPool queries;    /* start and end of a run */
-    Recorded *rec;          /* by segment */
+    VkQueryPool queries; /* start and end of a run */
+    Recorded *rec;       /* by segment */
     VkCommandBufferSubmitInfo *pending;
     uint32_t n_pending, cap_pending;
-    uint32_t *flight;       /* segments submitted and not known to be done, for the message of a lost device */
+    uint32_t *flight; /* segments submitted and not known to be done, for the message of a lost device */
     uint32_t n_flight, cap_flight;
 
     bool profile;
     dlvk_kernel_time *times;
-    char **nodes;           /* by step: the text of dlvk_kernel_time.nodes */
+    char **nodes; /* by step: the text of dlvk_kernel_time.nodes */
     uint32_t n_times, cap_times;
 };
 
@@ -105,9 +105,9 @@ dlvk_status command_begin(VkCommandBuffer cmd, bool reused_in_flight, dlvk_error
 dlvk_status command_end(VkCommandBuffer cmd, dlvk_error *err);
 
 /* run.c */
-dlvk_status session_flush(dlvk_session *s, dlvk_error *err);                 /* submits what is pending */
+dlvk_status session_flush(dlvk_session *s, dlvk_error *err); /* submits what is pending */
 dlvk_status session_wait_for(dlvk_session *s, uint64_t ticket, uint64_t timeout_ns, bool *done, dlvk_error *err);
-dlvk_status session_drain(dlvk_session *s, dlvk_error *err);                 /* flush, and wait for everything */
+dlvk_status session_drain(dlvk_session *s, dlvk_error *err); /* flush, and wait for everything */
 
 /* profile.c */
 dlvk_status profile_collect(dlvk_session *s, uint32_t segment, dlvk_error *err);

@@ -1,8 +1,8 @@
 /* dlvk/types.h: names of statuses and element types, and messages. */
+#include "runtime/error.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include "runtime/error.h"
 
 const char *dlvk_status_name(dlvk_status s)
 {
@@ -29,7 +29,10 @@ static const struct {
 #undef ROW
 };
 
-const char *dlvk_dtype_name(dlvk_dtype t) { return (unsigned)t < DLVK_DTYPE_COUNT ? dtypes[t].name : "?"; }
+const char *dlvk_dtype_name(dlvk_dtype t)
+{
+    return (unsigned)t < DLVK_DTYPE_COUNT ? dtypes[t].name : "?";
+}
 
 size_t dlvk_dtype_size(dlvk_dtype t, size_t count)
 {
@@ -42,8 +45,10 @@ static void append(dlvk_error *err, size_t at, const char *fmt, va_list ap)
 {
     size_t room = sizeof err->text - at;
     int n = vsnprintf(err->text + at, room, fmt, ap);
-    if (n < 0) err->text[at] = 0;
-    else if ((size_t)n >= room) memcpy(err->text + sizeof err->text - 4, "...", 4);
+    if (n < 0)
+        err->text[at] = 0;
+    else if ((size_t)n >= room)
+        memcpy(err->text + sizeof err->text - 4, "...", 4);
 }
 
 dlvk_status rt_error(dlvk_error *err, dlvk_status status, const char *fmt, ...)

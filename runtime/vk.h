@@ -2,10 +2,10 @@
 #ifndef DLVK_RUNTIME_VK_H
 #define DLVK_RUNTIME_VK_H
 
+#include "dlvk/runtime.h"
 #include <pthread.h>
 #include <stdatomic.h>
 #include <vulkan/vulkan.h>
-#include "dlvk/runtime.h"
 
 typedef enum MemoryUse {
     MEMORY_DEVICE,   /* fast for the device; mapped where the device shares the host's memory */
@@ -22,14 +22,14 @@ struct dlvk_device {
     VkDevice device;
     VkQueue queue;
     uint32_t family;
-    pthread_mutex_t queue_lock;  /* vkQueueSubmit2 wants external synchronization */
+    pthread_mutex_t queue_lock; /* vkQueueSubmit2 wants external synchronization */
     bool queue_lock_made;
     VkDebugUtilsMessengerEXT messenger;
     atomic_ullong messages;
     uint32_t memory_type[MEMORY_USES];
-    bool unified;                /* MEMORY_DEVICE is mapped */
-    bool full_subgroups;         /* computeFullSubgroups is enabled */
-    double timestamp_ns;         /* of one tick; 0: the queue has no timestamps */
+    bool unified;        /* MEMORY_DEVICE is mapped */
+    bool full_subgroups; /* computeFullSubgroups is enabled */
+    double timestamp_ns; /* of one tick; 0: the queue has no timestamps */
     uint64_t timestamp_mask;
     uint32_t max_groups[3];
     uint8_t cache_uuid[VK_UUID_SIZE];

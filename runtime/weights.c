@@ -1,11 +1,11 @@
 /* Weights on the device: few large allocations, filled once. */
-#include <inttypes.h>
-#include <stdlib.h>
-#include <string.h>
 #include "runtime/arena.h"
 #include "runtime/error.h"
 #include "runtime/model.h"
 #include "runtime/parallel.h"
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
 
 /* Bytes from..from+n of `length` bytes repeated for ever. */
 static void copy_repeated(uint8_t *to, const uint8_t *data, uint64_t length, uint64_t from, uint64_t n)
@@ -128,7 +128,8 @@ static dlvk_status place_all(dlvk_model *m, Place *place, uint64_t *chunk_size, 
             continue;
         }
         if (size > most) {
-            st = rt_error(err, DLVK_UNSUPPORTED, "weight '%s' takes %" PRIu64 " bytes; device '%s' allocates at most %" PRIu64 " at once", b->name, size,
+            st = rt_error(err, DLVK_UNSUPPORTED,
+                          "weight '%s' takes %" PRIu64 " bytes; device '%s' allocates at most %" PRIu64 " at once", b->name, size,
                           m->dev->info.name, most);
             break;
         }
@@ -157,9 +158,11 @@ dlvk_status model_weights(dlvk_model *m, int threads, dlvk_error *err)
     Place *place = calloc(n + 1, sizeof *place);
     uint64_t *chunk_size = calloc(n + 1, sizeof *chunk_size);
     Upload *up = calloc(n + 1, sizeof *up);
-    dlvk_status st = m->weight && m->chunk && place && chunk_size && up ? DLVK_OK : rt_error(err, DLVK_OUT_OF_MEMORY, "out of memory");
+    dlvk_status st =
+        m->weight && m->chunk && place && chunk_size && up ? DLVK_OK : rt_error(err, DLVK_OUT_OF_MEMORY, "out of memory");
     if (!st) st = place_all(m, place, chunk_size, err);
-    for (uint32_t c = 0; !st && c < m->n_chunk; c++) st = vk_memory_new(m->dev, MEMORY_DEVICE, chunk_size[c], "weights", &m->chunk[c], err);
+    for (uint32_t c = 0; !st && c < m->n_chunk; c++)
+        st = vk_memory_new(m->dev, MEMORY_DEVICE, chunk_size[c], "weights", &m->chunk[c], err);
     size_t uploads = 0;
     for (size_t i = 0; !st && i < n; i++) {
         const Dlvk__Plan__Buffer *b = p->buffer[i];
@@ -168,7 +171,8 @@ dlvk_status model_weights(dlvk_model *m, int threads, dlvk_error *err)
         if (!size) continue;
         m->weight[i] = slice_of(&m->chunk[place[i].chunk], place[i].offset, size);
         const Dlvk__Plan__Blob *blob = p->blob[b->blob - 1];
-        if (!place[i].shared && blob->bytes) up[uploads++] = (Upload){m->weight[i], rt_bundle_blob(&m->bundle, blob), blob->length, blob->bytes};
+        if (!place[i].shared && blob->bytes)
+            up[uploads++] = (Upload){m->weight[i], rt_bundle_blob(&m->bundle, blob), blob->length, blob->bytes};
     }
     if (!st) st = vk_upload(m->dev, up, uploads, threads, err);
     free(place);

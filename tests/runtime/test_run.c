@@ -1,0 +1,240 @@
+/* Straight-line plans: sizes, hazards, arena, arguments, grids, weights, states. */
+#include "planner.h"
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define OK(call)                                                                                                                 \
+    do {                                                                                                                         \
+        dlvk_error err_ = {""};                                                                                                  \
+        dlvk_error *err = &err_;                                                                                                 \
+        dlvk_status st_ = (call);                                                                                                \
+        cr_assert_eq(st_, DLVK_OK, "%s", err_.text);                                                                             \
+    } while (0)
+
+typedef struct Loaded {
+    dlvk_model *m;
+    dlvk_session *s;
+} Loaded;
+
+static Loaded load(Planner *p)
+{
+    Loaded l;
+    void *data;
+    size_t size;
+    planner_write(p, &data, &size);
+    dlvk_device *d = test_device();
+    OK(dlvk_model_load_memory(d, data, size, NULL, &l.m, err));
+    free(data);
+    OK(dlvk_session_create(l.m, &l.s, err));
+    return l;
+}
+
+static void unload(Loaded l, Planner *p)
+{
+    dlvk_session_free(l.s);
+    dlvk_model_free(l.m);
+    cr_assert_eq(dlvk_device_validation_messages(test_device()), 0);
+    dlvk_device_close(test_device());
+    planner_free(p);
+}
+
+static void set_f(dlvk_session *s, const char *name, const float *x, int64_t n)
+{
+    OK(dlvk_session_set_input(s, name, &n, 1, x, (size_t)n * 4, err));
+}
+
+/* y = 3 x + 1 over a symbolic n; returns the input's and output's size expression. */
+static void saxpy(Planner *p)
+{
+    planner_init(p);
+    uint32_t n = planner_symbol(p, "n", 0, INT32_MAX, false), bytes = planner_op(p, EXPR(MUL), n, planner_const(p, 4));
+    uint32_t x = planner_buffer(p, BUF(INPUT), bytes, 0, 0), y = planner_buffer(p, BUF(OUTPUT), bytes, 0, 0);
+    planner_input(p, "x", DLVK_F32, x, 1, &n);
+    planner_output(p, "y", DLVK_F32, y, 1, &n);
+    uint32_t pipe = planner_pipeline(p, "layout(constant_id = 0) const float a = 1; layout(constant_id = 1) const float b = 0;",
+                                     "F x; F y; int n;", 20, "if (i < n) y.v[i] = a * x.v[i] + b;", 0,
+                                     (uint32_t[]){0x40400000, 0x3f800000}, 2);
+    planner_dispatch(p, planner_top(p), "saxpy", pipe, planner_op(p, EXPR(CEILDIV), n, planner_const(p, 64)),
+                     &(Args){.address = {x, y},
+                             .n_address = 2,
+                             .value = {n},
+                             .n_value = 1,
+                             .reads = {x},
+                             .n_reads = 1,
+                             .writes = {y},
+                             .n_writes = 1});
+}
+
+Test(runtime, symbolic_size_rerun)
+{
+    Planner p;
+    saxpy(&p);
+    Loaded l = load(&p);
+    const int64_t sizes[] = {1, 1000, 64, 0, 65, 100000, 7};
+    for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
+        int64_t n = sizes[k];
+        float *x = malloc((size_t)n * 4 + 4), *y = malloc((size_t)n * 4 + 4);
+        for (int64_t i = 0; i < n; i++) x[i] = (float)(i % 1000);
+        set_f(l.s, "x", x, n);
+        OK(dlvk_session_run(l.s, err));
+        OK(dlvk_session_run(l.s, err));
+        dlvk_tensor_info info;
+        size_t bytes;
+        OK(dlvk_session_output_info(l.s, 0, &info, &bytes, err));
+        cr_assert_eq(info.dim[0], n);
+        cr_assert_eq(bytes, (size_t)n * 4);
+        OK(dlvk_session_get_output(l.s, "y", y, bytes, err));
+        for (int64_t i = 0; i < n; i++) cr_assert_eq(y[i], 3 * x[i] + 1);
+        free(x);
+        free(y);
+    }
+    unload(l, &p);
+}
+
+/* A chain x -> a -> b -> c -> y of +1, in buffers that share arena memory two apart: every link is a hazard. */
+Test(runtime, hazards_and_aliasing)
+{
+    Planner p;
+    planner_init(&p);
+    enum { LINKS = 12 };
+    uint32_t n = planner_symbol(&p, "n", 0, INT32_MAX, false), bytes = planner_op(&p, EXPR(MUL), n, planner_const(&p, 4));
+    uint32_t groups = planner_op(&p, EXPR(CEILDIV), n, planner_const(&p, 64));
+    uint32_t pipe = planner_pipeline(&p, "", "F x; F y; int n;", 20, "if (i < n) y.v[i] = x.v[n - 1 - i] + 1;", 0, NULL, 0);
+    uint32_t from = planner_buffer(&p, BUF(INPUT), bytes, 0, 0);
+    planner_input(&p, "x", DLVK_F32, from, 1, &n);
+    for (uint32_t k = 0; k < LINKS; k++) {
+        bool last = k == LINKS - 1;
+        uint32_t to = last ? planner_buffer(&p, BUF(OUTPUT), bytes, 0, 0) : planner_buffer(&p, BUF(ARENA), bytes, k, k + 1);
+        planner_dispatch(&p, planner_top(&p), "link", pipe, groups,
+                         &(Args){.address = {from, to},
+                                 .n_address = 2,
+                                 .value = {n},
+                                 .n_value = 1,
+                                 .reads = {from},
+                                 .n_reads = 1,
+                                 .writes = {to},
+                                 .n_writes = 1});
+        if (last) planner_output(&p, "y", DLVK_F32, to, 1, &n);
+        from = to;
+    }
+    Loaded l = load(&p);
+    for (int64_t size = 100; size <= 100000; size *= 10) {
+        float *x = malloc((size_t)size * 4);
+        for (int64_t i = 0; i < size; i++) x[i] = (float)i;
+        set_f(l.s, "x", x, size);
+        OK(dlvk_session_run(l.s, err));
+        OK(dlvk_session_get_output(l.s, "y", x, (size_t)size * 4, err));
+        for (int64_t i = 0; i < size; i++) cr_assert_eq(x[i], (float)i + LINKS);
+        free(x);
+        dlvk_memory mem;
+        dlvk_session_memory(l.s, &mem);
+        cr_assert_eq(mem.planned_arena, 2 * (((uint64_t)size * 4 + 255) / 256 * 256));
+        cr_assert_eq(mem.arena, mem.planned_arena);
+    }
+    unload(l, &p);
+}
+
+/* Weights, one of them a splat of a 3-float pattern; an indirect variant; a divisor. y[i] = w[i % 6] + s[i / d] */
+Test(runtime, weights_indirect_divisor)
+{
+    for (int indirect = 0; indirect < 2; indirect++) {
+        Planner p;
+        planner_init(&p);
+        enum { N = 999 };
+        float w[6] = {1, 2, 3, 4, 5, 6}, pattern[3] = {100, 200, 300};
+        uint32_t n = planner_const(&p, N), d = planner_symbol(&p, "d", 1, INT32_MAX, false);
+        uint32_t x = planner_buffer(&p, BUF(INPUT), d, 0, 0), y = planner_buffer(&p, BUF(OUTPUT), planner_const(&p, 4 * N), 0, 0);
+        uint32_t cw = planner_constant(&p, w, sizeof w, sizeof w), cs = planner_constant(&p, pattern, sizeof pattern, 4 * N);
+        planner_input(&p, "x", DLVK_U8, x, 1, &d);
+        planner_output(&p, "y", DLVK_F32, y, 1, &n);
+        const char *body = "if (i < n) y.v[i] = w.v[i % 6] + s.v[fastdiv(i, mul, shift)] + 1000 * int(d);";
+        uint32_t direct_pipe = planner_pipeline(&p, "", "F w; F s; F y; int n; uint d, mul, shift;", 40, body, 0, NULL, 0);
+        Args a = {.address = {cw, cs, y},
+                  .n_address = 3,
+                  .value = {n},
+                  .n_value = 1,
+                  .divisor = {d},
+                  .n_divisor = 1,
+                  .reads = {cw, cs},
+                  .n_reads = 2,
+                  .writes = {y},
+                  .n_writes = 1};
+        uint32_t groups = planner_const(&p, (N + 63) / 64);
+        Dlvk__Plan__Dispatch *disp = planner_dispatch(&p, planner_top(&p), "add", direct_pipe, groups, &a);
+        if (indirect) {
+            uint32_t pipe = planner_pipeline(
+                &p,
+                "layout(buffer_reference, std430, buffer_reference_align = 8) buffer X { F w; F s; F y; int n; uint d, mul, "
+                "shift; };",
+                "X a;", 8, "if (i < a.n) a.y.v[i] = a.w.v[i % 6] + a.s.v[fastdiv(i, a.mul, a.shift)] + 1000 * int(a.d);", 0, NULL,
+                0);
+            planner_add_variant(&p, disp, pipe, groups, true);
+        }
+        Loaded l = load(&p);
+        for (int64_t div = 1; div < 40; div++) {
+            uint8_t any[64] = {0};
+            float got[N];
+            OK(dlvk_session_set_input(l.s, "x", &div, 1, any, (size_t)div, err));
+            OK(dlvk_session_run(l.s, err));
+            OK(dlvk_session_get_output(l.s, "y", got, sizeof got, err));
+            for (int i = 0; i < N; i++)
+                cr_assert_eq(got[i], w[i % 6] + pattern[i / div % 3] + 1000 * (float)div, "%d / %d: %g", i, (int)div, got[i]);
+        }
+        dlvk_session_free(l.s);
+        dlvk_model_free(l.m);
+        cr_assert_eq(dlvk_device_validation_messages(test_device()), 0);
+        planner_free(&p);
+    }
+    dlvk_device_close(test_device());
+}
+
+/* More workgroups than fit one direction; each writes one element. */
+Test(runtime, wide_grid_is_folded)
+{
+    Planner p;
+    planner_init(&p);
+    enum { GROUPS = 70001 };
+    uint32_t n = planner_const(&p, GROUPS), y = planner_buffer(&p, BUF(OUTPUT), planner_const(&p, 4 * GROUPS), 0, 0);
+    planner_output(&p, "y", DLVK_I32, y, 1, &n);
+    uint32_t pipe =
+        planner_pipeline(&p, "", "I y; int n;", 12, "if (i / 64u < n && i % 64u == 0u) y.v[i / 64u] = int(i / 64u);", 0, NULL, 0);
+    planner_dispatch(&p, planner_top(&p), "wide", pipe, n,
+                     &(Args){.address = {y}, .n_address = 1, .value = {n}, .n_value = 1, .writes = {y}, .n_writes = 1});
+    Loaded l = load(&p);
+    OK(dlvk_session_run(l.s, err));
+    int32_t *got = malloc(4 * GROUPS);
+    OK(dlvk_session_get_output(l.s, "y", got, 4 * GROUPS, err));
+    for (int i = 0; i < GROUPS; i++) cr_assert_eq(got[i], i);
+    free(got);
+    unload(l, &p);
+}
+
+/* A counter that lives between runs, and one model with two sessions whose counters are apart. */
+Test(runtime, state)
+{
+    Planner p;
+    planner_init(&p);
+    int32_t start[3] = {10, 20, 30};
+    uint32_t n = planner_const(&p, 3), st = planner_state(&p, start, sizeof start, "count", DLVK_I32),
+             y = planner_buffer(&p, BUF(OUTPUT), planner_const(&p, 12), 0, 0);
+    planner_output(&p, "y", DLVK_I32, y, 1, &n);
+    uint32_t pipe = planner_pipeline(&p, "", "I s;", 8, "if (i < 3) s.v[i]++;", 0, NULL, 0), zero = planner_const(&p, 0);
+    planner_dispatch(&p, planner_top(&p), "count", pipe, planner_const(&p, 1),
+                     &(Args){.address = {st}, .n_address = 1, .reads = {st}, .n_reads = 1, .writes = {st}, .n_writes = 1});
+    planner_copy(&p, planner_top(&p), st, y, planner_const(&p, 12), zero, zero);
+    Loaded l = load(&p);
+    dlvk_session *other;
+    OK(dlvk_session_create(l.m, &other, err));
+    int32_t got[3];
+    for (int k = 1; k <= 5; k++) {
+        OK(dlvk_session_run(l.s, err));
+        OK(dlvk_session_get_output(l.s, "y", got, sizeof got, err));
+        for (int i = 0; i < 3; i++) cr_assert_eq(got[i], start[i] + k);
+    }
+    OK(dlvk_session_run(other, err));
+    OK(dlvk_session_get_output(other, "y", got, sizeof got, err));
+    for (int i = 0; i < 3; i++) cr_assert_eq(got[i], start[i] + 1);
+    dlvk_session_free(other);
+    unload(l, &p);
+}
