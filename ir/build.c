@@ -98,9 +98,11 @@ Value *build_ints(Build *b, int n, const int64_t *x)
 
 Value *build_dims(Build *b, DType t, int n, const Dim *const *d)
 {
+    if (dtype_is_float(t)) return build_cast(b, build_dims(b, DLVK_I64, n, d), t);
     const Dim *len = dim_const(&b->ctx->dims, n < 0 ? 1 : n);
     for (int i = 0; i < (n < 0 ? 1 : n); i++)
         if (!d[i]) return NULL;
+    if (!dtype_is_int(t)) return build_cast(b, build_dims(b, DLVK_I64, n, d), t);
     return build_elems(b, type_make(b->ctx, t, n < 0 ? 0 : 1, &len), d);
 }
 

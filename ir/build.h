@@ -29,7 +29,7 @@ Value *build_scalar(Build *b, DType t, double x);                 /* rank 0 */
 Value *build_scalar_i(Build *b, DType t, int64_t x);
 Value *build_full(Build *b, Type t, double x);                    /* broadcast scalar */
 Value *build_ints(Build *b, int n, const int64_t *x);             /* i64[n] */
-Value *build_dims(Build *b, DType t, int n, const Dim *const *d); /* t[n]; n = -1: rank 0 of d[0] */
+Value *build_dims(Build *b, DType t, int n, const Dim *const *d); /* t[n]; n = -1: rank 0 of d[0]. Floats: cast from i64 */
 Value *build_iota(Build *b, DType t, int rank, const Dim *const *shape, int axis);
 
 /* Pointwise. build_point wants equal shapes; build_map broadcasts as numpy does, first. */
