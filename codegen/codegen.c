@@ -18,7 +18,9 @@ static bool compile_modules(PlanBuilder *b, const CodegenOptions *o, Compiled *o
     int *job_of = POOL_ARRAY(b->pool, int, n + 1);
     for (int i = 0; i < n; i++) {
         int j = 0;
-        while (j < i && (b->modules.at[j].key != b->modules.at[i].key || b->modules.at[j].push_bytes != b->modules.at[i].push_bytes)) j++;
+        while (j < i &&
+               (b->modules.at[j].key != b->modules.at[i].key || b->modules.at[j].push_bytes != b->modules.at[i].push_bytes))
+            j++;
         if (j < i) {
             job_of[i] = job_of[j];
             continue;
@@ -26,15 +28,20 @@ static bool compile_modules(PlanBuilder *b, const CodegenOptions *o, Compiled *o
         job_of[i] = jobs_n;
         jobs[jobs_n++] = (SpirvJob){.name = b->modules.at[i].name, .glsl = b->modules.at[i].glsl};
     }
-    SpirvOptions so = {.optimize = o->optimize, .validate = o->validate, .threads = o->threads, .progress = o->progress, .user = o->user};
+    SpirvOptions so = {
+        .optimize = o->optimize, .validate = o->validate, .threads = o->threads, .progress = o->progress, .user = o->user};
     bool ok = spirv_compile(jobs, jobs_n, &so);
     out->owned = calloc((size_t)jobs_n + 1, sizeof *out->owned);
     for (int j = 0; j < jobs_n; j++) {
-        if (jobs[j].error) diag_error(&b->ctx->diag, DLVK_INTERNAL, "%s", jobs[j].error);
-        else if (!jobs[j].words) diag_error(&b->ctx->diag, DLVK_OUT_OF_MEMORY, "compiling kernel '%s'", jobs[j].name);
+        if (jobs[j].error)
+            diag_error(&b->ctx->diag, DLVK_INTERNAL, "%s", jobs[j].error);
+        else if (!jobs[j].words)
+            diag_error(&b->ctx->diag, DLVK_OUT_OF_MEMORY, "compiling kernel '%s'", jobs[j].name);
         free(jobs[j].error);
-        if (out->owned) out->owned[out->n_owned++] = jobs[j].words;
-        else free(jobs[j].words);
+        if (out->owned)
+            out->owned[out->n_owned++] = jobs[j].words;
+        else
+            free(jobs[j].words);
     }
     if (!ok || !out->owned) return false;
 
@@ -91,8 +98,10 @@ static void add_signature(PlanBuilder *b, Dlvk__Plan__Plan *plan, bool inputs)
         Dlvk__Plan__Buffer *m = b->buffers.at[list[i]->buffer].msg;
         if (!inputs && m->kind == DLVK__PLAN__BUFFER__KIND__ARENA) m->kind = DLVK__PLAN__BUFFER__KIND__OUTPUT;
     }
-    if (inputs) plan->input = list, plan->n_input = (size_t)n;
-    else plan->output = list, plan->n_output = (size_t)n;
+    if (inputs)
+        plan->input = list, plan->n_input = (size_t)n;
+    else
+        plan->output = list, plan->n_output = (size_t)n;
 }
 
 static void add_constraints(PlanBuilder *b, Dlvk__Plan__Plan *plan)

@@ -17,7 +17,7 @@ typedef struct Compiled {
     Dlvk__Plan__Plan *plan; /* in the context's pool, as are the blobs' descriptions */
     BlobData *blobs;
     size_t n_blobs;
-    void **owned;           /* SPIR-V from malloc: compiled_free() */
+    void **owned; /* SPIR-V from malloc: compiled_free() */
     size_t n_owned;
 } Compiled;
 

@@ -25,7 +25,8 @@ static const char *with_origins(Pool *p, const Kernel *k, const char *glsl)
     if (!main_at) return glsl;
     const char *lines = "";
     for (int i = 0; i < k->origins.n; i++)
-        lines = pool_printf(p, "%s// %s (%s)\n", lines, k->origins.at[i]->name ? k->origins.at[i]->name : "?", k->origins.at[i]->op ? k->origins.at[i]->op : "?");
+        lines = pool_printf(p, "%s// %s (%s)\n", lines, k->origins.at[i]->name ? k->origins.at[i]->name : "?",
+                            k->origins.at[i]->op ? k->origins.at[i]->op : "?");
     return pool_printf(p, "%.*s\n%s%s", (int)(main_at - glsl), glsl, lines, main_at + 1);
 }
 
@@ -65,7 +66,8 @@ static uint32_t *buffer_list(PlanBuilder *b, Value *const *v, int n)
     return list;
 }
 
-/* Operations and bytes, for profiles: a contraction's multiplications and additions, else one for each element of the largest value. */
+/* Operations and bytes, for profiles: a contraction's multiplications and additions, else one for each element of the largest
+ * value. */
 static const Dim *count_flops(Context *c, const Kernel *k)
 {
     DimTable *dt = &c->dims;

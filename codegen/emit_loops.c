@@ -90,7 +90,8 @@ static const char *emit_reduce(Shader *s, Value *v, Index *idx)
 }
 
 /* The extremum's position: pos of the first or last best element. Integers compare as themselves; NaN wins and stays. */
-static void emit_arg_step(Shader *s, Kind kind, DType t, bool last, const char *best, const char *where, const char *x, const char *pos)
+static void emit_arg_step(Shader *s, Kind kind, DType t, bool last, const char *best, const char *where, const char *x,
+                          const char *pos)
 {
     const char *rel = kind == KIND_MAX ? (last ? "op_ge" : "op_gt") : (last ? "op_le" : "op_lt");
     const char *better = sh_printf(s, "%s(%s, %s)", rel, x, best);
@@ -152,8 +153,10 @@ static const char *emit_window(Shader *s, Value *v, Index *idx)
     }
     Index at = index_of_axes(x->type, ax);
     const char *e = emit_value(s, x, at);
-    if (arg) emit_arg_step(s, kind, t, false, acc, where, e, ix_text(s, index_flat(s, x->type, &at)));
-    else sh_line(s, "%s = %s;", acc, emit_combine(s, kind, t, acc, e));
+    if (arg)
+        emit_arg_step(s, kind, t, false, acc, where, e, ix_text(s, index_flat(s, x->type, &at)));
+    else
+        sh_line(s, "%s = %s;", acc, emit_combine(s, kind, t, acc, e));
     while (opened--) sh_close(s);
     return arg ? emit_cast(s, DLVK_I32, DLVK_I64, sh_printf(s, "max(%s, 0)", where), true) : acc;
 }
@@ -170,8 +173,10 @@ static const char *emit_cumulate(Shader *s, Value *v, Index *idx)
     for (int i = 0; i < v->type.rank; i++) ax[i] = index_axis(s, v->type, idx, i);
     const char *acc = sh_fresh(s, "acc"), *k = sh_fresh(s, "k"), *at = ix_text(s, ax[axis]);
     sh_line(s, "%s %s = %s;", glsl_class(t), acc, emit_identity(s, kind, t));
-    if (reverse) sh_open(s, "for (int %s = %s - 1; %s %s %s; %s--) {", k, arg_int(s, x->type.dim[axis]), k, exclusive ? ">" : ">=", at, k);
-    else sh_open(s, "for (int %s = 0; %s %s %s; %s++) {", k, k, exclusive ? "<" : "<=", at, k);
+    if (reverse)
+        sh_open(s, "for (int %s = %s - 1; %s %s %s; %s--) {", k, arg_int(s, x->type.dim[axis]), k, exclusive ? ">" : ">=", at, k);
+    else
+        sh_open(s, "for (int %s = 0; %s %s %s; %s++) {", k, k, exclusive ? "<" : "<=", at, k);
     ax[axis] = ix_var(s, k, x->type.dim[axis]);
     sh_line(s, "%s = %s;", acc, emit_combine(s, kind, t, acc, emit_value(s, x, index_of_axes(x->type, ax))));
     sh_close(s);
@@ -191,7 +196,10 @@ static void emit_fma(Shader *s, DType t, const char *acc, DType tx, const char *
 }
 
 /* Floats below 32 bits accumulate as f32. */
-static DType acc_type(DType t) { return dtype_is_float(t) && t != DLVK_F64 ? DLVK_F32 : t; }
+static DType acc_type(DType t)
+{
+    return dtype_is_float(t) && t != DLVK_F64 ? DLVK_F32 : t;
+}
 
 static const char *emit_dot(Shader *s, Value *v, Index *idx)
 {

@@ -34,14 +34,20 @@ const Ix *ix_dim(Shader *s, const Dim *d)
     return ix_intern(s, (Ix){.kind = IX_DIM, .dim = d, .bound = dim_add(&s->ctx->dims, d, dim_const(&s->ctx->dims, 1))});
 }
 
-const Ix *ix_const(Shader *s, int64_t v) { return ix_dim(s, dim_const(&s->ctx->dims, v)); }
+const Ix *ix_const(Shader *s, int64_t v)
+{
+    return ix_dim(s, dim_const(&s->ctx->dims, v));
+}
 
 const Ix *ix_var(Shader *s, const char *text, const Dim *bound)
 {
     return ix_intern(s, (Ix){.kind = IX_VAR, .text = text, .bound = bound});
 }
 
-bool ix_is_zero(const Ix *a) { return a->kind == IX_DIM && dim_is(a->dim, 0); }
+bool ix_is_zero(const Ix *a)
+{
+    return a->kind == IX_DIM && dim_is(a->dim, 0);
+}
 
 /* a <= b for certain. */
 static bool dim_le(const Dim *a, const Dim *b)
@@ -96,7 +102,8 @@ static const Ix *make_sum(Shader *s, int n, const IxTerm *t, const Dim *c)
         while (m >= 2) {
             const Ix *x = out[m - 2].x, *y = out[m - 1].x;
             if (x->kind != IX_SPLIT || y->kind != IX_SPLIT || x->a != y->a || !y->size) break;
-            if (x->stride != dim_mul(dt, y->size, y->stride) || out[m - 2].stride != dim_mul(dt, y->size, out[m - 1].stride)) break;
+            if (x->stride != dim_mul(dt, y->size, y->stride) || out[m - 2].stride != dim_mul(dt, y->size, out[m - 1].stride))
+                break;
             const Dim *stride = out[m - 1].stride;
             const Ix *w = ix_split(s, x->a, y->stride, x->size ? dim_mul(dt, x->size, y->size) : NULL);
             m -= 2;
@@ -139,10 +146,22 @@ static const Ix *add_scaled(Shader *s, const Ix *a, const Ix *b, const Dim *k)
     return make_sum(s, n + m, t, dim_add(dt, c, dim_mul(dt, d, k)));
 }
 
-const Ix *ix_add(Shader *s, const Ix *a, const Ix *b) { return add_scaled(s, a, b, dim_const(&s->ctx->dims, 1)); }
-const Ix *ix_sub(Shader *s, const Ix *a, const Ix *b) { return add_scaled(s, a, b, dim_const(&s->ctx->dims, -1)); }
-const Ix *ix_add_dim(Shader *s, const Ix *a, const Dim *d) { return ix_add(s, a, ix_dim(s, d)); }
-const Ix *ix_mul(Shader *s, const Ix *a, const Dim *d) { return add_scaled(s, ix_const(s, 0), a, d); }
+const Ix *ix_add(Shader *s, const Ix *a, const Ix *b)
+{
+    return add_scaled(s, a, b, dim_const(&s->ctx->dims, 1));
+}
+const Ix *ix_sub(Shader *s, const Ix *a, const Ix *b)
+{
+    return add_scaled(s, a, b, dim_const(&s->ctx->dims, -1));
+}
+const Ix *ix_add_dim(Shader *s, const Ix *a, const Dim *d)
+{
+    return ix_add(s, a, ix_dim(s, d));
+}
+const Ix *ix_mul(Shader *s, const Ix *a, const Dim *d)
+{
+    return add_scaled(s, ix_const(s, 0), a, d);
+}
 
 const Ix *ix_split(Shader *s, const Ix *a, const Dim *stride, const Dim *size)
 {
@@ -262,8 +281,10 @@ const char *ix_text(Shader *s, const Ix *a)
         if (!dim_is(a->dim, 0)) text = sh_printf(s, "%s + %s", text, arg_int(s, a->dim));
     } else if (a->kind == IX_SPLIT) {
         const char *x = ix_text(s, a->a);
-        if (!dim_is(a->stride, 1)) x = sh_printf(s, "fastdiv(uint(%s), %s)", x, arg_divisor(s, a->stride));
-        else x = sh_printf(s, "uint(%s)", x);
+        if (!dim_is(a->stride, 1))
+            x = sh_printf(s, "fastdiv(uint(%s), %s)", x, arg_divisor(s, a->stride));
+        else
+            x = sh_printf(s, "uint(%s)", x);
         if (a->size) x = sh_printf(s, "fastmod(%s, %s)", x, arg_divisor(s, a->size));
         text = sh_printf(s, "int(%s)", x);
     } else {

@@ -1,8 +1,9 @@
 /* Index arithmetic inside a kernel.
  *
  * An Ix is an integer expression over invocation and loop variables, hash-consed per shader. Linear combinations are kept
- * as sums of (term, stride) in mixed radix where they are one, so that taking apart what was put together (a reshape, a transpose of merged axes)
- * costs no division. An Index is a position in a value's shape, known by its axes, by its flat number, or both; what is missing is derived when asked for. */
+ * as sums of (term, stride) in mixed radix where they are one, so that taking apart what was put together (a reshape, a transpose
+ * of merged axes) costs no division. An Index is a position in a value's shape, known by its axes, by its flat number, or both;
+ * what is missing is derived when asked for. */
 #ifndef DLVK_CODEGEN_INDEX_H
 #define DLVK_CODEGEN_INDEX_H
 
@@ -18,12 +19,12 @@ typedef struct IxTerm {
 } IxTerm;
 struct Ix {
     IxKind kind;
-    const Dim *dim;       /* IX_DIM: the constant */
-    const char *text;     /* IX_VAR: GLSL int */
-    const Dim *bound;     /* value lies in [0, bound); NULL: not known to */
-    const Ix *a, *b;      /* SPLIT: of a; MIN, MAX */
+    const Dim *dim;           /* IX_DIM: the constant */
+    const char *text;         /* IX_VAR: GLSL int */
+    const Dim *bound;         /* value lies in [0, bound); NULL: not known to */
+    const Ix *a, *b;          /* SPLIT: of a; MIN, MAX */
     const Dim *stride, *size; /* SPLIT: (a / stride) % size; size NULL: no remainder */
-    int n;                /* SUM: of term[i].x * term[i].stride, + dim (never NULL in a SUM) */
+    int n;                    /* SUM: of term[i].x * term[i].stride, + dim (never NULL in a SUM) */
     const IxTerm *term;
     uint32_t id;
 };

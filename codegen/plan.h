@@ -15,7 +15,7 @@ typedef struct ModuleEntry {
 typedef struct BufferEntry {
     Value *value; /* storage root; NULL: the plan's own (loop state) */
     Dlvk__Plan__Buffer *msg;
-    int depth;    /* loops around its birth */
+    int depth; /* loops around its birth */
 } BufferEntry;
 
 typedef struct Outer {
@@ -28,20 +28,20 @@ typedef struct PlanBuilder {
     Schedule *s;
     VEC(const Dim *) expr_dims; /* parallel to exprs; NULL for inner nodes of n-ary ones */
     VEC(Dlvk__Plan__Expr *) exprs;
-    int *expr_of;               /* by Dim id: 1 + index */
+    int *expr_of; /* by Dim id: 1 + index */
     uint32_t expr_cap;
     VEC(Dlvk__Plan__Symbol *) symbols;
-    int *symbol_of;             /* by Symbol index: 1 + index */
+    int *symbol_of; /* by Symbol index: 1 + index */
     VEC(BufferEntry) buffers;
-    int *buffer_of;             /* by value id: 1 + index */
+    int *buffer_of; /* by value id: 1 + index */
     VEC(BlobData) blobs;
     VEC(ModuleEntry) modules;
     VEC(Dlvk__Plan__Pipeline *) pipelines;
     VEC(Dlvk__Plan__Source *) sources;
     VEC(const Origin *) source_of;
-    uint32_t step;              /* the number of the step being made */
-    int depth;                  /* loops around it */
-    VEC(Outer) outer;           /* buffers of outer loops touched in inner ones */
+    uint32_t step;    /* the number of the step being made */
+    int depth;        /* loops around it */
+    VEC(Outer) outer; /* buffers of outer loops touched in inner ones */
 } PlanBuilder;
 
 uint32_t plan_expr(PlanBuilder *b, const Dim *d);
@@ -51,7 +51,7 @@ uint32_t plan_blob(PlanBuilder *b, const void *data, uint64_t length, uint64_t b
 uint32_t plan_buffer(PlanBuilder *b, Value *v);
 uint32_t plan_scratch(PlanBuilder *b, const Dim *bytes, const char *name); /* a buffer of the plan's own */
 void plan_touch(PlanBuilder *b, uint32_t buffer);
-const Dim *plan_value_bytes(PlanBuilder *b, Value *v);                     /* of its storage */
+const Dim *plan_value_bytes(PlanBuilder *b, Value *v); /* of its storage */
 uint32_t plan_source(PlanBuilder *b, const Origin *o);
 uint32_t plan_module(PlanBuilder *b, const KernelVariant *v, const char *name);
 uint32_t plan_pipeline(PlanBuilder *b, uint32_t module, const KernelVariant *v);
@@ -62,16 +62,17 @@ Dlvk__Plan__Region *plan_region(PlanBuilder *b, Region *r); /* codegen/steps.c *
 
 /* A message in the pool, initialised. */
 #define PLAN_NEW(b, T, lower) plan_init_##lower((b)->pool)
-#define PLAN_MESSAGES(X) X(Expr, expr) X(Symbol, symbol) X(Buffer, buffer) X(Module, module) X(Pipeline, pipeline) \
-    X(Source, source) X(Step, step) X(Dispatch, dispatch) X(Variant, variant) X(Arg, arg) X(BufferRef, buffer_ref) \
-    X(Region, region) X(ReadDims, read_dims) X(If, if) X(Loop, loop) X(Copy, copy) X(Define, define) X(Tensor, tensor) \
-    X(Constraint, constraint) X(Plan, plan)
-#define PLAN_INIT(T, lower)                                              \
-    static inline Dlvk__Plan__##T *plan_init_##lower(Pool *p)            \
-    {                                                                    \
-        Dlvk__Plan__##T *m = pool_alloc(p, sizeof *m);                   \
-        dlvk__plan__##lower##__init(m);                                  \
-        return m;                                                        \
+#define PLAN_MESSAGES(X)                                                                                                         \
+    X(Expr, expr)                                                                                                                \
+    X(Symbol, symbol) X(Buffer, buffer) X(Module, module) X(Pipeline, pipeline) X(Source, source) X(Step, step)                  \
+        X(Dispatch, dispatch) X(Variant, variant) X(Arg, arg) X(BufferRef, buffer_ref) X(Region, region) X(ReadDims, read_dims)  \
+            X(If, if) X(Loop, loop) X(Copy, copy) X(Define, define) X(Tensor, tensor) X(Constraint, constraint) X(Plan, plan)
+#define PLAN_INIT(T, lower)                                                                                                      \
+    static inline Dlvk__Plan__##T *plan_init_##lower(Pool *p)                                                                    \
+    {                                                                                                                            \
+        Dlvk__Plan__##T *m = pool_alloc(p, sizeof *m);                                                                           \
+        dlvk__plan__##lower##__init(m);                                                                                          \
+        return m;                                                                                                                \
     }
 PLAN_MESSAGES(PLAN_INIT)
 #undef PLAN_INIT

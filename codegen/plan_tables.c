@@ -38,8 +38,9 @@ uint32_t plan_expr(PlanBuilder *b, const Dim *d)
     }
     if (b->expr_of[d->id]) return (uint32_t)b->expr_of[d->id] - 1;
     static const Dlvk__Plan__Expr__Op op_of[] = {
-        [DIM_ADD] = DLVK__PLAN__EXPR__OP__ADD, [DIM_MUL] = DLVK__PLAN__EXPR__OP__MUL, [DIM_FLOORDIV] = DLVK__PLAN__EXPR__OP__FLOORDIV,
-        [DIM_MOD] = DLVK__PLAN__EXPR__OP__MOD, [DIM_MIN] = DLVK__PLAN__EXPR__OP__MIN, [DIM_MAX] = DLVK__PLAN__EXPR__OP__MAX};
+        [DIM_ADD] = DLVK__PLAN__EXPR__OP__ADD,           [DIM_MUL] = DLVK__PLAN__EXPR__OP__MUL,
+        [DIM_FLOORDIV] = DLVK__PLAN__EXPR__OP__FLOORDIV, [DIM_MOD] = DLVK__PLAN__EXPR__OP__MOD,
+        [DIM_MIN] = DLVK__PLAN__EXPR__OP__MIN,           [DIM_MAX] = DLVK__PLAN__EXPR__OP__MAX};
     uint32_t e;
     if (d->kind == DIM_CONST || d->kind == DIM_SYM) {
         uint32_t sym = d->kind == DIM_SYM ? plan_symbol(b, d->sym) : 0;
@@ -99,7 +100,10 @@ static uint32_t buffer_new(PlanBuilder *b, Value *v, const Dim *bytes, const cha
     return (uint32_t)b->buffers.n - 1;
 }
 
-uint32_t plan_scratch(PlanBuilder *b, const Dim *bytes, const char *name) { return buffer_new(b, NULL, bytes, name); }
+uint32_t plan_scratch(PlanBuilder *b, const Dim *bytes, const char *name)
+{
+    return buffer_new(b, NULL, bytes, name);
+}
 
 /* A constant's bytes: padded to whole words by the runtime's upload, a splat stored once. */
 static uint32_t constant_blob(PlanBuilder *b, const Tensor *t, uint64_t size)
@@ -110,8 +114,10 @@ static uint32_t constant_blob(PlanBuilder *b, const Tensor *t, uint64_t size)
     uint8_t *p = pool_alloc(b->pool, len);
     int bits = dtype_bits(t->dtype);
     for (int64_t i = 0; i < (int64_t)len * 8 / bits; i++) {
-        if (dtype_class(t->dtype) == DC_FLOAT) elem_set_f(t->dtype, p, i, elem_get_f(t->dtype, t->data, 0));
-        else elem_set_i(t->dtype, p, i, elem_get_i(t->dtype, t->data, 0));
+        if (dtype_class(t->dtype) == DC_FLOAT)
+            elem_set_f(t->dtype, p, i, elem_get_f(t->dtype, t->data, 0));
+        else
+            elem_set_i(t->dtype, p, i, elem_get_i(t->dtype, t->data, 0));
     }
     return plan_blob(b, p, size < len ? size : len, size);
 }
@@ -182,7 +188,8 @@ uint32_t plan_pipeline(PlanBuilder *b, uint32_t module, const KernelVariant *v)
 {
     for (int i = 0; i < b->pipelines.n; i++) {
         Dlvk__Plan__Pipeline *p = b->pipelines.at[i];
-        if (p->module == module && (int)p->n_spec == v->n_spec && memcmp(p->spec, v->spec, (size_t)v->n_spec * 4) == 0) return (uint32_t)i;
+        if (p->module == module && (int)p->n_spec == v->n_spec && memcmp(p->spec, v->spec, (size_t)v->n_spec * 4) == 0)
+            return (uint32_t)i;
     }
     Dlvk__Plan__Pipeline *p = PLAN_NEW(b, Pipeline, pipeline);
     p->module = module;

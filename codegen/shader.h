@@ -1,12 +1,12 @@
 /* Writing one kernel's GLSL.
  *
- * A KernelGen gathers what all variants of a kernel share: the arguments (buffers, sizes, divisors), packed in push constants in one
- * order. A Shader is one variant's text. The heart is emit_value(): the GLSL name of any IR value at an index, computed from materialised
- * values by writing statements into the body. What was already computed at the same index in an enclosing block is not
- * computed again.
+ * A KernelGen gathers what all variants of a kernel share: the arguments (buffers, sizes, divisors), packed in push constants in
+ * one order. A Shader is one variant's text. The heart is emit_value(): the GLSL name of any IR value at an index, computed from
+ * materialised values by writing statements into the body. What was already computed at the same index in an enclosing block is
+ * not computed again.
  *
- *   scalar classes   float (all floats of 32 bits and fewer), int, uint, bool, I64, U64, F64 (structs or native types, from the prelude)
- *   arguments        a.b0 (a buffer), a.n0 (an int), a_d0 (a divisor: fastdiv(n, a_d0))
+ *   scalar classes   float (all floats of 32 bits and fewer), int, uint, bool, I64, U64, F64 (structs or native types, from the
+ * prelude) arguments        a.b0 (a buffer), a.n0 (an int), a_d0 (a divisor: fastdiv(n, a_d0))
  *
  * Sizes never appear as literals (but 0 and 1): one module serves every layer of the same structure. */
 #ifndef DLVK_CODEGEN_SHADER_H
@@ -17,11 +17,11 @@
 
 typedef struct KernelArg {
     enum { ARG_BUFFER, ARG_INT, ARG_DIVISOR } kind;
-    Value *buffer;   /* storage root */
+    Value *buffer; /* storage root */
     bool write;
     const char *type; /* GLSL block type: "BufU32", "BufVec4", ... */
     const Dim *dim;
-    char name[16];   /* as the GLSL writes it: "a.b0", "a.n3", "a_d1" */
+    char name[16]; /* as the GLSL writes it: "a.b0", "a.n3", "a_d1" */
 } KernelArg;
 
 typedef struct KernelVariant {
@@ -29,7 +29,7 @@ typedef struct KernelVariant {
     uint32_t features;    /* dlvk_feature bits (runtime.h): what the variant needs */
     const uint32_t *spec; /* specialization constants 0.. */
     int n_spec;
-    const Dim *grid[3];   /* workgroups */
+    const Dim *grid[3]; /* workgroups */
     uint32_t push_bytes;
     bool indirect;
 } KernelVariant;
@@ -50,19 +50,27 @@ struct Shader {
     KernelGen *kg;
     Context *ctx;
     Pool *pool;
-    struct { char *at; size_t n, cap; } body, decl; /* main()'s statements; text before main (shared arrays, helper functions, spec constants) */
-    int depth;          /* of blocks: indentation and life of memo entries */
-    int next;           /* for fresh names */
+    struct {
+        char *at;
+        size_t n, cap;
+    } body, decl; /* main()'s statements; text before main (shared arrays, helper functions, spec constants) */
+    int depth;    /* of blocks: indentation and life of memo entries */
+    int next;     /* for fresh names */
     uint32_t features;
     VEC(uint32_t) spec;
     const Dim *grid[3];
-    int local[3];       /* workgroup size, as literals; 0: local_size ids given by spec constants in decl */
+    int local[3]; /* workgroup size, as literals; 0: local_size ids given by spec constants in decl */
     VEC(Memo) memo;
     VEC(const Ix *) ix; /* hash-consing */
-    VEC(struct IxName { const Ix *ix; const char *name; int scope; }) ix_names;
-    VEC(int) scopes;    /* ids of the open blocks */
+    VEC(struct IxName {
+        const Ix *ix;
+        const char *name;
+        int scope;
+    })
+    ix_names;
+    VEC(int) scopes; /* ids of the open blocks */
     int next_scope;
-    const char *lanes;  /* rows: GLSL int constant: lanes that share a row; NULL: loops run whole */
+    const char *lanes; /* rows: GLSL int constant: lanes that share a row; NULL: loops run whole */
     const char *lane;
     const Node *expand; /* emit this node's definition although its value is materialised */
 };
@@ -82,20 +90,21 @@ const char *arg_int(Shader *s, const Dim *d);     /* int expression; 0 and 1 are
 const char *arg_divisor(Shader *s, const Dim *d); /* for fastdiv(uint n, uvec3 d) */
 
 /* Scalar classes and storage. */
-const char *glsl_class(DType t);        /* "float", "int", "uint", "bool", "I64", "U64", "F64" */
-char glsl_class_letter(DType t);        /* f i u b l m d */
-int storage_per_word(const KernelGen *kg, const Value *v); /* elements in a 32-bit word: 1, 2, 4, 8 */
-const char *emit_load(Shader *s, Value *v, const char *flat); /* GLSL int -> expression of v's class */
+const char *glsl_class(DType t);                                       /* "float", "int", "uint", "bool", "I64", "U64", "F64" */
+char glsl_class_letter(DType t);                                       /* f i u b l m d */
+int storage_per_word(const KernelGen *kg, const Value *v);             /* elements in a 32-bit word: 1, 2, 4, 8 */
+const char *emit_load(Shader *s, Value *v, const char *flat);          /* GLSL int -> expression of v's class */
 void emit_store(Shader *s, Value *v, const char *flat, const char *x); /* v's elements take whole words */
 const char *emit_literal(Shader *s, DType t, double f, int64_t i);
 const char *emit_cast(Shader *s, DType from, DType to, const char *x, bool saturate);
-const char *emit_wrap(Shader *s, DType t, const char *x); /* an int or uint brought back into the range of a narrower t */
+const char *emit_wrap(Shader *s, DType t, const char *x);      /* an int or uint brought back into the range of a narrower t */
 const char *emit_from_bits(Shader *s, DType t, const char *x); /* the inverse */
-const char *emit_bits(Shader *s, DType t, const char *x); /* value as its bits in a uint (types up to 32 bits) */
+const char *emit_bits(Shader *s, DType t, const char *x);      /* value as its bits in a uint (types up to 32 bits) */
 
 /* Values. */
 const char *emit_value(Shader *s, Value *v, Index idx);
-void emit_bind(Shader *s, Value *v, Index idx, const char *name); /* v at idx is the GLSL variable `name` from here on, in this block */
+void emit_bind(Shader *s, Value *v, Index idx,
+               const char *name); /* v at idx is the GLSL variable `name` from here on, in this block */
 const char *emit_point(Shader *s, const Node *n, const char *const *operands);
 /* acc (of class t) combined with x by k: statement-ready expression. */
 const char *emit_combine(Shader *s, Kind k, DType t, const char *acc, const char *x);
@@ -112,15 +121,19 @@ typedef struct Affine {
 } Affine;
 bool value_affine(KernelGen *kg, Value *v, Affine *a);
 
-/* Templates: codegen/glsl/NAME with holes @{hole}, each replaced by the text given; a hole alone on a line is indented as the line. */
-typedef struct Hole { const char *name, *text; } Hole;
+/* Templates: codegen/glsl/NAME with holes @{hole}, each replaced by the text given; a hole alone on a line is indented as the
+ * line. */
+typedef struct Hole {
+    const char *name, *text;
+} Hole;
 const char *template_fill(Pool *p, const char *name, int n, const Hole *holes);
 
 /* A new variant of the kernel. features: what a device must have beyond the Vulkan 1.3 minimum. */
 Shader *shader_new(KernelGen *kg, uint32_t features);
 /* The flat workgroup number, for grids whose x is folded into y (see plan.proto): GLSL uint. */
 #define GROUP_INDEX "(gl_WorkGroupID.x + gl_WorkGroupID.y * gl_NumWorkGroups.x)"
-/* Text of the whole source: extensions, prelude functions used, argument block, declarations, main(). After all variants are written. */
+/* Text of the whole source: extensions, prelude functions used, argument block, declarations, main(). After all variants are
+ * written. */
 void shader_finish(Shader *s, KernelVariant *out);
 
 /* Archetypes: fill kg->variants. False: an error is recorded. */

@@ -41,7 +41,8 @@ static bool validate(SpirvJob *j)
     spv_diagnostic diag = NULL;
     spv_const_binary_t binary = {j->words, j->bytes / 4};
     spv_result_t r = spvValidate(ctx, &binary, &diag);
-    if (r != SPV_SUCCESS) j->error = failure(j, "invalid SPIR-V of kernel", diag && diag->error ? diag->error : "no reason given");
+    if (r != SPV_SUCCESS)
+        j->error = failure(j, "invalid SPIR-V of kernel", diag && diag->error ? diag->error : "no reason given");
     spvDiagnosticDestroy(diag);
     spvContextDestroy(ctx);
     return r == SPV_SUCCESS;
@@ -90,7 +91,8 @@ bool spirv_compile(SpirvJob *jobs, int n, const SpirvOptions *o)
     long cores = o->threads > 0 ? o->threads : sysconf(_SC_NPROCESSORS_ONLN);
     pthread_t thread[64];
     int started = 0;
-    while (started < cores - 1 && started < n - 1 && started < 64 && pthread_create(&thread[started], NULL, worker, &w) == 0) started++;
+    while (started < cores - 1 && started < n - 1 && started < 64 && pthread_create(&thread[started], NULL, worker, &w) == 0)
+        started++;
     worker(&w);
     for (int i = 0; i < started; i++) pthread_join(thread[i], NULL);
     return !w.failed;

@@ -7,10 +7,10 @@
 #include <stdint.h>
 
 typedef struct SpirvJob {
-    const char *name, *glsl;      /* in */
-    uint32_t *words;              /* out: malloc'd; NULL on failure */
+    const char *name, *glsl; /* in */
+    uint32_t *words;         /* out: malloc'd; NULL on failure */
     size_t bytes;
-    char *error;                  /* out: malloc'd message with the numbered source, or NULL */
+    char *error; /* out: malloc'd message with the numbered source, or NULL */
 } SpirvJob;
 
 typedef struct SpirvOptions {

@@ -16,7 +16,8 @@ static Dlvk__Plan__Step *step_new(PlanBuilder *b, StepList *l, Dlvk__Plan__Step_
     return s;
 }
 
-static void add_copy(PlanBuilder *b, StepList *l, uint32_t from, const Dim *from_offset, uint32_t to, const Dim *to_offset, const Dim *bytes)
+static void add_copy(PlanBuilder *b, StepList *l, uint32_t from, const Dim *from_offset, uint32_t to, const Dim *to_offset,
+                     const Dim *bytes)
 {
     Dlvk__Plan__Step *s = step_new(b, l, DLVK__PLAN__STEP__KIND_COPY);
     const Dim *zero = dim_const(&b->ctx->dims, 0);
@@ -48,7 +49,8 @@ static uint32_t *source_of(PlanBuilder *b, const Node *n, size_t *count)
     return s;
 }
 
-static void add_read_dims(PlanBuilder *b, StepList *l, uint32_t buffer, DType t, const Dim *const *symbols, int n, const Node *node)
+static void add_read_dims(PlanBuilder *b, StepList *l, uint32_t buffer, DType t, const Dim *const *symbols, int n,
+                          const Node *node)
 {
     Dlvk__Plan__Step *s = step_new(b, l, DLVK__PLAN__STEP__KIND_READ_DIMS);
     plan_touch(b, buffer);
@@ -82,7 +84,8 @@ static void yield_results(PlanBuilder *b, StepList *l, Region *r, Node *n)
         }
     }
     for (int i = 0; i < n->n_out; i++)
-        add_copy(b, l, plan_buffer(b, r->results.at[i]), NULL, plan_buffer(b, n->out[i]), NULL, plan_value_bytes(b, r->results.at[i]));
+        add_copy(b, l, plan_buffer(b, r->results.at[i]), NULL, plan_buffer(b, n->out[i]), NULL,
+                 plan_value_bytes(b, r->results.at[i]));
 }
 
 static bool add_if(PlanBuilder *b, StepList *l, Node *n)
@@ -200,7 +203,8 @@ static bool add_loop(PlanBuilder *b, StepList *l, Node *n)
     for (int i = 0; i < carried; i++) {
         Value *p = body->params.at[i + 1];
         for (int d = 0; d < p->type.rank; d++)
-            if (n->out[i]->type.dim[d]->kind == DIM_SYM && n->out[i]->type.dim[d]->sym->data && n->out[i]->type.dim[d] != p->type.dim[d])
+            if (n->out[i]->type.dim[d]->kind == DIM_SYM && n->out[i]->type.dim[d]->sym->data &&
+                n->out[i]->type.dim[d] != p->type.dim[d])
                 add_define(b, l, n->out[i]->type.dim[d], p->type.dim[d]);
         add_copy(b, l, plan_buffer(b, p), NULL, plan_buffer(b, n->out[i]), NULL, plan_value_bytes(b, p));
     }
@@ -230,10 +234,15 @@ static bool add_steps(PlanBuilder *b, StepList *l, Region *r)
     bool ok = true;
     for (int i = 0; i < rs->steps.n; i++) {
         Step *s = &rs->steps.at[i];
-        if (s->kernel) ok &= add_kernel(b, l, s->kernel);
-        else if (s->node->op == OP_IF) ok &= add_if(b, l, s->node);
-        else if (s->node->op == OP_LOOP) ok &= add_loop(b, l, s->node);
-        else add_read_dims(b, l, plan_buffer(b, s->node->in[0]), s->node->in[0]->type.dtype, node_attr(s->node, A_VALUES)->dims, node_attr(s->node, A_VALUES)->n, s->node);
+        if (s->kernel)
+            ok &= add_kernel(b, l, s->kernel);
+        else if (s->node->op == OP_IF)
+            ok &= add_if(b, l, s->node);
+        else if (s->node->op == OP_LOOP)
+            ok &= add_loop(b, l, s->node);
+        else
+            add_read_dims(b, l, plan_buffer(b, s->node->in[0]), s->node->in[0]->type.dtype, node_attr(s->node, A_VALUES)->dims,
+                          node_attr(s->node, A_VALUES)->n, s->node);
     }
     return ok;
 }

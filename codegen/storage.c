@@ -36,14 +36,18 @@ int storage_per_word(const KernelGen *kg, const Value *v)
 }
 
 /* The conversion functions of a float type below 32 bits: f16_to_f32, f32_to_f16. */
-static const char *small_float(DType t) { return dtype_name(t); }
+static const char *small_float(DType t)
+{
+    return dtype_name(t);
+}
 
 /* A value of type t from its bits in the low end of a uint. */
 const char *emit_from_bits(Shader *s, DType t, const char *x)
 {
     int bits = dtype_bits(t);
     switch (dtype_class(t)) {
-    case DC_FLOAT: return t == DLVK_F32 ? sh_printf(s, "uintBitsToFloat(%s)", x) : sh_printf(s, "%s_to_f32(%s)", small_float(t), x);
+    case DC_FLOAT:
+        return t == DLVK_F32 ? sh_printf(s, "uintBitsToFloat(%s)", x) : sh_printf(s, "%s_to_f32(%s)", small_float(t), x);
     case DC_INT: return bits == 32 ? sh_printf(s, "int(%s)", x) : sh_printf(s, "bitfieldExtract(int(%s), 0, %d)", x, bits);
     case DC_BOOL: return sh_printf(s, "((%s) != 0u)", x);
     default: return x;
@@ -54,7 +58,8 @@ const char *emit_bits(Shader *s, DType t, const char *x)
 {
     int bits = dtype_bits(t);
     switch (dtype_class(t)) {
-    case DC_FLOAT: return t == DLVK_F32 ? sh_printf(s, "floatBitsToUint(%s)", x) : sh_printf(s, "f32_to_%s(%s)", small_float(t), x);
+    case DC_FLOAT:
+        return t == DLVK_F32 ? sh_printf(s, "floatBitsToUint(%s)", x) : sh_printf(s, "f32_to_%s(%s)", small_float(t), x);
     case DC_INT: return bits == 32 ? sh_printf(s, "uint(%s)", x) : sh_printf(s, "(uint(%s) & 0x%xu)", x, (1u << bits) - 1);
     case DC_BOOL: return sh_printf(s, "uint(%s)", x);
     default: return x;
@@ -89,7 +94,8 @@ const char *emit_load(Shader *s, Value *v, const char *flat)
     }
     const char *b = arg_buffer(s, v, false, "BufU32");
     int shift = per == 2 ? 1 : per == 4 ? 2 : per == 8 ? 3 : 4, bits = 32 / per;
-    const char *x = sh_printf(s, "bitfieldExtract(%s.d[%s >> %d], (%s & %d) * %d, %d)", b, flat, shift, flat, per - 1, bits, bits);
+    const char *x =
+        sh_printf(s, "bitfieldExtract(%s.d[%s >> %d], (%s & %d) * %d, %d)", b, flat, shift, flat, per - 1, bits, bits);
     return emit_from_bits(s, t, x);
 }
 
@@ -112,7 +118,10 @@ const char *emit_literal(Shader *s, DType t, double f, int64_t i)
     switch (glsl_class_letter(t)) {
     case 'f': {
         float v = (float)f;
-        if (isnan(v) || isinf(v)) return isnan(v) ? "uintBitsToFloat(0x7fc00000u)" : v > 0 ? "uintBitsToFloat(0x7f800000u)" : "uintBitsToFloat(0xff800000u)";
+        if (isnan(v) || isinf(v))
+            return isnan(v) ? "uintBitsToFloat(0x7fc00000u)"
+                   : v > 0  ? "uintBitsToFloat(0x7f800000u)"
+                            : "uintBitsToFloat(0xff800000u)";
         char text[64];
         snprintf(text, sizeof text, "%.9g", v);
         if (!strpbrk(text, ".e")) strcat(text, ".0");
@@ -125,7 +134,8 @@ const char *emit_literal(Shader *s, DType t, double f, int64_t i)
     }
     case 'l':
     case 'm':
-        return sh_printf(s, "%c64_load(uvec2(0x%xu, 0x%xu))", glsl_class_letter(t) == 'l' ? 'i' : 'u', (unsigned)i, (unsigned)((uint64_t)i >> 32));
+        return sh_printf(s, "%c64_load(uvec2(0x%xu, 0x%xu))", glsl_class_letter(t) == 'l' ? 'i' : 'u', (unsigned)i,
+                         (unsigned)((uint64_t)i >> 32));
     case 'i': return i == INT32_MIN ? "int(0x80000000u)" : i < 0 ? sh_printf(s, "(%d)", (int)i) : sh_printf(s, "%d", (int)i);
     case 'u': return sh_printf(s, "%uu", (unsigned)i);
     default: return i ? "true" : "false";
@@ -158,8 +168,10 @@ const char *emit_cast(Shader *s, DType from, DType to, const char *x, bool satur
         return a == 'f' ? sh_printf(s, "op_to_bool(%s)", x) : sh_printf(s, "to_bool(%s)", x);
     }
     if (a == 'd' && b == 'f' && to != DLVK_F32) /* one rounding, not two */
-        return sh_printf(s, "%s_to_f32(f64_to_%s%s(%s))", small_float(to), small_float(to), dtype_bits(to) == 8 && !saturate ? "_nosat" : "", x);
-    static const char *const to_name[128] = {['f'] = "to_float", ['i'] = "to_int", ['u'] = "to_uint", ['l'] = "to_i64", ['m'] = "to_u64", ['d'] = "to_f64"};
+        return sh_printf(s, "%s_to_f32(f64_to_%s%s(%s))", small_float(to), small_float(to),
+                         dtype_bits(to) == 8 && !saturate ? "_nosat" : "", x);
+    static const char *const to_name[128] = {
+        ['f'] = "to_float", ['i'] = "to_int", ['u'] = "to_uint", ['l'] = "to_i64", ['m'] = "to_u64", ['d'] = "to_f64"};
     y = a == b ? x : sh_printf(s, "%s(%s)", to_name[(int)b], x);
     if (b == 'f') return round_float(s, to, y, saturate);
     return emit_wrap(s, to, y);
