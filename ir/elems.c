@@ -69,7 +69,8 @@ static int compare(DimTable *t, Op op, const Dim *a, const Dim *b)
     }
 }
 
-/* Quotient or remainder of dividends and divisors whose sign makes truncation and floor the same. */
+/* Dims divide rounding down, these ops (but for mod) towards zero: the same where the sign of the dividend is known, or
+ * nothing remains. */
 static const Dim *divide(DimTable *t, Op op, const Dim *a, const Dim *b)
 {
     int64_t alo, ahi, blo, bhi, x, y;
@@ -77,10 +78,11 @@ static const Dim *divide(DimTable *t, Op op, const Dim *a, const Dim *b)
     if (dim_is_const(a, &x) && dim_is_const(b, &y) && y != -1 && op != OP_MOD) return dim_const(t, op == OP_DIV ? x / y : x % y);
     dim_range(a, &alo, &ahi);
     dim_range(b, &blo, &bhi);
-    const Dim *q = dim_floordiv(t, a, b);
-    if (blo > 0 && dim_mul(t, q, b) == a) return op == OP_DIV ? q : dim_const(t, 0); /* exact: rounding does not matter */
-    if (blo <= 0 || (op != OP_MOD && alo < 0)) return NULL;
-    return op == OP_DIV ? q : dim_mod(t, a, b);
+    if (blo <= 0) return NULL;
+    if (op == OP_MOD || alo >= 0 || dim_is(dim_mod(t, a, b), 0)) return op == OP_DIV ? dim_floordiv(t, a, b) : dim_mod(t, a, b);
+    if (ahi > 0) return NULL;
+    a = dim_neg(t, a);
+    return dim_neg(t, op == OP_DIV ? dim_floordiv(t, a, b) : dim_mod(t, a, b));
 }
 
 static const Dim *point(DimTable *t, Op op, DType type, const Dim *const *x)
