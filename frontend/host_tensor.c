@@ -171,8 +171,9 @@ static dlvk_status parse_pb(const char *path, const unsigned char *data, size_t 
 {
     Pool pool = {0};
     jmp_buf oom;
-    dlvk_status s = DLVK_OK;
+    dlvk_status s;
     if (setjmp(oom) == 0) {
+        s = DLVK_OK;
         pool.oom = &oom;
         const char *name = NULL, *why = "";
         const Tensor *tensor = onnx_tensor_parse(&pool, data, size, &name, &why);

@@ -22,12 +22,12 @@ static const Tensor *tensor_of(Pool *p, const dlvk_host_tensor *t)
     return tensor_new(p, t->dtype, t->rank, t->dim, t->data);
 }
 
-/* Small integer tensors: what models take axes, shapes and counts from. */
+/* Small tensors: what models take axes, shapes and scales from. */
 static bool is_parameter(const dlvk_host_tensor *t)
 {
     int64_t count = 1;
     for (int i = 0; i < t->rank; i++) count *= t->dim[i];
-    return t->name && t->rank <= 1 && count <= IR_MAX_ELEMS && dtype_is_int(t->dtype);
+    return t->rank <= 1 && count <= IR_MAX_ELEMS;
 }
 
 /* Some models take from an input what shapes depend on; with the input's value at hand they can be read all the same. */
@@ -35,16 +35,22 @@ static Graph *import(Run *r, Context **ctx)
 {
     *ctx = context_new(&r->pool);
     Graph *g = onnx_import_file(*ctx, r->path, &r->model);
-    if (g || (*ctx)->diag.status != DLVK_UNSUPPORTED) return g;
+    if (g || ((*ctx)->diag.status != DLVK_UNSUPPORTED && (*ctx)->diag.status != DLVK_INVALID_ARGUMENT)) return g;
     OnnxFixed *fixed = POOL_ARRAY(&r->pool, OnnxFixed, r->n_in);
     int n = 0;
     for (int i = 0; i < r->n_in; i++)
-        if (is_parameter(&r->inputs[i])) fixed[n++] = (OnnxFixed){r->inputs[i].name, tensor_of(&r->pool, &r->inputs[i])};
+        if (is_parameter(&r->inputs[i])) fixed[n++] = (OnnxFixed){r->inputs[i].name, i, tensor_of(&r->pool, &r->inputs[i])};
     if (!n) return NULL;
     onnx_model_free(r->model);
     r->model = NULL;
     *ctx = context_new(&r->pool);
     return onnx_import_file_fixed(*ctx, r->path, n, fixed, &r->model);
+}
+
+/* Types that numpy lacks travel as unsigned integers of their width. */
+static bool same_bits(DType want, DType got)
+{
+    return want == got || (dtype_bits(want) == dtype_bits(got) && dtype_class(got) == DC_UINT && dtype_class(want) == DC_FLOAT);
 }
 
 /* The inputs in the order of the graph's; NULL, with an error, when one is missing or does not fit. */
@@ -55,11 +61,12 @@ static const Tensor **match_inputs(Run *r, const Graph *g, dlvk_error *err)
     for (int k = 0; k < r->n_in; k++) {
         const dlvk_host_tensor *x = &r->inputs[k];
         bool found = false;
-        for (int i = 0; i < n && x->name; i++) {
+        for (int i = 0; i < n; i++) {
             const Value *p = g->top->params.at[i];
-            if (strcmp(p->name, x->name) != 0) continue;
+            if (x->name ? strcmp(p->name, x->name) != 0 : i != k) continue;
             found = true;
-            if (p->type.dtype == x->dtype && p->type.rank == x->rank) t[i] = tensor_of(&r->pool, x);
+            if (same_bits(p->type.dtype, x->dtype) && p->type.rank == x->rank)
+                t[i] = tensor_new(&r->pool, p->type.dtype, x->rank, x->dim, x->data);
             if (t[i]) break;
             rt_error(err, DLVK_INVALID_ARGUMENT, "input '%s' is %s of rank %d; the model wants %s", x->name, dtype_name(x->dtype),
                      x->rank, type_to_string(&r->pool, p->type));

@@ -173,3 +173,9 @@ const Dim *const *onnx_dims(OnnxNode *n, int i, int *count)
     *count = 0;
     return in(n, i) ? build_contents(n->b, in(n, i), count) : NULL;
 }
+
+const Dim *const *onnx_signed_dims(OnnxNode *n, int i, int64_t lo, int *count)
+{
+    *count = 0;
+    return in(n, i) ? build_contents_range(n->b, in(n, i), lo, INT64_MAX, count) : NULL;
+}

@@ -8,7 +8,8 @@ typedef struct OnnxModel OnnxModel; /* the file's contents: constants and names 
 
 /* An input that the compilation may take as known. It stays in the graph's signature, unused. */
 typedef struct OnnxFixed {
-    const char *name;
+    const char *name; /* or NULL: */
+    int position;     /* among the inputs */
     const Tensor *value;
 } OnnxFixed;
 

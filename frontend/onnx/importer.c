@@ -406,7 +406,8 @@ static void import_inputs(Scope *s, Build *b, const Onnx__GraphProto *g, int n_f
         bool ok = formal_type(s->im, g->input[i], &t);
         Value *v = ok ? region_param(s->im->graph->top, t, name) : NULL;
         for (int k = 0; v && k < n_fixed; k++)
-            if (strcmp(fixed[k].name, name) == 0) v = build_const(b, fixed[k].value);
+            if (fixed[k].name ? strcmp(fixed[k].name, name) == 0 : fixed[k].position == s->im->graph->top->params.n - 1)
+                v = build_const(b, fixed[k].value);
         scope_define(s, name, (OnnxItem){.value = v});
     }
 }

@@ -26,6 +26,14 @@ Value *index_wrap(Build *b, Value *idx, const Dim *d)
     return build_map3(b, OP_SELECT, is_negative, build_map2(b, OP_ADD, idx, dim_value(b, DLVK_I64, d)), idx);
 }
 
+Value *settle(Build *b, Value *v, DType t)
+{
+    const Tensor *known = v ? build_known(b, v) : NULL;
+    v = build_cast(b, known ? build_const(b, known) : v, t);
+    known = v && known ? build_known(b, v) : NULL;
+    return known ? build_const(b, known) : v;
+}
+
 Value *flat(Build *b, Value *x)
 {
     if (!x) return NULL;

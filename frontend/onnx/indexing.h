@@ -8,8 +8,10 @@
 /* A dimension as a tensor of rank 0. */
 static inline Value *dim_value(Build *b, DType t, const Dim *d)
 {
-    return build_dims(b, t, -1, &d);
+    return build_cast(b, build_dims(b, DLVK_I64, -1, &d), t);
 }
+/* A constant where the value can be computed now (in its own precision), then cast to t. */
+Value *settle(Build *b, Value *v, DType t);
 /* Integer indices as i64 with negative ones counted from the end of an axis of size d. */
 Value *index_wrap(Build *b, Value *idx, const Dim *d);
 /* x seen as one axis. */

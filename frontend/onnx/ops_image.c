@@ -74,14 +74,6 @@ static Value *coordinates_of(OnnxNode *n, const Resize *r, const ResizeAxis *a, 
     return NULL;
 }
 
-/* A vector along `axis`, folded to a constant when it is known, in type t. */
-static Value *settle(Build *b, Value *v, DType t, int rank, int axis)
-{
-    const Tensor *k = v ? build_known(b, v) : NULL;
-    if (k) v = build_const(b, k);
-    return compose_along(b, build_cast(b, v, t), rank, axis);
-}
-
 static Value *resize_nearest(OnnxNode *n, const Resize *r, const ResizeAxis *a, Value *x, Value *at)
 {
     Build *b = n->b;
@@ -95,15 +87,15 @@ static Value *resize_nearest(OnnxNode *n, const Resize *r, const ResizeAxis *a, 
         at = build_map1(b, *how == 'f' ? OP_FLOOR : OP_CEIL, at);
     else
         onnx_error(n, "attribute 'nearest_mode' is '%s', which is not supported", how);
-    return build_gather(b, x, settle(b, at, DLVK_I64, 1, 0), a->axis); /* a gather clamps its indices */
+    return build_gather(b, x, settle(b, at, DLVK_I64), a->axis); /* a gather clamps its indices */
 }
 
 static Value *resize_smooth(OnnxNode *n, const Resize *r, const ResizeAxis *a, Value *x, Value *at)
 {
     Build *b = n->b;
     bool cubic = strcmp(r->mode, "cubic") == 0;
-    double shrink = r->antialias ? fmin(a->known_scale, 1) : 1; /* < 1: the kernel is stretched by its inverse */
-    if (isnan(shrink)) {
+    double shrink = r->antialias && a->known_scale < 1 ? a->known_scale : 1; /* < 1: the kernel is stretched by its inverse */
+    if (r->antialias && isnan(a->known_scale)) {
         onnx_error(n, "attribute 'antialias': the scale must be known when the model is compiled");
         return NULL;
     }
@@ -130,8 +122,8 @@ static Value *resize_smooth(OnnxNode *n, const Resize *r, const ResizeAxis *a, V
     Value *y = NULL;
     for (int k = 0; k < taps; k++) {
         if (r->exclude_outside || r->antialias) weight[k] = build_map2(b, OP_DIV, weight[k], total);
-        Value *w = settle(b, weight[k], x->type.dtype, x->type.rank, a->axis);
-        Value *term = build_map2(b, OP_MUL, build_gather(b, x, settle(b, index[k], DLVK_I64, 1, 0), a->axis), w);
+        Value *w = compose_along(b, settle(b, weight[k], x->type.dtype), x->type.rank, a->axis);
+        Value *term = build_map2(b, OP_MUL, build_gather(b, x, settle(b, index[k], DLVK_I64), a->axis), w);
         y = k ? build_map2(b, OP_ADD, y, term) : term;
     }
     return y;
@@ -152,7 +144,7 @@ static Value *resize_axis(OnnxNode *n, const Resize *r, const ResizeAxis *a, Val
     if (!y || strcmp(r->coordinates, "tf_crop_and_resize") != 0) return y;
     Value *last = dim_value(b, at->type.dtype, plus_int(b, in_dim, -1));
     Value *outside = build_map2(b, OP_OR, build_map2s(b, OP_LT, at, 0), build_map2(b, OP_GT, at, last));
-    outside = settle(b, outside, DLVK_BOOL, y->type.rank, a->axis);
+    outside = compose_along(b, settle(b, outside, DLVK_BOOL), y->type.rank, a->axis);
     return build_map3(b, OP_SELECT, outside, build_scalar(b, y->type.dtype, r->extrapolation), y);
 }
 

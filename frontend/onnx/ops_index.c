@@ -119,7 +119,7 @@ void lower_one_hot(OnnxNode *n)
     Build *b = n->b;
     Value *idx = build_cast(b, in(n, 0), DLVK_I64), *values = in(n, 2);
     int count, rank = in(n, 0)->type.rank + 1, axis = onnx_axis(n, onnx_int(n, "axis", -1), rank);
-    const Dim *const *depth = onnx_dims(n, 1, &count);
+    const Dim *const *depth = build_contents(b, build_cast(b, in(n, 1), DLVK_I64), &count);
     if (!depth || count != 1) return;
     idx = build_unsqueeze(b, index_wrap(b, idx, depth[0]), 1, &axis);
     Value *classes = compose_along(b, build_iota(b, DLVK_I64, 1, depth, 0), rank, axis);

@@ -2,19 +2,15 @@
 #include "frontend/onnx/indexing.h"
 #include <string.h>
 
-/* True when the dim may be negative as far as is known: then it may be a count from the end, or -1 for "the rest". */
-static bool may_be_negative(const Dim *d)
-{
-    int64_t lo, hi;
-    dim_range(d, &lo, &hi);
-    return lo < 0;
-}
-
 /* A shape that only the device knows: 0 copies a dim of x, -1 stands for what is left. As dims again, read back. */
 static const Dim *const *resolve_on_device(OnnxNode *n, Value *x, Value *shape, bool allow_zero, int rank)
 {
     Build *b = n->b;
     const Dim *dims[DLVK_MAX_RANK];
+    if (rank > DLVK_MAX_RANK) {
+        onnx_error(n, "rank %d is above the limit of %d", rank, DLVK_MAX_RANK);
+        return NULL;
+    }
     shape = build_cast(b, shape, DLVK_I64);
     for (int i = 0; i < rank; i++) dims[i] = i < x->type.rank ? x->type.dim[i] : dim_of_int(b, 1);
     if (!allow_zero)
@@ -25,6 +21,18 @@ static const Dim *const *resolve_on_device(OnnxNode *n, Value *x, Value *shape, 
                              build_reduce(b, KIND_PROD, known, 1, (int[]){0}, false));
     int count;
     return build_contents(b, build_map3(b, OP_SELECT, rest, left, shape), &count);
+}
+
+static const Dim *const *shape_contents(OnnxNode *n, Value *x, Value *shape, bool *allow_zero, int *rank)
+{
+    int64_t count;
+    if (shape->elems || shape->type.rank != 1 || !dim_is_const(shape->type.dim[0], &count) || count == 0 ||
+        build_known(n->b, shape))
+        return build_contents_range(n->b, shape, -1, INT32_MAX, rank);
+    *rank = (int)count;
+    const Dim *const *want = resolve_on_device(n, x, shape, *allow_zero, *rank);
+    *allow_zero = true;
+    return want;
 }
 
 static void reshape(OnnxNode *n, Value *x, const Dim *const *want, int rank, bool allow_zero)
@@ -54,7 +62,7 @@ static void reshape(OnnxNode *n, Value *x, const Dim *const *want, int rank, boo
 void lower_reshape(OnnxNode *n)
 {
     Value *x = in(n, 0);
-    bool allow_zero = onnx_int(n, "allowzero", 0) != 0, on_device = false;
+    bool allow_zero = onnx_int(n, "allowzero", 0) != 0;
     int rank;
     const Dim *const *want;
     if (n->opset < 5) {
@@ -63,11 +71,8 @@ void lower_reshape(OnnxNode *n)
         for (int i = 0; i < rank; i++) d[i] = dim_of_int(n->b, s[i]);
         want = d;
     } else {
-        want = onnx_dims(n, 1, &rank);
+        want = shape_contents(n, x, in(n, 1), &allow_zero, &rank);
     }
-    for (int i = 0; want && i < rank; i++)
-        if (dim_has_data_symbol(want[i]) && may_be_negative(want[i])) on_device = true;
-    if (on_device && rank <= DLVK_MAX_RANK) want = resolve_on_device(n, x, in(n, 1), allow_zero, rank), allow_zero = true;
     if (want) reshape(n, x, want, rank, allow_zero);
 }
 
@@ -218,8 +223,8 @@ void lower_slice(OnnxNode *n)
         starts = d;
         ends = d + n_starts;
     } else {
-        starts = onnx_dims(n, 1, &n_starts);
-        ends = onnx_dims(n, 2, &n_ends);
+        starts = onnx_signed_dims(n, 1, INT64_MIN, &n_starts);
+        ends = onnx_signed_dims(n, 2, INT64_MIN, &n_ends);
         if (in(n, 4) && !onnx_known_ints(n, in(n, 4), "steps", &n_steps, &steps)) return;
     }
     const int *axes = onnx_axes(n, "axes", n->opset < 10 ? -1 : 3, rank, &n_axes);
@@ -240,9 +245,21 @@ void lower_slice(OnnxNode *n)
 
 void lower_expand(OnnxNode *n)
 {
+    Value *x = in(n, 0);
     int rank;
-    const Dim *const *shape = onnx_dims(n, 1, &rank);
-    if (shape) n->out[0] = build_broadcast(n->b, in(n, 0), rank, shape);
+    const Dim *const *want = onnx_dims(n, 1, &rank), *shape[DLVK_MAX_RANK];
+    if (!want) return;
+    if (rank > DLVK_MAX_RANK) {
+        onnx_error(n, "rank %d is above the limit of %d", rank, DLVK_MAX_RANK);
+        return;
+    }
+    for (int i = 0; i < rank; i++) { /* a size that only the device knows can only be that of x, or 1, where x has more than 1 */
+        int64_t d;
+        int k = i - rank + x->type.rank;
+        bool keep = k >= 0 && dim_has_data_symbol(want[i]) && dim_is_const(x->type.dim[k], &d) && d != 1;
+        shape[i] = keep ? x->type.dim[k] : want[i];
+    }
+    n->out[0] = build_broadcast(n->b, x, rank, shape);
 }
 
 /* Axes that repeat are split in two, [1, d], the first of them broadcast, and merged again. */
@@ -317,7 +334,7 @@ void lower_pad(OnnxNode *n)
         pads = d;
         value = build_scalar(b, x->type.dtype, onnx_float(n, "value", 0));
     } else {
-        pads = onnx_dims(n, 1, &count);
+        pads = onnx_signed_dims(n, 1, INT32_MIN, &count);
         if (in(n, 3)) axes = onnx_axes(n, "axes", 3, rank, &n_axes);
         if (in(n, 3) && !axes) return;
     }

@@ -3,15 +3,17 @@
 #include <math.h>
 #include <string.h>
 
-/* cos (arg 0) or sin (1) of 2 pi i k / n for i < length, k < bins: the angle is reduced in integers. */
+/* cos or sin of 2 pi i k / n for i < length, k < bins: the angle is reduced in integers; computed here in double where it can be.
+ */
 static Value *twiddle(Build *b, DType t, const Dim *length, const Dim *bins, Op op)
 {
     const Dim *shape[] = {length, bins};
+    DType u = dim_is_const(length, NULL) && dim_is_const(bins, NULL) ? DLVK_F64 : t;
     Value *n = dim_value(b, DLVK_I64, length);
     Value *ik = build_map2(b, OP_MUL, build_iota(b, DLVK_I64, 2, shape, 0), build_iota(b, DLVK_I64, 2, shape, 1));
     ik = build_map2(b, OP_MOD, ik, n);
-    Value *angle = build_map2(b, OP_DIV, build_map2s(b, OP_MUL, build_cast(b, ik, t), 2 * M_PI), dim_value(b, t, length));
-    return build_map1(b, op, angle);
+    Value *angle = build_map2(b, OP_DIV, build_map2s(b, OP_MUL, build_cast(b, ik, u), 2 * M_PI), dim_value(b, u, length));
+    return settle(b, build_map1(b, op, angle), t);
 }
 
 /* re + i im, along the last axis of [..., length], into [..., bins, 2]; im may be NULL. */

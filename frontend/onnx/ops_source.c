@@ -1,6 +1,5 @@
 /* Operators that make tensors from shapes and attributes, or change an element type. */
-#include "frontend/compose.h"
-#include "frontend/onnx/onnx.h"
+#include "frontend/onnx/indexing.h"
 #include <math.h>
 #include <string.h>
 
@@ -143,10 +142,10 @@ void lower_range(OnnxNode *n)
         count = build_map1(b, OP_CEIL, build_map2(b, OP_DIV, span, delta));
     }
     int rank;
-    const Dim *const *c = build_contents(b, build_cast(b, count, DLVK_I64), &rank);
-    if (!c) return;
-    const Dim *size = at_least_0(b, c[0]);
-    Value *i = build_iota(b, t, 1, &size, 0);
+    count = build_map2(b, OP_MAX, build_cast(b, count, DLVK_I64), build_scalar_i(b, DLVK_I64, 0));
+    const Dim *const *size = build_contents(b, count, &rank);
+    if (!size) return;
+    Value *i = build_iota(b, t, 1, size, 0);
     n->out[0] = build_map2(b, OP_ADD, build_map2(b, OP_MUL, i, delta), start);
 }
 
@@ -176,7 +175,7 @@ static void window(OnnxNode *n, double a0, double a1, double a2)
     const Dim *period = onnx_int(n, "periodic", 1) ? size[0] : plus_int(b, size[0], -1);
     DType u = t == DLVK_F64 ? DLVK_F64 : DLVK_F32;
     Value *i = build_map2s(b, OP_MUL, build_iota(b, u, 1, size, 0), 2 * M_PI);
-    Value *angle = build_map2(b, OP_DIV, i, build_dims(b, u, -1, &period));
+    Value *angle = build_map2(b, OP_DIV, i, dim_value(b, u, period));
     Value *w = build_map2s(b, OP_MUL, build_map1(b, OP_COS, angle), -a1);
     Value *w2 = a2 != 0 ? build_map2s(b, OP_MUL, build_map1(b, OP_COS, build_map2s(b, OP_MUL, angle, 2)), a2) : NULL;
     if (w2) w = build_map2(b, OP_ADD, w, w2);
@@ -201,9 +200,10 @@ void lower_blackman_window(OnnxNode *n)
 /* A seed for a node: its attribute's bits or, where the model leaves the choice open, a hash of its name. */
 static Value *seed_of(OnnxNode *n, uint64_t salt)
 {
-    uint64_t seed = 1469598103934665603u; /* FNV-1a */
-    if (onnx_has(n, "seed")) {
-        double s = onnx_float(n, "seed", 0);
+    uint64_t seed = 1469598103934665603u;                     /* FNV-1a */
+    const Onnx__AttributeProto *given = onnx_attr(n, "seed"); /* a float, or for Dropout an integer */
+    if (given) {
+        double s = given->has_i ? (double)given->i : (double)given->f;
         memcpy(&seed, &s, sizeof seed);
     } else {
         for (const char *c = n->name; *c; c++) seed = (seed ^ (unsigned char)*c) * 1099511628211u;

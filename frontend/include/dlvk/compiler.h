@@ -61,7 +61,8 @@ DLVK_API void dlvk_host_tensor_set(dlvk_host_tensor *t, int64_t i, double v);
 /* Writes a .npy. Types numpy lacks are written as their bits in the unsigned type of the same width. */
 DLVK_API dlvk_status dlvk_host_tensor_write_npy(const char *path, const dlvk_host_tensor *t, dlvk_error *err);
 
-/* Runs a model in the interpreter: double-precision reference. inputs by name; outputs are allocated, n_out set. */
+/* Runs a model in the interpreter: double-precision reference. inputs by name, or by position where the name is NULL; outputs are
+ * allocated, n_out set. */
 DLVK_API dlvk_status dlvk_reference_run(const char *onnx, const dlvk_host_tensor *inputs, int n_in, dlvk_host_tensor **outputs, int *n_out,
                                         dlvk_error *err);
 
