@@ -1,0 +1,225 @@
+/* The graph builder: contractions, convolution, pooling, attention, losses. */
+#include "frontend/builder.h"
+#include <math.h>
+
+dlvk_value dlvk_matmul(dlvk_graph *g, dlvk_value x, dlvk_value y)
+{
+    BUILDER_RETURN(g, "matmul", build_matmul(&g->b, inside(x), inside(y)));
+}
+
+static Value *linear(dlvk_graph *g, Value *x, Value *w, Value *bias)
+{
+    const int swap[] = {1, 0};
+    if (!x || !w) return NULL;
+    if (w->type.rank != 2) {
+        BUILDER_ERROR(g, "a weight of rank %d", w->type.rank);
+        return NULL;
+    }
+    Value *y = build_matmul(&g->b, x, build_transpose(&g->b, w, swap));
+    return bias ? build_map2(&g->b, OP_ADD, y, bias) : y;
+}
+
+dlvk_value dlvk_linear(dlvk_graph *g, dlvk_value x, dlvk_value w, dlvk_value bias)
+{
+    BUILDER_RETURN(g, "linear", linear(g, inside(x), inside(w), inside(bias)));
+}
+
+/* ---- windows ---- */
+
+dlvk_window dlvk_window_2d(int64_t kernel, int64_t stride, int64_t pad)
+{
+    return (dlvk_window){
+        .struct_size = sizeof(dlvk_window), .kernel = {kernel, kernel}, .stride = {stride, stride}, .pad = {pad, pad}};
+}
+
+typedef struct Window {
+    int n;
+    int64_t step[3], dilation[3], group;
+    const Dim *lo[3], *hi[3];
+} Window;
+
+/* The spec's entries for x's spatial axes, with defaults; false with an error. */
+static bool read_window(dlvk_graph *g, Value *x, const dlvk_window *o, Window *w)
+{
+    if (!x) return false;
+    w->n = x->type.rank - 2;
+    if (!o || w->n < 1 || w->n > 3) {
+        BUILDER_ERROR(g, "a window over a value of rank %d; ranks 3 to 5 are possible", x->type.rank);
+        return false;
+    }
+    w->group = o->groups ? o->groups : 1;
+    for (int i = 0; i < w->n; i++) {
+        w->step[i] = o->stride[i] ? o->stride[i] : 1;
+        w->dilation[i] = o->dilation[i] ? o->dilation[i] : 1;
+        w->lo[i] = dim_of_int(&g->b, o->pad[i]);
+        w->hi[i] = dim_of_int(&g->b, o->pad[i] + o->pad_end[i]);
+        if (w->step[i] < 1 || w->dilation[i] < 1 || w->group < 1) {
+            BUILDER_ERROR(g, "stride %lld, dilation %lld, groups %lld", (long long)w->step[i], (long long)w->dilation[i],
+                          (long long)w->group);
+            return false;
+        }
+    }
+    return true;
+}
+
+static Value *convolve(dlvk_graph *g, Value *x, Value *w, Value *bias, const dlvk_window *o, bool transposed)
+{
+    Window s;
+    if (!w || !read_window(g, x, o, &s)) return NULL;
+    if (w->type.rank != x->type.rank) {
+        BUILDER_ERROR(g, "a weight of rank %d for a value of rank %d", w->type.rank, x->type.rank);
+        return NULL;
+    }
+    for (int i = 0; i < s.n && transposed; i++) s.hi[i] = plus_int(&g->b, s.hi[i], -o->output_padding[i]);
+    ConvSpec c = {.spatial = s.n, .step = s.step, .dilation = s.dilation, .lo = s.lo, .hi = s.hi, .group = s.group};
+    Value *y = transposed ? compose_conv_transpose(&g->b, x, w, &c) : build_conv_nchw(&g->b, x, w, &c);
+    return compose_affine(&g->b, y, NULL, bias, 1);
+}
+
+dlvk_value dlvk_convolve(dlvk_graph *g, dlvk_value x, dlvk_value w, dlvk_value bias, const dlvk_window *o)
+{
+    BUILDER_RETURN(g, "convolve", convolve(g, inside(x), inside(w), inside(bias), o, false));
+}
+
+dlvk_value dlvk_convolve_transposed(dlvk_graph *g, dlvk_value x, dlvk_value w, dlvk_value bias, const dlvk_window *o)
+{
+    BUILDER_RETURN(g, "convolve_transposed", convolve(g, inside(x), inside(w), inside(bias), o, true));
+}
+
+static Value *pool(dlvk_graph *g, Value *x, const dlvk_window *o, bool average)
+{
+    Window w;
+    if (!read_window(g, x, o, &w)) return NULL;
+    PoolSpec s = {.n = w.n, .ceil_mode = o->ceil_mode};
+    for (int i = 0; i < w.n; i++) {
+        s.window[i] = o->kernel[i];
+        s.step[i] = w.step[i];
+        s.dilation[i] = w.dilation[i];
+        s.lo[i] = w.lo[i];
+        s.hi[i] = w.hi[i];
+        if (o->kernel[i] < 1) {
+            BUILDER_ERROR(g, "a window of size %lld", (long long)o->kernel[i]);
+            return NULL;
+        }
+    }
+    return average ? compose_average_pool(&g->b, x, &s, o->count_padding) : compose_pool(&g->b, KIND_MAX, x, &s);
+}
+
+dlvk_value dlvk_max_pool(dlvk_graph *g, dlvk_value x, const dlvk_window *o)
+{
+    BUILDER_RETURN(g, "max_pool", pool(g, inside(x), o, false));
+}
+dlvk_value dlvk_average_pool(dlvk_graph *g, dlvk_value x, const dlvk_window *o)
+{
+    BUILDER_RETURN(g, "average_pool", pool(g, inside(x), o, true));
+}
+
+static Value *global_average_pool(dlvk_graph *g, Value *x)
+{
+    int axes[DLVK_MAX_RANK];
+    if (!x) return NULL;
+    int n = axes_from(2, x->type.rank, axes);
+    return n ? build_mean(&g->b, x, n, axes, false) : x;
+}
+
+dlvk_value dlvk_global_average_pool(dlvk_graph *g, dlvk_value x)
+{
+    BUILDER_RETURN(g, "global_average_pool", global_average_pool(g, inside(x)));
+}
+
+static Value *attention(dlvk_graph *g, Value *q, Value *k, Value *v, Value *mask, bool causal, double scale)
+{
+    if (!q || !k || !v) return NULL;
+    if (q->type.rank < 2 || k->type.rank < 2 || v->type.rank < 2) {
+        BUILDER_ERROR(g, "operands of rank %d, %d and %d", q->type.rank, k->type.rank, v->type.rank);
+        return NULL;
+    }
+    if (scale == 0) {
+        int64_t size;
+        if (!builder_known(g, q->type.dim[q->type.rank - 1], "the head size", &size)) return NULL;
+        scale = 1 / sqrt((double)size);
+    }
+    AttentionSpec s = {.scale = scale, .causal = causal, .mask = mask, .softmax_type = q->type.dtype};
+    return compose_attention(&g->b, q, k, v, &s);
+}
+
+dlvk_value dlvk_attention(dlvk_graph *g, dlvk_value q, dlvk_value k, dlvk_value v, dlvk_value mask, bool causal, double scale)
+{
+    BUILDER_RETURN(g, "attention", attention(g, inside(q), inside(k), inside(v), inside(mask), causal, scale));
+}
+
+/* ---- losses ---- */
+
+static Value *all_mean(Build *b, Value *x)
+{
+    return compose_loss_reduce(b, x, LOSS_MEAN);
+}
+
+static Value *mse(Build *b, Value *x, Value *target)
+{
+    Value *d = build_map2(b, OP_SUB, x, target);
+    return all_mean(b, build_map2(b, OP_MUL, d, d));
+}
+
+static Value *distance(Build *b, Value *x, Value *target)
+{
+    return build_map1(b, OP_ABS, build_map2(b, OP_SUB, x, target));
+}
+
+/* d^2/2 for d < delta, delta (d - delta/2) beyond */
+static Value *huber(Build *b, Value *x, Value *target, double delta)
+{
+    Value *d = distance(b, x, target);
+    if (!d) return NULL;
+    Value *inner = build_map2s(b, OP_MUL, build_map2(b, OP_MUL, d, d), 0.5);
+    Value *outer = build_map2s(b, OP_MUL, build_map2s(b, OP_SUB, d, delta / 2), delta);
+    return all_mean(b, build_map3(b, OP_SELECT, build_map2s(b, OP_LT, d, delta), inner, outer));
+}
+
+/* max(x, 0) - x t + log(1 + exp(-|x|)) */
+static Value *bce(Build *b, Value *x, Value *target)
+{
+    Value *tail = build_map1(b, OP_LOG1P, build_map1(b, OP_EXP, build_map1(b, OP_NEG, build_map1(b, OP_ABS, x))));
+    return all_mean(b, build_map2(b, OP_ADD, build_map2(b, OP_SUB, build_relu(b, x), build_map2(b, OP_MUL, x, target)), tail));
+}
+
+static Value *nll(dlvk_graph *g, Value *scores, Value *target, bool logits)
+{
+    if (!scores || !target) return NULL;
+    if (scores->type.rank < 2 || !dtype_is_int(target->type.dtype)) {
+        BUILDER_ERROR(g, "scores of rank %d, targets of type %s", scores->type.rank, dtype_name(target->type.dtype));
+        return NULL;
+    }
+    if (logits) scores = build_softmax(&g->b, scores, 1, true);
+    return compose_nll_loss(&g->b, scores, target, NULL, false, 0, LOSS_MEAN);
+}
+
+dlvk_value dlvk_mse_loss(dlvk_graph *g, dlvk_value x, dlvk_value target)
+{
+    BUILDER_RETURN(g, "mse_loss", mse(&g->b, inside(x), inside(target)));
+}
+
+dlvk_value dlvk_l1_loss(dlvk_graph *g, dlvk_value x, dlvk_value target)
+{
+    BUILDER_RETURN(g, "l1_loss", all_mean(&g->b, distance(&g->b, inside(x), inside(target))));
+}
+
+dlvk_value dlvk_huber_loss(dlvk_graph *g, dlvk_value x, dlvk_value target, double delta)
+{
+    BUILDER_RETURN(g, "huber_loss", huber(&g->b, inside(x), inside(target), delta));
+}
+
+dlvk_value dlvk_cross_entropy_loss(dlvk_graph *g, dlvk_value logits, dlvk_value target)
+{
+    BUILDER_RETURN(g, "cross_entropy_loss", nll(g, inside(logits), inside(target), true));
+}
+
+dlvk_value dlvk_nll_loss(dlvk_graph *g, dlvk_value log_prob, dlvk_value target)
+{
+    BUILDER_RETURN(g, "nll_loss", nll(g, inside(log_prob), inside(target), false));
+}
+
+dlvk_value dlvk_bce_loss(dlvk_graph *g, dlvk_value logits, dlvk_value target)
+{
+    BUILDER_RETURN(g, "bce_loss", bce(&g->b, inside(logits), inside(target)));
+}
