@@ -1,6 +1,7 @@
 /* Matrix products and convolutions: the common view of both, and their variants in order of preference.
  *
- * The sum is kept in f32; other accumulators (integers, double) go the way of map kernels, which compute each element in a loop. */
+ * The sum is kept in f32; other accumulators (integers, double) go the way of map kernels, which compute each element in a loop.
+ */
 #include "codegen/contract.h"
 
 #include <string.h>
@@ -28,8 +29,10 @@ static void analyse_dot(KernelGen *kg, Contraction *c)
     for (int i = 0; i < r - 2; i++) {
         /* One B for the whole axis: it is nothing but more rows. */
         bool shared = c->b.splat || (c->b.affine && dim_is(c->b.at.stride[i], 0));
-        if (shared) c->row[c->n_row++] = i;
-        else c->batch[c->n_batch++] = i;
+        if (shared)
+            c->row[c->n_row++] = i;
+        else
+            c->batch[c->n_batch++] = i;
     }
     c->row[c->n_row++] = r - 2;
     for (int i = 0; i < c->n_batch; i++) c->z = dim_mul(dt, c->z, t.dim[c->batch[i]]);
@@ -83,8 +86,10 @@ static Contraction analyse(KernelGen *kg)
     c.b = operand_of(kg, n->in[1]);
     c.a_k = c.b_k = c.b_n = c.b_z = zero;
     c.n = c.out->type.dim[c.out->type.rank - 1];
-    if (c.conv) analyse_conv(kg, &c);
-    else analyse_dot(kg, &c);
+    if (c.conv)
+        analyse_conv(kg, &c);
+    else
+        analyse_dot(kg, &c);
     for (int i = 0; i < c.n_row; i++) c.m = dim_mul(&kg->ctx->dims, c.m, c.out->type.dim[c.row[i]]);
     c.steps = dim_mul(&kg->ctx->dims, c.steps, c.k);
     return c;
@@ -127,7 +132,8 @@ const Ix *contract_a_offset(Shader *s, const Contraction *c, const char *m, cons
     for (int i = 0; i < c->n_tap; i++) {
         const Tap *p = &c->tap[i];
         if (p->plain)
-            at = ix_add(s, at, ix_mul(s, contract_row_axis(s, c, p->axis, m, z), dim_mul(dt, p->a_stride, dim_const(dt, p->step))));
+            at = ix_add(s, at,
+                        ix_mul(s, contract_row_axis(s, c, p->axis, m, z), dim_mul(dt, p->a_stride, dim_const(dt, p->step))));
     }
     if (c->conv) at = ix_add(s, at, ix_mul(s, group_index(s, c, z), dim_mul(dt, c->k, c->a_k)));
     return at;
@@ -142,7 +148,7 @@ const Ix *contract_b_offset(Shader *s, const Contraction *c, const char *z)
     return at;
 }
 
-const char *contract_cut(Shader *s, size_t from)
+static const char *cut(Shader *s, size_t from)
 {
     char *text = pool_alloc(s->pool, s->body.n - from + 1);
     if (s->body.n > from) memcpy(text, s->body.at + from, s->body.n - from);
@@ -150,11 +156,31 @@ const char *contract_cut(Shader *s, size_t from)
     return text;
 }
 
+Piece contract_begin(Shader *s)
+{
+    Piece p = {.from = s->body.n, .depth = s->depth};
+    sh_open(s, "{");
+    s->depth = 0; /* the template indents */
+    p.text = s->body.n;
+    return p;
+}
+
+const char *contract_end(Shader *s, Piece p)
+{
+    const char *text = cut(s, p.text);
+    s->depth = p.depth + 1;
+    sh_close(s);
+    s->body.n = p.from;
+    return text;
+}
+
 /* Values that the epilogue reads along the columns alone (a bias): computed once for all rows of a tile. */
 static void emit_column_values(Shader *s, const Contraction *c, const Value *v, const Ix *column, int depth)
 {
     Node *n = v->def;
-    if (!n || v == c->out || depth > 32 || !(op_info[n->op].point || n->op == OP_CAST || n->op == OP_BITCAST || n->op == OP_BROADCAST)) return;
+    if (!n || v == c->out || depth > 32 ||
+        !(op_info[n->op].point || n->op == OP_CAST || n->op == OP_BITCAST || n->op == OP_BROADCAST))
+        return;
     if (n->op != OP_BROADCAST) {
         for (int i = 0; i < n->n_in; i++) emit_column_values(s, c, n->in[i], column, depth + 1);
         return;
@@ -174,21 +200,15 @@ void contract_epilogue(Shader *s, const Contraction *c, const char **column_valu
 {
     const Kernel *k = s->kg->kernel;
     Type t = c->out->type;
-    size_t mark = s->body.n;
-    int depth = s->depth;
-    sh_open(s, "{");
-    s->depth = 0; /* the template indents */
+    Piece outer = contract_begin(s);
     const Ix *column = ix_var(s, "n", c->n), *ax[DLVK_MAX_RANK];
     if (c->conv) column = ix_add(s, column, ix_mul(s, group_index(s, c, "z"), c->n));
     for (int i = 0; i < t.rank - 1; i++) ax[i] = contract_row_axis(s, c, i, "m", "z");
     ax[t.rank - 1] = column;
-    size_t from = s->body.n;
     for (int i = 0; i < k->out.n; i++) emit_column_values(s, c, k->out.at[i], column, 0);
-    *column_values = contract_cut(s, from);
+    *column_values = cut(s, outer.text);
 
-    sh_open(s, "{");
-    s->depth = 0;
-    from = s->body.n;
+    Piece inner = contract_begin(s); /* inside the block of the column values: they are in scope */
     Index at = index_of_axes(t, ax);
     const char *x = emit_cast(s, DLVK_F32, t.dtype, "x", true);
     if (strcmp(x, "x") != 0) {
@@ -206,12 +226,8 @@ void contract_epilogue(Shader *s, const Contraction *c, const char **column_valu
         const char *y = v == c->out ? x : emit_value(s, v, where);
         emit_store(s, v, ix_text(s, index_flat(s, v->type, &where)), y);
     }
-    *store = contract_cut(s, from);
-    s->depth = 1;
-    sh_close(s);
-    s->depth = depth + 1;
-    sh_close(s);
-    s->body.n = mark;
+    *store = contract_end(s, inner);
+    contract_end(s, outer);
 }
 
 void contract_assemble(Shader *s, const char *name, int n, const Hole *holes)
@@ -233,10 +249,7 @@ bool gen_contract(KernelGen *kg)
     bool f32_sum = glsl_class_letter(c.a.value->type.dtype) == 'f' && glsl_class_letter(c.b.value->type.dtype) == 'f' &&
                    glsl_class_letter(c.out->type.dtype) == 'f';
     if (!f32_sum) return gen_map(kg);
-    if (c.a.affine && (c.b.affine || c.b.splat)) {
-        contract_scalar(kg, &c, DLVK_FEATURE_SCALAR | DLVK_FEATURE_INT64);
-        contract_scalar(kg, &c, DLVK_FEATURE_SCALAR);
-    }
+    if (c.a.affine && (c.b.affine || c.b.splat)) contract_scalar(kg, &c);
     contract_wave(kg, &c);
     return true;
 }

@@ -29,15 +29,21 @@ const char *prelude_file(const char *name)
 /* Does the code name one of these classes, or a function that makes one? */
 static bool uses_i64(const char *code)
 {
-    return strstr(code, "I64") || strstr(code, "U64") || strstr(code, "i64") || strstr(code, "u64") || strstr(code, "random_bits");
+    return strstr(code, "I64") || strstr(code, "U64") || strstr(code, "i64") || strstr(code, "u64") ||
+           strstr(code, "random_bits");
 }
-static bool uses_f64(const char *code) { return strstr(code, "F64") || strstr(code, "f64"); }
+static bool uses_f64(const char *code)
+{
+    return strstr(code, "F64") || strstr(code, "f64");
+}
 
 /* Whether a prelude file speaks for a device with these features, and of classes that the code has: the functions of all
  * classes share their names, and op_max of two floats must not bring in 64-bit integers. */
 static bool file_applies(const char *name, uint32_t features, const char *code)
 {
     if (strncmp(name, "prelude", 7) != 0) return false;
+    if (strstr(name, "address_native")) return features & DLVK_FEATURE_INT64;
+    if (strstr(name, "address_pair")) return !(features & DLVK_FEATURE_INT64);
     if (strstr(name, "f64_i64")) return uses_i64(code) && uses_f64(code);
     if (strstr(name, "i64") && !uses_i64(code)) return false;
     if (strstr(name, "f64") && !uses_f64(code)) return false;
@@ -119,10 +125,14 @@ const char *prelude_for(Pool *p, const char *code, uint32_t *features)
 
     /* Extensions come first, and only what is used is asked of the device. */
     char head[256] = "";
-    if (strstr(at, "int64_t")) strcat(head, "#extension GL_EXT_shader_explicit_arithmetic_types_int64 : require\n");
-    else *features &= ~(uint32_t)DLVK_FEATURE_INT64;
-    if (strstr(at, "double") || strstr(at, "float64_t")) strcat(head, "#extension GL_EXT_shader_explicit_arithmetic_types_float64 : require\n");
-    else *features &= ~(uint32_t)DLVK_FEATURE_FLOAT64;
+    if (strstr(at, "int64_t"))
+        strcat(head, "#extension GL_EXT_shader_explicit_arithmetic_types_int64 : require\n");
+    else
+        *features &= ~(uint32_t)DLVK_FEATURE_INT64;
+    if (strstr(at, "double") || strstr(at, "float64_t"))
+        strcat(head, "#extension GL_EXT_shader_explicit_arithmetic_types_float64 : require\n");
+    else
+        *features &= ~(uint32_t)DLVK_FEATURE_FLOAT64;
     size_t h = strlen(head);
     memcpy(at - h, head, h);
     return at - h;

@@ -27,7 +27,10 @@ static void text_add(Pool *p, Text *t, const char *s, size_t n)
     t->at[t->n] = 0;
 }
 
-static void text_puts(Pool *p, Text *t, const char *s) { text_add(p, t, s, strlen(s)); }
+static void text_puts(Pool *p, Text *t, const char *s)
+{
+    text_add(p, t, s, strlen(s));
+}
 
 static void text_indented(Shader *s, const char *line)
 {
@@ -37,10 +40,10 @@ static void text_indented(Shader *s, const char *line)
     text_puts(s->pool, t, "\n");
 }
 
-#define FORMAT(line)                                     \
-    va_list ap;                                          \
-    va_start(ap, fmt);                                   \
-    const char *line = pool_vprintf(s->pool, fmt, ap);   \
+#define FORMAT(line)                                                                                                             \
+    va_list ap;                                                                                                                  \
+    va_start(ap, fmt);                                                                                                           \
+    const char *line = pool_vprintf(s->pool, fmt, ap);                                                                           \
     va_end(ap)
 
 void sh_line(Shader *s, const char *fmt, ...)
@@ -95,7 +98,10 @@ const char *sh_printf(Shader *s, const char *fmt, ...)
     return line;
 }
 
-const char *sh_fresh(Shader *s, const char *stem) { return pool_printf(s->pool, "%s%d", stem, s->next++); }
+const char *sh_fresh(Shader *s, const char *stem)
+{
+    return pool_printf(s->pool, "%s%d", stem, s->next++);
+}
 
 /* ---- arguments ---------------------------------------------------------------------------------------------------- */
 
@@ -169,7 +175,7 @@ static const struct BufType {
     const char *name, *elem;
     int align;
 } buf_types[] = {
-    {"BufF32", "float", 4}, {"BufI32", "int", 4},    {"BufU32", "uint", 4},
+    {"BufF32", "float", 4},  {"BufI32", "int", 4},   {"BufU32", "uint", 4},
     {"BufVec4", "vec4", 16}, {"BufU64", "uvec2", 8}, {"BufUvec4", "uvec4", 16},
 };
 
@@ -181,9 +187,11 @@ static void add_buffer_types(Shader *s, Text *t)
             for (int i = 0; i < s->kg->args.n; i++) {
                 const KernelArg *a = &s->kg->args.at[i];
                 if (a->kind != ARG_BUFFER || a->write != write || strcmp(a->type, b->name) != 0) continue;
-                text_puts(s->pool, t,
-                          pool_printf(s->pool, "layout(buffer_reference, std430, buffer_reference_align = %d) %sbuffer %s%s { %s d[]; };\n",
-                                      b->align, write ? "" : "readonly ", b->name, write ? "W" : "", b->elem));
+                text_puts(
+                    s->pool, t,
+                    pool_printf(s->pool,
+                                "layout(buffer_reference, std430, buffer_reference_align = %d) %sbuffer %s%s { %s d[]; };\n",
+                                b->align, write ? "" : "readonly ", b->name, write ? "W" : "", b->elem));
                 break;
             }
     }
@@ -234,18 +242,25 @@ void shader_finish(Shader *s, KernelVariant *out)
     int divisors = 0;
     for (int i = 0; i < s->kg->args.n; i++)
         if (s->kg->args.at[i].kind == ARG_DIVISOR) {
-            text_puts(p, &code, pool_printf(p, "#define a_d%d uvec3(a.d%d_n, a.d%d_m, a.d%d_s)\n", divisors, divisors, divisors, divisors));
+            text_puts(p, &code,
+                      pool_printf(p, "#define a_d%d uvec3(a.d%d_n, a.d%d_m, a.d%d_s)\n", divisors, divisors, divisors, divisors));
             divisors++;
         }
     if (s->local[0])
-        text_puts(p, &code, pool_printf(p, "layout(local_size_x = %d, local_size_y = %d, local_size_z = %d) in;\n", s->local[0],
-                                        s->local[1], s->local[2]));
+        text_puts(p, &code,
+                  pool_printf(p, "layout(local_size_x = %d, local_size_y = %d, local_size_z = %d) in;\n", s->local[0],
+                              s->local[1], s->local[2]));
     if (s->decl.n) text_puts(p, &code, s->decl.at);
     text_puts(p, &code, "\nvoid main()\n{\n");
     if (s->body.n) text_puts(p, &code, s->body.at);
     text_puts(p, &code, "}\n");
 
-    text_puts(p, &t, "#version 460\n#extension GL_EXT_buffer_reference : require\n");
+    text_puts(p, &t,
+              "#version 460\n"
+              "#extension GL_EXT_buffer_reference : require\n"
+              "#extension GL_EXT_buffer_reference_uvec2 : require\n"
+              "#extension GL_EXT_control_flow_attributes : require\n"
+              "#extension GL_KHR_shader_subgroup_basic : require\n");
     const char *prelude = prelude_for(p, code.at, &s->features);
     text_puts(p, &t, prelude);
     text_puts(p, &t, code.at);

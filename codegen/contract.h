@@ -1,0 +1,61 @@
+/* What matrix products and convolutions have in common: rows of A times columns of B, summed over taps and k.
+ *
+ * A convolution is a product whose rows are output positions and whose k runs over the taps of the window and the input
+ * channels of a group; its batches are the groups. Internal to codegen/contract*.c. */
+#ifndef DLVK_CODEGEN_CONTRACT_H
+#define DLVK_CODEGEN_CONTRACT_H
+
+#include "codegen/shader.h"
+
+typedef struct Operand {
+    Value *value;
+    bool affine; /* f32 in memory, at base + sum of index * stride: `at` */
+    bool splat;  /* one number: literal */
+    const char *literal;
+    Affine at;
+} Operand;
+
+/* One axis of the window. */
+typedef struct Tap {
+    const Dim *count, *size, *lo; /* taps, extent of A, padding before */
+    int64_t step, dilation, in_dilation;
+    const Dim *a_stride, *b_stride;
+    int axis;   /* of the result and of A */
+    bool plain; /* one tap, no padding: only the step matters */
+} Tap;
+
+typedef struct Contraction {
+    Node *node;
+    Value *out; /* the node's, before the epilogue */
+    bool conv;
+    Operand a, b;
+    int n_row, row[DLVK_MAX_RANK];     /* axes of the result in the flat row index, in order */
+    int n_batch, batch[DLVK_MAX_RANK]; /* and in the flat batch index z; none: z is the group of a convolution */
+    int n_tap;
+    Tap tap[DLVK_MAX_RANK];
+    const Dim *m, *n, *k, *z, *steps; /* rows, columns, inner length, batches, k times all taps */
+    const Dim *a_k, *b_k, *b_n, *b_z; /* strides; b_z only for groups */
+    bool padded;                      /* some tap may lie outside A */
+} Contraction;
+
+/* Sum of the terms that row m and batch z (GLSL ints) contribute to the operand's offset. */
+const Ix *contract_row_axis(Shader *s, const Contraction *c, int axis, const char *m, const char *z);
+const Ix *contract_a_offset(Shader *s, const Contraction *c, const char *m, const char *z);
+const Ix *contract_b_offset(Shader *s, const Contraction *c, const char *z);
+/* The template's holes @{column_values} and @{store}: GLSL ints m, n, z and the sum, float x. */
+void contract_epilogue(Shader *s, const Contraction *c, const char **column_values, const char **store);
+/* Fills a template and puts its two halves, cut at "//# main", into the shader. */
+void contract_assemble(Shader *s, const char *name, int n, const Hole *holes);
+
+/* Text for a hole, written by sh_line() and the like between the two calls, in a block of its own. Pieces may nest. */
+typedef struct Piece {
+    size_t from, text; /* body's length before the block, and before the text */
+    int depth;
+} Piece;
+Piece contract_begin(Shader *s);
+const char *contract_end(Shader *s, Piece p);
+
+void contract_scalar(KernelGen *kg, const Contraction *c); /* codegen/contract_scalar.c */
+void contract_wave(KernelGen *kg, const Contraction *c);   /* codegen/contract_wave.c */
+
+#endif

@@ -1,0 +1,188 @@
+/* Contractions on CPU drivers: choice of the tile, and what fills codegen/glsl/contract_scalar.comp.glsl. */
+#include "codegen/contract.h"
+#include "dlvk/runtime.h"
+
+typedef struct Tile {
+    uint32_t p, c, kb, km;
+    bool tail;
+} Tile;
+
+/* B's columns: neighbours in memory, certainly at least a tile's width of them; perhaps so wide; or scattered. */
+typedef enum Columns { NEIGHBOURS, MAYBE, SCATTERED } Columns;
+
+/* P * C accumulators of 8 lanes fill 24 to 28 vector registers; measured, fewer vectors of B with more rows of A run a little
+ * slower, but waste fewer columns. */
+static Tile choose_tile(const Contraction *c, bool scattered)
+{
+    static const struct {
+        uint32_t p, c;
+        double cost;
+    } shapes[] = {{6, 4, 1}, {8, 3, 1.15}, {12, 2, 1.3}, {14, 1, 1.9}};
+    int64_t n, m, k;
+    Tile t = {.p = 6, .c = 4, .kb = 16, .km = 8, .tail = true};
+    if (dim_is_const(c->n, &n)) {
+        double best = 1e30;
+        for (int i = 0; i < 4; i++) {
+            int64_t w = shapes[i].c * 8;
+            if (w > n && shapes[i].c > 1) continue;
+            double cost = (double)((n + w - 1) / w * w) * shapes[i].cost;
+            if (cost >= best) continue;
+            best = cost;
+            t.p = shapes[i].p;
+            t.c = shapes[i].c;
+        }
+    }
+    if (scattered) t = (Tile){.p = 12, .c = t.c < 2 ? t.c : 2, .kb = 8, .km = 8, .tail = true};
+    if (dim_is_const(c->m, &m)) {
+        if (t.p == 6 && (m + 6) / 7 * 7 <= (m + 5) / 6 * 6) t.p = 7;
+        if (m > 0 && m < t.p) t.p = (uint32_t)m;
+    }
+    if (dim_is_const(c->k, &k)) {
+        if (k > 0 && k < t.kb) t.kb = (uint32_t)k;
+        for (uint32_t d = 20; d >= 6 && k > 20 && k % t.kb; d--)
+            if (k % d == 0) t.kb = d;
+        t.tail = k % t.kb != 0;
+        if (t.kb % t.km) t.km = t.kb;
+    }
+    return t;
+}
+
+/* Where the tile's rows begin in A, and where their windows begin along each axis of the window. */
+static const char *rows_text(Shader *s, const Contraction *c)
+{
+    Piece piece = contract_begin(s);
+    sh_open(s, "[[unroll]] for (int i = 0; i < P; i++) {");
+    sh_line(s, "int m = min(m0 + i, %s - 1);", arg_int(s, c->m));
+    sh_line(s, "row_at[i] = %s;", ix_text(s, contract_a_offset(s, c, "m", "z")));
+    for (int i = 0; i < c->n_tap; i++) {
+        const Tap *p = &c->tap[i];
+        if (p->plain) continue;
+        DimTable *dt = &s->ctx->dims;
+        const Ix *x = ix_mul(s, contract_row_axis(s, c, p->axis, "m", "z"), dim_const(dt, p->step));
+        sh_line(s, "origin%d[i] = %s;", i, ix_text(s, ix_sub(s, x, ix_dim(s, p->lo))));
+    }
+    sh_close(s);
+    return contract_end(s, piece);
+}
+
+/* The loops over the window, around one contraction over k each. */
+static const char *taps_text(Shader *s, const Contraction *c)
+{
+    DimTable *dt = &s->ctx->dims;
+    Piece piece = contract_begin(s);
+    int opened = 0;
+    const Ix *b = c->b.splat ? ix_const(s, 0) : contract_b_offset(s, c, "z");
+    const char *ok = "true", *at = "row_at[i]";
+    for (int i = 0; i < c->n_tap; i++) {
+        const Tap *p = &c->tap[i];
+        if (p->plain) continue;
+        const char *w = sh_printf(s, "w%d", i);
+        sh_open(s, "for (int %s = 0; %s < %s; %s++) {", w, w, arg_int(s, p->count), w);
+        opened++;
+        if (!c->b.splat) b = ix_add(s, b, ix_mul(s, ix_var(s, w, p->count), p->b_stride));
+    }
+    sh_open(s, "[[unroll]] for (int i = 0; i < P; i++) {");
+    for (int i = 0; i < c->n_tap; i++) {
+        const Tap *p = &c->tap[i];
+        if (p->plain) continue;
+        const char *size = arg_int(s, p->size), *dil = arg_int(s, dim_const(dt, p->dilation));
+        sh_line(s, "int p%d = origin%d[i] + w%d%s%s;", i, i, i, p->dilation == 1 ? "" : " * ", p->dilation == 1 ? "" : dil);
+        if (p->in_dilation != 1) {
+            /* Only every in_dilation-th position holds an element. */
+            const char *d = arg_int(s, dim_const(dt, p->in_dilation));
+            sh_line(s, "int q%d = p%d / %s;", i, i, d);
+            sh_line(s, "bool ok%d = p%d >= 0 && q%d * %s == p%d && q%d < %s;", i, i, i, d, i, i, size);
+            sh_line(s, "p%d = q%d;", i, i);
+        } else if (c->padded) {
+            sh_line(s, "bool ok%d = uint(p%d) < uint(%s);", i, i, size);
+        }
+        if (c->padded) ok = sh_printf(s, "%s && ok%d", ok, i);
+        at = sh_printf(s, "%s + p%d * %s", at, i, arg_int(s, p->a_stride));
+    }
+    if (c->padded) {
+        sh_line(s, "bool ok = %s;", ok);
+        sh_line(s, "inside[i] = ok ? ~0u : 0u;");
+        sh_line(s, "ia[i] = ok ? %s : row_at[i]; /* outside: any address will do */", at);
+    } else {
+        sh_line(s, "ia[i] = %s;", at);
+    }
+    sh_close(s);
+    sh_line(s, "contract(%s);", ix_text(s, b));
+    while (opened--) sh_close(s);
+    return contract_end(s, piece);
+}
+
+/* Tiles that one workgroup walks over: about a million multiplications, but enough workgroups to share out. */
+static const Dim *tiles_per_group(DimTable *dt, const Contraction *c, const Tile *t, const Dim *tiles)
+{
+    const Dim *one = dim_const(dt, 1), *steps = dim_max(dt, c->steps, one);
+    const Dim *work = dim_ceildiv(dt, dim_const(dt, 1000000 / (t->p * t->c * 8)), steps);
+    const Dim *share = dim_max(dt, dim_ceildiv(dt, tiles, dim_const(dt, 8)), one);
+    return dim_min(dt, work, share);
+}
+
+void contract_scalar(KernelGen *kg, const Contraction *c)
+{
+    DimTable *dt = &kg->ctx->dims;
+    Shader *s = shader_new(kg, DLVK_FEATURE_SCALAR);
+    bool scattered = !c->b.splat && !dim_is(c->b_n, 1);
+    Tile t = choose_tile(c, scattered);
+    int64_t n_least, n_most;
+    dim_range(c->n, &n_least, &n_most);
+    Columns columns = scattered ? SCATTERED : n_least >= t.c * 8 ? NEIGHBOURS : n_most >= t.c * 8 ? MAYBE : SCATTERED;
+    if (c->b.splat) columns = SCATTERED; /* a literal is in no place at all */
+
+    const uint32_t spec[] = {t.p, t.c, t.kb, t.km, t.tail};
+    for (int i = 0; i < 5; i++) *VEC_PUSH(s->pool, s->spec) = spec[i];
+
+    const Dim *tiles = dim_ceildiv(dt, c->m, dim_const(dt, t.p)), *per = tiles_per_group(dt, c, &t, tiles);
+    const Dim *row_groups = dim_ceildiv(dt, tiles, per), *column_tiles = dim_ceildiv(dt, c->n, dim_const(dt, t.c * 8));
+    const Dim *groups = dim_mul(dt, dim_mul(dt, row_groups, column_tiles), c->z);
+    s->grid[0] = groups;
+
+    const char *a = arg_buffer(s, c->a.at.buffer, false, "BufF32"), *b_step = arg_int(s, c->b_k);
+    const char *b = c->b.splat ? a : arg_buffer(s, c->b.at.buffer, false, "BufF32");
+    const char *literal = NULL;
+    if (c->b.splat) {
+        const Tensor *v;
+        value_const(c->b.value, &v);
+        literal = emit_literal(s, DLVK_F32, elem_get_f(v->dtype, v->data, 0), 0);
+    }
+    bool a_run = dim_is(c->a_k, 1);
+    const char *origins = "";
+    for (int i = 0; i < c->n_tap; i++)
+        if (!c->tap[i].plain) origins = sh_printf(s, "%sint origin%d[P];\n", origins, i);
+    const char *column_values, *store;
+    contract_epilogue(s, c, &column_values, &store);
+    const Hole holes[] = {
+        {"origins", origins},
+        {"a_pointers",
+         a_run
+             ? sh_printf(s, "BufF32 qa[P];\n[[unroll]] for (int i = 0; i < P; i++) qa[i] = BufF32(address_at(%s, ia[i] + k));", a)
+             : ""},
+        {"a_element", a_run ? "qa[i].d[u]" : sh_printf(s, "%s.d[ia[i] + (k + u) * %s]", a, arg_int(s, c->a_k))},
+        {"b_row", sh_printf(s, "BufF32(address_at(%s, ib + n0 + u * %s))", b, b_step)},
+        {"b_vector", "neighbours(q, j * 8)"},
+        {"b_element", literal ? literal : sh_printf(s, "%s.d[ib + column_at[j] + u * %s]", b, b_step)},
+        {"b_step", b_step},
+        {"b_column", arg_int(s, c->b_n)},
+        {"fast", columns == MAYBE ? "dense" : "true"},
+        {"vectors", columns == SCATTERED ? "false" : "true"},
+        {"dense", columns == NEIGHBOURS  ? "true"
+                  : columns == SCATTERED ? "false"
+                                         : sh_printf(s, "%s >= C * 8", arg_int(s, c->n))},
+        {"padded", c->padded ? "true" : "false"},
+        {"k", arg_int(s, c->k)},
+        {"m", arg_int(s, c->m)},
+        {"n", arg_int(s, c->n)},
+        {"groups", arg_int(s, groups)},
+        {"row_groups", arg_int(s, row_groups)},
+        {"column_tiles", arg_int(s, column_tiles)},
+        {"tiles", arg_int(s, per)},
+        {"rows", rows_text(s, c)},
+        {"taps", taps_text(s, c)},
+        {"column_values", column_values},
+        {"store", store},
+    };
+    contract_assemble(s, "contract_scalar.comp.glsl", sizeof holes / sizeof *holes, holes);
+}

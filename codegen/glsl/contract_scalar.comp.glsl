@@ -1,0 +1,108 @@
+/* Matrix products and convolutions on a driver that runs on the CPU.
+ *
+ * Such drivers run eight invocations in one vector. A load whose address is the same in all of them is one scalar load that
+ * the multiplication broadcasts; a load whose addresses differ is a gather, slower than all that is done with it. So the
+ * lanes own columns of B, and everything about A, rows and positions and borders, is the same in all lanes. A workgroup is
+ * one vector; it walks over several tiles of P rows by C * 8 columns, since starting a workgroup costs as much as thousands of multiplications.
+ *
+ * Loops are masked and write back every variable at their end, so KB steps of k stand in one trip. */
+layout(constant_id = 0) const int P = 6;        /* rows of a tile */
+layout(constant_id = 1) const int C = 4;        /* vectors of 8 columns in a tile */
+layout(constant_id = 2) const int KB = 16;      /* steps of k in one trip round the loop */
+layout(constant_id = 3) const int KM = 8;       /* the same, where some row of the tile lies outside; divides KB */
+layout(constant_id = 4) const bool TAIL = true; /* KB need not divide the length of k */
+layout(local_size_x = 8) in;
+
+uint lane;          /* the column of each vector that this invocation owns */
+bool dense;         /* the tile's columns are neighbours in B, and all exist */
+float acc[P * C];
+int row_at[P];      /* where each row's operand begins in A */
+int ia[P];          /* the same for the current tap of the window */
+uint inside[P];     /* all bits set: the tap lies inside A, else 0 */
+int column_at[C];   /* offsets of this lane's columns in B */
+int n0;             /* the tile's first column */
+@{origins}
+
+/* Eight neighbours, one for each lane. Written so that the driver sees eight scalar loads in a row and makes them one vector load. */
+float neighbours(BufF32 q, int i)
+{
+    float r = q.d[i];
+    r = mix(r, q.d[i + 1], lane == 1);
+    r = mix(r, q.d[i + 2], lane == 2);
+    r = mix(r, q.d[i + 3], lane == 3);
+    r = mix(r, q.d[i + 4], lane == 4);
+    r = mix(r, q.d[i + 5], lane == 5);
+    r = mix(r, q.d[i + 6], lane == 6);
+    return mix(r, q.d[i + 7], lane == 7);
+}
+
+/* acc += A[rows, k .. k + count) * B[k .. k + count, columns) */
+void steps(int count, int k, int ib, bool vectors, bool masked)
+{
+    @{a_pointers}
+    [[unroll]] for (int u = 0; u < count; u++) {
+        float b[C];
+        if (vectors) {
+            BufF32 q = @{b_row};
+            [[unroll]] for (int j = 0; j < C; j++) b[j] = @{b_vector};
+        } else {
+            [[unroll]] for (int j = 0; j < C; j++) b[j] = @{b_element};
+        }
+        [[unroll]] for (int i = 0; i < P; i++) {
+            float x = @{a_element};
+            if (masked) x = uintBitsToFloat(floatBitsToUint(x) & inside[i]);
+            [[unroll]] for (int j = 0; j < C; j++) acc[i * C + j] += x * b[j];
+        }
+    }
+}
+
+/* All of k for one tap of the window. */
+void contract(int ib)
+{
+    int k = 0;
+    if (@{fast}) {
+        uint all_inside = ~0u;
+        if (@{padded}) [[unroll]] for (int i = 0; i < P; i++) all_inside &= inside[i];
+        if (all_inside != 0) {
+            for (; k + KB <= @{k}; k += KB, ib += KB * @{b_step}) steps(KB, k, ib, @{vectors}, false);
+        } else {
+            for (; k + KM <= @{k}; k += KM, ib += KM * @{b_step}) steps(KM, k, ib, @{vectors}, true);
+        }
+        if (TAIL) for (; k < @{k}; k++, ib += @{b_step}) steps(1, k, ib, @{vectors}, @{padded});
+    } else {
+        for (; k < @{k}; k++, ib += @{b_step}) steps(1, k, ib, false, @{padded});
+    }
+}
+
+//# main
+    lane = gl_SubgroupSize == 8 ? gl_SubgroupInvocationID : gl_LocalInvocationID.x;
+    int group = int(gl_WorkGroupID.x + gl_WorkGroupID.y * gl_NumWorkGroups.x);
+    if (group < @{groups}) {
+        /* Tiles of one column and batch follow each other, so that B stays in the cache. */
+        int row_group = group % @{row_groups}, column = group / @{row_groups};
+        int z = column / @{column_tiles};
+        int first = (column - z * @{column_tiles}) * (C * 8);
+        /* The last tile starts early instead of reading beyond the end of a row; what its neighbour has is not stored. */
+        dense = @{dense};
+        n0 = dense ? min(first, @{n} - C * 8) : first;
+        [[unroll]] for (int j = 0; j < C; j++) column_at[j] = min(n0 + j * 8 + int(lane), @{n} - 1) * @{b_column};
+        for (int tile = 0; tile < @{tiles}; tile++) {
+            int m0 = (row_group * @{tiles} + tile) * P;
+            if (m0 < @{m}) {
+                [[unroll]] for (int j = 0; j < P * C; j++) acc[j] = 0;
+                @{rows}
+                @{taps}
+                [[unroll]] for (int j = 0; j < C; j++) {
+                    int n = n0 + j * 8 + int(lane);
+                    if (n >= first && n < @{n}) {
+                        @{column_values}
+                        [[unroll]] for (int i = 0; i < P; i++) {
+                            int m = min(m0 + i, @{m} - 1);
+                            float x = acc[i * C + j];
+                            @{store}
+                        }
+                    }
+                }
+            }
+        }
+    }

@@ -1,0 +1,2 @@
+//# address_at
+#define address_at(b, i) (uint64_t(b) + uint64_t(int64_t(i) << 2)) /* of the i-th word behind the buffer reference b */
