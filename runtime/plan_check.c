@@ -156,6 +156,8 @@ static dlvk_status check_signature(Check *c)
         TRY(check_dims(c, t->name, t->dtype, t->n_dim, t->dim, t->buffer));
         if (p->buffer[t->buffer]->kind != DLVK__PLAN__BUFFER__KIND__STATE)
             FAIL(c, "state '%s' lies in a buffer of the wrong kind", t->name);
+        for (size_t d = 0; d < t->n_dim; d++)
+            if (p->expr[t->dim[d]]->op != DLVK__PLAN__EXPR__OP__CONST) FAIL(c, "state '%s' has no constant shape", t->name);
     }
     return DLVK_OK;
 }

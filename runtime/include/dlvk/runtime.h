@@ -112,6 +112,13 @@ DLVK_API dlvk_status dlvk_session_wait(dlvk_session *s, uint64_t timeout_ns, boo
 DLVK_API dlvk_status dlvk_session_output_info(dlvk_session *s, int i, dlvk_tensor_info *info, size_t *bytes, dlvk_error *err);
 DLVK_API dlvk_status dlvk_session_get_output(dlvk_session *s, const char *name, void *data, size_t bytes, dlvk_error *err);
 
+/* States: named buffers of the model that live from run to run (optimizer state, caches). Every session has its own, which begin with
+ * the values in the bundle. Reading and writing one waits for a run in flight. */
+DLVK_API int dlvk_model_states(const dlvk_model *m);
+DLVK_API dlvk_status dlvk_model_state(const dlvk_model *m, int i, dlvk_tensor_info *info);
+DLVK_API dlvk_status dlvk_session_get_state(dlvk_session *s, const char *name, void *data, size_t bytes, dlvk_error *err);
+DLVK_API dlvk_status dlvk_session_set_state(dlvk_session *s, const char *name, const void *data, size_t bytes, dlvk_error *err);
+
 typedef struct dlvk_memory {
     uint64_t weights, arena, io; /* bytes of device memory */
     uint64_t planned_arena;      /* what the plan predicts for these sizes */
@@ -129,6 +136,16 @@ typedef struct dlvk_kernel_time {
 DLVK_API dlvk_status dlvk_session_profile(dlvk_session *s, bool on, dlvk_error *err);
 DLVK_API dlvk_status dlvk_session_kernel_times(dlvk_session *s, const dlvk_kernel_time **kernels, int *n, dlvk_error *err);
 DLVK_API double dlvk_session_device_ms(const dlvk_session *s); /* of the last run, from the first command to the last; always measured */
+
+/* ---- bundles without a device ------------------------------------------------------------------------------------- */
+
+/* The whole plan as JSON text, free with free(): file, inputs, outputs, states, symbols, constraints, kernels (with model nodes,
+ * variants, features, specialization constants, buffers read and written, FLOPs and bytes), modules, buffers with lifetimes,
+ * blobs, and the program as a tree of steps. Sizes are numbers, or texts where they depend on symbols. */
+DLVK_API dlvk_status dlvk_bundle_describe(const char *path, char **json, dlvk_error *err);
+/* Writes into a directory (made if need be): plan.json, MODULE.spv, MODULE.comp where the GLSL was kept, and the stored bytes of
+ * constants and states as NAME.bin (NAME.splat.bin where they repeat). */
+DLVK_API dlvk_status dlvk_bundle_unpack(const char *path, const char *dir, dlvk_error *err);
 
 #ifdef __cplusplus
 }
