@@ -1,6 +1,14 @@
 /* See indexing.h. */
 #include "frontend/onnx/indexing.h"
 
+void int_limits(DType t, double *lo, double *hi)
+{
+    int bits = dtype_bits(t);
+    bool is_signed = dtype_class(t) == DC_INT;
+    *lo = is_signed ? -(double)((uint64_t)1 << (bits - 1)) : 0;
+    *hi = is_signed ? -*lo - 1 : (double)(((uint64_t)1 << bits) - 1);
+}
+
 Value *index_wrap(Build *b, Value *idx, const Dim *d)
 {
     if (!idx) return NULL;

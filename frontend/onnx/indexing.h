@@ -1,4 +1,4 @@
-/* Indices into tensors: what the operators that move data by index share. */
+/* What operator lowerings share: indices into tensors, known values, limits of types. */
 #ifndef DLVK_FRONTEND_ONNX_INDEXING_H
 #define DLVK_FRONTEND_ONNX_INDEXING_H
 
@@ -10,6 +10,8 @@ static inline Value *dim_value(Build *b, DType t, const Dim *d)
 {
     return build_cast(b, build_dims(b, DLVK_I64, -1, &d), t);
 }
+/* The least and the greatest value of an integer type. */
+void int_limits(DType t, double *lo, double *hi);
 /* A constant where the value can be computed now (in its own precision), then cast to t. */
 Value *settle(Build *b, Value *v, DType t);
 /* Integer indices as i64 with negative ones counted from the end of an axis of size d. */

@@ -1,14 +1,5 @@
 /* Quantization: linear, per tensor, per axis, or per block. */
-#include "frontend/compose.h"
-#include "frontend/onnx/onnx.h"
-
-static void int_limits(DType t, double *lo, double *hi)
-{
-    int bits = dtype_bits(t);
-    bool is_signed = dtype_class(t) == DC_INT;
-    *lo = is_signed ? -(double)((uint64_t)1 << (bits - 1)) : 0;
-    *hi = is_signed ? -*lo - 1 : (double)(((uint64_t)1 << bits) - 1);
-}
+#include "frontend/onnx/indexing.h"
 
 /* A scale or zero point made to fit x: a vector along `axis`, or blocks of block_size elements along it. */
 static Value *fit(OnnxNode *n, Value *s, Value *x, int64_t axis)

@@ -26,16 +26,26 @@ static bool cast_target(OnnxNode *n, DType *t)
     return false;
 }
 
+/* Reals become integers below 8 bits by rounding and clipping, as ONNX's reference has it; wider ones by truncation. */
+static Value *cast(OnnxNode *n, Value *x, DType t)
+{
+    Build *b = n->b;
+    if (dtype_is_float(x->type.dtype) && dtype_is_int(t) && dtype_bits(t) < 8) {
+        double lo, hi;
+        int_limits(t, &lo, &hi);
+        DType u = x->type.dtype == DLVK_F64 ? DLVK_F64 : DLVK_F32;
+        x = build_map1(b, OP_ROUND, build_clamp(b, build_cast(b, x, u), build_scalar(b, u, lo), build_scalar(b, u, hi)));
+    }
+    return build_cast_sat(b, x, t, onnx_int(n, "saturate", 1) != 0);
+}
+
 void lower_cast(OnnxNode *n)
 {
     DType t;
-    if (cast_target(n, &t)) n->out[0] = build_cast_sat(n->b, in(n, 0), t, onnx_int(n, "saturate", 1) != 0);
+    if (cast_target(n, &t)) n->out[0] = cast(n, in(n, 0), t);
 }
 
-void lower_cast_like(OnnxNode *n)
-{
-    n->out[0] = build_cast_sat(n->b, in(n, 0), in(n, 1)->type.dtype, onnx_int(n, "saturate", 1) != 0);
-}
+void lower_cast_like(OnnxNode *n) { n->out[0] = cast(n, in(n, 0), in(n, 1)->type.dtype); }
 
 void lower_bitcast(OnnxNode *n)
 {
