@@ -164,7 +164,8 @@ static double limit(Op op, DType t)
     }
 }
 
-static void check(Op op, DType t)
+/* features: those of the device that the GLSL may use. */
+static void check(Op op, DType t, uint32_t features)
 {
     static uint64_t x[N_MAX * 3], y[N_MAX];
     uint64_t s[SPECIALS_MAX];
@@ -183,7 +184,7 @@ static void check(Op op, DType t)
     DType result;
     const Tensor *want = oracle(op, t, n, x, &result);
     dlvk_error err;
-    const char *glsl = gpu_source(&pool, op_code(op, t, result), dlvk_device_get_info(device)->features);
+    const char *glsl = gpu_source(&pool, op_code(op, t, result), features);
     cr_assert(gpu_run(device, glsl, n, x, n * 3, y, n, &err), "%s of %s: %s", o->name, dtype_name(t), err.text);
     double worst = 0;
     uint32_t at = 0;
@@ -204,15 +205,24 @@ static void check(Op op, DType t)
                   (unsigned long long)x[at * 3 + 1], (long long)elem_get_i(result, &y[at], 0), (long long)elem_get_i(result, want->data, at));
 }
 
-static void check_all(DType t)
+enum { WIDE = DLVK_FEATURE_INT64 | DLVK_FEATURE_FLOAT64 };
+
+/* native: with the device's 64-bit arithmetic, where it has it. */
+static void check_all(DType t, bool native)
 {
     int takes = dtype_is_float(t) ? TAKES_F : t == DLVK_BOOL ? TAKES_B : TAKES_I;
     cr_assert(device != NULL, "no Vulkan device");
+    uint32_t features = dlvk_device_get_info(device)->features;
+    if (!native) features &= ~(uint32_t)WIDE;
     for (Op op = 0; op < OP_COUNT; op++)
-        if (op_info[op].point && (op_info[op].takes & takes)) check(op, t);
+        if (op_info[op].point && (op_info[op].takes & takes)) check(op, t, features);
 }
 
-Test(prelude, f32) { check_all(DLVK_F32); }
-Test(prelude, i32) { check_all(DLVK_I32); }
-Test(prelude, u32) { check_all(DLVK_U32); }
-Test(prelude, boolean) { check_all(DLVK_BOOL); }
+Test(prelude, f32) { check_all(DLVK_F32, true); }
+Test(prelude, i32) { check_all(DLVK_I32, true); }
+Test(prelude, u32) { check_all(DLVK_U32, true); }
+Test(prelude, boolean) { check_all(DLVK_BOOL, true); }
+Test(prelude, i64) { check_all(DLVK_I64, true); }
+Test(prelude, u64) { check_all(DLVK_U64, true); }
+Test(prelude, i64_emulated) { check_all(DLVK_I64, false); }
+Test(prelude, u64_emulated) { check_all(DLVK_U64, false); }
