@@ -1,5 +1,6 @@
 /* The graph builder: the graph itself, names and errors, inputs, outputs, parameters and other sources. */
 #include "frontend/builder.h"
+#include "frontend/compile.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,13 +43,7 @@ dlvk_status dlvk_graph_status(const dlvk_graph *g, dlvk_error *err)
         if (err) snprintf(err->text, sizeof err->text, "graph: out of memory");
         return DLVK_OUT_OF_MEMORY;
     }
-    const Diag *d = &g->ctx->diag;
-    if (!d->errors) return DLVK_OK;
-    size_t at = 0, room = err ? sizeof err->text : 0;
-    for (int i = 0; i < d->lines.n && at < room; i++)
-        at += (size_t)snprintf(err->text + at, room - at, "%s%s", i ? "\n" : "", d->lines.at[i]);
-    if (err && at >= room) memcpy(err->text + room - 4, "...", 4);
-    return d->status;
+    return g->ctx->diag.errors ? compile_report(&g->ctx->diag, err) : DLVK_OK;
 }
 
 void builder_enter(dlvk_graph *g, const char *op, jmp_buf *oom)
@@ -67,6 +62,16 @@ Graph *builder_finish(dlvk_graph *g)
         return g->ctx->diag.errors ? NULL : g->graph;
     });
     return NULL;
+}
+
+dlvk_status dlvk_compile_graph(dlvk_graph *g, void **bundle, size_t *size, const dlvk_compile_options *o, dlvk_error *err)
+{
+    if (!g || !bundle || !size) {
+        if (err) snprintf(err->text, sizeof err->text, "dlvk_compile_graph: %s is NULL", !g ? "g" : !bundle ? "bundle" : "size");
+        return DLVK_INVALID_ARGUMENT;
+    }
+    Graph *graph = builder_finish(g);
+    return graph ? compile_graph_to_memory(graph, bundle, size, o, err) : dlvk_graph_status(g, err);
 }
 
 /* ---- names ---- */

@@ -41,8 +41,9 @@ struct dlvk_graph {
 Graph *builder_finish(dlvk_graph *g);
 
 /* Every public function works inside this: when memory runs out it ends here, and errors name the scope and the function.
- * `none` is what the function gives then. */
+ */
 void builder_enter(dlvk_graph *g, const char *op, jmp_buf *oom);
+#pragma GCC diagnostic ignored "-Wclobbered" /* after the jump nothing but g is used, which nobody changes */
 #define BUILDER_GUARD(g, op, work)                                                                                               \
     do {                                                                                                                         \
         jmp_buf oom_;                                                                                                            \
@@ -54,10 +55,14 @@ void builder_enter(dlvk_graph *g, const char *op, jmp_buf *oom);
         builder_enter((g), (op), &oom_);                                                                                         \
         work;                                                                                                                    \
     } while (0)
-/* The body of a function that makes one value. */
+/* The body of a function that makes one value: NULL after an error. */
 #define BUILDER_RETURN(g, op, expression)                                                                                        \
     do {                                                                                                                         \
-        BUILDER_GUARD(g, op, return outside(expression));                                                                        \
+        BUILDER_GUARD(g, op, {                                                                                                   \
+            int errors_ = (g)->ctx->diag.errors;                                                                                 \
+            Value *made_ = (expression);                                                                                         \
+            return errors_ == (g)->ctx->diag.errors ? outside(made_) : NULL;                                                     \
+        });                                                                                                                      \
         return NULL;                                                                                                             \
     } while (0)
 
