@@ -1,11 +1,50 @@
-/* ONNX's conformance tests against the interpreter: `conformance [-v] DIR...`, each with model.onnx and test_data_set_0/.
- * A line PASS, FAIL or ERROR for each, and the sums at the end; exit 0 when all pass. */
+/* ONNX's conformance tests (Debian's libonnx-testdata) against the interpreter. Skipped where the data is not installed. */
+#include "dlvk/compiler.h"
+#include <criterion/criterion.h>
+#include <fnmatch.h>
+#include <glob.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include "dlvk/compiler.h"
+
+#define DATA "/usr/share/libonnx-testdata/data/"
+
+/* What is known not to pass, and why. */
+static const char *const expected[] = {
+    /* strings, and operators on them */
+    "test_*string*",
+    "test_*STRING*",
+    "test_str*",
+    "test_regex*",
+    "test_ai_onnx_ml_label_encoder*",
+    /* sequences and optionals as inputs or outputs of a model */
+    "test_identity_opt",
+    "test_identity_sequence",
+    "test_if_opt",
+    "test_if_seq",
+    "test_loop13_seq",
+    "test_loop16_seq_none",
+    "test_optional_*",
+    "test_sequence_insert*",
+    "test_sequence_map*",
+    "test_split_to_sequence*",
+    /* random numbers of numpy */
+    "test_bernoulli*",
+    "test_training_dropout",
+    "test_training_dropout_mask",
+    "test_training_dropout_default*",
+    /* rounding: the suite truncates to bfloat16, holds the noise of one FFT, rounds each step to 32 bits */
+    "test_cast*_FLOAT_to_BFLOAT16*",
+    "test_dft_inverse*",
+    "test_dynamicquantizelinear*",
+    /* not there yet */
+    "test_image_decoder*",
+    "test_tfidfvectorizer*",
+    "test_ai_onnx_ml_*",
+    "test_gradient_*",
+};
 
 enum { MAX_TENSORS = 64 };
 static const double relative = 1e-3, absolute = 1e-7; /* those of the suite */
@@ -87,21 +126,42 @@ static const char *run(const char *dir, char *why)
     return verdict;
 }
 
-int main(int argc, char **argv)
+static bool is_expected(const char *name)
 {
-    bool verbose = argc > 1 && strcmp(argv[1], "-v") == 0;
-    int passed = 0, failed = 0;
-    for (int i = 1 + verbose; i < argc; i++) {
+    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++)
+        if (fnmatch(expected[i], name, 0) == 0) return true;
+    return false;
+}
+
+static void sweep(const char *pattern, size_t least)
+{
+    glob_t dirs;
+    if (access(DATA, R_OK) != 0) cr_skip_test("libonnx-testdata is not installed");
+    cr_assert_eq(glob(pattern, 0, NULL, &dirs), 0);
+    size_t passed = 0;
+    for (size_t i = 0; i < dirs.gl_pathc; i++) {
         char why[4096] = "";
-        const char *verdict = run(argv[i], why);
-        const char *name = strrchr(argv[i], '/');
-        if (*verdict == 'P')
-            passed++;
-        else
-            failed++;
-        if (verbose || *verdict != 'P') printf("%s %s %s\n", verdict, name ? name + 1 : argv[i], why);
-        fflush(stdout);
+        const char *name = strrchr(dirs.gl_pathv[i], '/') + 1, *verdict = run(dirs.gl_pathv[i], why);
+        passed += *verdict == 'P';
+        cr_expect(*verdict == 'P' || is_expected(name), "%s %s: %s", verdict, name, why);
     }
-    printf("%d passed, %d failed\n", passed, failed);
-    return failed ? 1 : 0;
+    globfree(&dirs);
+    cr_expect(passed >= least, "%zu tests passed, fewer than %zu", passed, least);
+}
+
+Test(conformance, node)
+{
+    sweep(DATA "node/test_*", 1180);
+}
+Test(conformance, simple)
+{
+    sweep(DATA "simple/test_*", 15);
+}
+Test(conformance, pytorch_converted)
+{
+    sweep(DATA "pytorch-converted/test_*", 82);
+}
+Test(conformance, pytorch_operator)
+{
+    sweep(DATA "pytorch-operator/test_*", 35);
 }

@@ -1,0 +1,330 @@
+/* The importer: tensor encodings, external data, functions, scopes, and what it says about models that are wrong. */
+#include "frontend/onnx/import.h"
+#include "ir/build.h"
+#include "tests/frontend/onnx_model.h"
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { F32 = 1, I8 = 3, I32 = 6, I64 = 7, BOOL = 9, F16 = 10, F64 = 11, U32 = 12, U64 = 13, INT4 = 22 };
+
+static TestModel m;
+static Pool pool;
+static Context *ctx;
+static OnnxModel *kept;
+
+static Graph *import(void)
+{
+    model_write(&m);
+    ctx = context_new(&pool);
+    return onnx_import_file(ctx, m.path, &kept);
+}
+
+static void finish(void)
+{
+    onnx_model_free(kept);
+    kept = NULL;
+    pool_free(&pool);
+    model_free(&m);
+}
+
+/* All lines of the diagnosis. */
+static const char *lines(void)
+{
+    const char *all = "";
+    for (int i = 0; i < ctx->diag.lines.n; i++) all = pool_printf(&pool, "%s%s\n", all, ctx->diag.lines.at[i]);
+    return all;
+}
+
+#define HAS(text) cr_assert(strstr(lines(), text), "no '%s' in:\n%s", text, lines())
+
+/* A model whose output is the initializer alone. */
+static const Tensor *only_initializer(void)
+{
+    model_output(&m, "w");
+    Graph *g = import();
+    const Tensor *t = NULL;
+    if (g) cr_assert(value_const(g->top->results.at[0], &t));
+    return t;
+}
+
+static Onnx__TensorProto *w(int type, int64_t n)
+{
+    return model_initializer(&m, "w", type, 1, &n);
+}
+
+TestSuite(import, .fini = finish);
+
+Test(import, numbers_in_typed_fields)
+{
+    model_init(&m, 17);
+    Onnx__TensorProto *t = w(F16, 3);
+    int32_t bits[] = {0x3C00, 0xC000, 0x7C00}; /* 1, -2, infinity */
+    t->n_int32_data = 3;
+    t->int32_data = bits;
+    const Tensor *got = only_initializer();
+    cr_assert(got, "%s", lines());
+    cr_assert_eq(elem_get_f(got->dtype, got->data, 0), 1);
+    cr_assert_eq(elem_get_f(got->dtype, got->data, 1), -2);
+}
+
+Test(import, four_bit_integers_are_packed)
+{
+    model_init(&m, 21);
+    Onnx__TensorProto *t = w(INT4, 3);
+    int32_t bytes[] = {0x7F, 0x08}; /* -1, 7, -8 */
+    t->n_int32_data = 2;
+    t->int32_data = bytes;
+    const Tensor *got = only_initializer();
+    cr_assert(got, "%s", lines());
+    const int64_t want[] = {-1, 7, -8};
+    for (int i = 0; i < 3; i++) cr_assert_eq(elem_get_i(got->dtype, got->data, i), want[i]);
+}
+
+Test(import, unsigned_32_in_uint64_data)
+{
+    model_init(&m, 17);
+    Onnx__TensorProto *t = w(U32, 2);
+    uint64_t v[] = {1, 4000000000u};
+    t->n_uint64_data = 2;
+    t->uint64_data = v;
+    const Tensor *got = only_initializer();
+    cr_assert(got, "%s", lines());
+    cr_assert_eq(elem_get_i(got->dtype, got->data, 1), 4000000000ll);
+}
+
+Test(import, too_little_data)
+{
+    model_init(&m, 17);
+    Onnx__TensorProto *t = w(F32, 3);
+    uint8_t raw[8] = {0};
+    t->has_raw_data = 1;
+    t->raw_data = (ProtobufCBinaryData){.len = 8, .data = raw};
+    cr_assert_null(only_initializer());
+    HAS("initializer 'w': holds 8 bytes of data where its shape needs 12");
+}
+
+Test(import, sparse_initializer)
+{
+    model_init(&m, 17);
+    Onnx__SparseTensorProto s;
+    onnx__sparse_tensor_proto__init(&s);
+    int64_t two = 2, at[] = {1, 4}, dims[] = {2, 3};
+    float v[] = {5, 7};
+    s.values = model_tensor(&m, "w", F32, 1, &two);
+    s.values->n_float_data = 2;
+    s.values->float_data = v;
+    s.indices = model_tensor(&m, "", I64, 1, &two);
+    s.indices->n_int64_data = 2;
+    s.indices->int64_data = at;
+    s.n_dims = 2;
+    s.dims = dims;
+    list_add(&m, &m.graph.n_sparse_initializer, &m.graph.sparse_initializer, &s);
+    const Tensor *got = only_initializer();
+    cr_assert(got, "%s", lines());
+    const float want[] = {0, 5, 0, 0, 7, 0};
+    cr_assert_arr_eq(got->data, want, sizeof want);
+}
+
+Test(import, external_data_is_read_at_its_offset)
+{
+    model_init(&m, 17);
+    float data[] = {1, 2, 3, 4};
+    model_file(&m, "weights.bin", data, sizeof data);
+    tensor_external(&m, w(F32, 2), "weights.bin", "8", "8");
+    const Tensor *got = only_initializer();
+    cr_assert(got, "%s", lines());
+    cr_assert_arr_eq(got->data, data + 2, 8);
+}
+
+Test(import, external_data_past_the_end)
+{
+    model_init(&m, 17);
+    model_file(&m, "weights.bin", "12345678", 8);
+    tensor_external(&m, w(F32, 2), "weights.bin", "4", NULL);
+    cr_assert_null(only_initializer());
+    HAS("too few for 8 at offset 4");
+}
+
+static void refuses(const char *location)
+{
+    model_init(&m, 17);
+    tensor_external(&m, w(F32, 1), location, NULL, NULL);
+    cr_assert_null(only_initializer());
+    HAS("lies outside of the model's folder");
+}
+
+Test(import, external_data_absolute)
+{
+    refuses("/etc/hostname");
+}
+Test(import, external_data_dot_dot)
+{
+    refuses("a/../../x");
+}
+
+Test(import, external_data_link_leads_out)
+{
+    model_init(&m, 17);
+    char link[128];
+    snprintf(link, sizeof link, "%s/w.bin", m.dir);
+    cr_assert_eq(symlink("/etc/passwd", link), 0);
+    tensor_external(&m, w(F32, 1), "w.bin", NULL, NULL);
+    cr_assert_null(only_initializer());
+    HAS("lies outside of the model's folder");
+}
+
+Test(import, symbols_of_inputs)
+{
+    model_init(&m, 17);
+    model_input(&m, "x", F32, "batch,3,?");
+    model_output(&m, "x");
+    Graph *g = import();
+    cr_assert(g, "%s", lines());
+    cr_assert_str_eq(type_to_string(&pool, g->top->results.at[0]->type), "f32[batch,3,x_dim2]");
+    cr_assert_str_eq(g->output_names.at[0], "x");
+}
+
+/* All faults of a model in one go. */
+Test(import, all_errors_are_gathered)
+{
+    model_init(&m, 17);
+    model_input(&m, "x", F32, "2");
+    model_node(&m, "Frobnicate", "x", "a")->name = "first";
+    model_node(&m, "com.acme.Blend", "x", "b");
+    model_node(&m, "Gelu", "x", "c");
+    model_node(&m, "Relu", "a", "d"); /* depends on a fault: not one itself */
+    model_node(&m, "Relu", "nowhere", "e");
+    model_node(&m, "Neg", "g", "f");
+    model_node(&m, "Relu", "x", "g");
+    model_node(&m, "Add", "x", "h");
+    model_node(&m, "Relu", "x", "g");
+    model_output(&m, "d");
+    model_output(&m, "missing");
+    cr_assert_null(import());
+    HAS("node 'first' (Frobnicate, opset 17): operator 'Frobnicate' is not supported");
+    HAS("does not import the domain 'com.acme'");
+    HAS("node 'Gelu_2' (Gelu, opset 17): operator 'Gelu' is not in this opset; 20 is the first");
+    HAS("input 'nowhere' is not defined");
+    HAS("input 'g' is the output of a later node");
+    HAS("(Add, opset 17): input 1 is missing");
+    HAS("output 'g' has the name of an earlier value");
+    HAS("output 'missing' of graph 'test' is not defined");
+    cr_assert_eq(ctx->diag.errors, 8, "%s", lines());
+}
+
+Test(import, attribute_of_the_wrong_type)
+{
+    model_init(&m, 17);
+    model_input(&m, "x", F32, "2,3");
+    Onnx__NodeProto *n = model_node(&m, "Concat", "x,x", "y");
+    node_attr_new(&m, n, "axis", ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOAT);
+    model_output(&m, "y");
+    cr_assert_null(import());
+    HAS("attribute 'axis' is not an integer");
+}
+
+/* f(x, k) = Flatten(x, axis = @k) in a domain of its own, called twice; the second call takes the default. */
+Test(import, functions_with_attribute_references)
+{
+    model_init(&m, 17);
+    model_opset(&m, &m.proto.n_opset_import, &m.proto.opset_import, "my.own", 1);
+    Onnx__FunctionProto *f = model_function(&m, "my.own", "Fold", "a", "b");
+    model_opset(&m, &f->n_opset_import, &f->opset_import, "", 13);
+    Onnx__NodeProto *flatten = node_new_proto(&m, "Flatten", "a", "b");
+    Onnx__AttributeProto *axis = node_attr_new(&m, flatten, "axis", ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INT);
+    axis->ref_attr_name = pool_strdup(&m.pool, "k");
+    list_add(&m, &f->n_node, &f->node, flatten);
+    Onnx__AttributeProto *fallback = node_attr_new(&m, NULL, "k", ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INT);
+    fallback->has_i = 1;
+    fallback->i = 1;
+    list_add(&m, &f->n_attribute_proto, &f->attribute_proto, fallback);
+    model_input(&m, "x", F32, "2,3,5");
+    node_int(&m, model_node(&m, "my.own.Fold", "x", "y"), "k", 2);
+    model_node(&m, "my.own.Fold", "x", "z");
+    model_output(&m, "y");
+    model_output(&m, "z");
+    Graph *g = import();
+    cr_assert(g, "%s", lines());
+    cr_assert_str_eq(type_to_string(&pool, g->top->results.at[0]->type), "f32[6,5]");
+    cr_assert_str_eq(type_to_string(&pool, g->top->results.at[1]->type), "f32[2,15]");
+}
+
+Test(import, a_function_that_calls_itself)
+{
+    model_init(&m, 17);
+    model_opset(&m, &m.proto.n_opset_import, &m.proto.opset_import, "my.own", 1);
+    Onnx__FunctionProto *f = model_function(&m, "my.own", "Loop", "a", "b");
+    model_opset(&m, &f->n_opset_import, &f->opset_import, "my.own", 1);
+    list_add(&m, &f->n_node, &f->node, node_new_proto(&m, "my.own.Loop", "a", "b"));
+    model_input(&m, "x", F32, "2");
+    model_node(&m, "my.own.Loop", "x", "y");
+    model_output(&m, "y");
+    cr_assert_null(import());
+    HAS("does 'Loop' call itself?");
+}
+
+Test(import, large_constants_of_shape_stay_one_element)
+{
+    model_init(&m, 17);
+    int64_t two = 2, dims[] = {100000, 1000000};
+    Onnx__TensorProto *shape = model_initializer(&m, "shape", I64, 1, &two);
+    shape->n_int64_data = 2;
+    shape->int64_data = dims;
+    model_node(&m, "ConstantOfShape", "shape", "y");
+    model_output(&m, "y");
+    Graph *g = import();
+    cr_assert(g, "%s", lines());
+    double x = 1;
+    cr_assert(value_scalar(g->top->results.at[0], &x) && x == 0);
+}
+
+Test(import, no_such_file)
+{
+    model_init(&m, 17);
+    ctx = context_new(&pool);
+    cr_assert_null(onnx_import_file(ctx, m.path, &kept));
+    cr_assert_eq(ctx->diag.status, DLVK_IO_ERROR);
+    HAS("No such file");
+}
+
+static Graph *import_bytes(const void *bytes, size_t size)
+{
+    onnx_model_free(kept);
+    pool_free(&pool);
+    pool = (Pool){0};
+    model_file(&m, "model.onnx", bytes, size);
+    ctx = context_new(&pool);
+    return onnx_import_file(ctx, m.path, &kept);
+}
+
+/* No prefix of a model, and no model with one bit turned, brings the importer down. */
+Test(import, damaged_files)
+{
+    model_init(&m, 17);
+    model_input(&m, "x", F32, "2,n");
+    float data[] = {1, 2};
+    int64_t two = 2;
+    Onnx__TensorProto *t = model_initializer(&m, "w", F32, 1, &two);
+    t->n_float_data = 2;
+    t->float_data = data;
+    node_int(&m, model_node(&m, "Concat", "x,x", "y"), "axis", 0);
+    model_node(&m, "Add", "y,w", "z");
+    model_output(&m, "z");
+    size_t size = onnx__model_proto__get_packed_size(&m.proto);
+    uint8_t *bytes = pool_alloc(&m.pool, size);
+    onnx__model_proto__pack(&m.proto, bytes);
+    for (size_t i = 0; i < size; i++) {
+        Graph *g = import_bytes(bytes, i);
+        cr_assert(g || ctx->diag.errors > 0);
+        if (i < 20) cr_assert_null(g);
+    }
+    for (size_t i = 0; i < 8 * size; i++) {
+        bytes[i / 8] ^= (uint8_t)(1u << i % 8);
+        Graph *g = import_bytes(bytes, size);
+        cr_assert(g || ctx->diag.errors > 0);
+        bytes[i / 8] ^= (uint8_t)(1u << i % 8);
+    }
+}
