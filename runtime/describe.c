@@ -329,6 +329,19 @@ dlvk_status dlvk_bundle_describe(const char *path, char **json, dlvk_error *err)
     return st;
 }
 
+dlvk_status dlvk_bundle_describe_memory(const void *data, size_t size, char **json, dlvk_error *err)
+{
+    if (!data || !json) return rt_error(err, DLVK_INVALID_ARGUMENT, "dlvk_bundle_describe_memory: a NULL argument");
+    Bundle b;
+    size_t length = 0;
+    *json = NULL;
+    dlvk_status st = rt_bundle_open_memory(data, size, 0, &b, err);
+    if (st) return st;
+    st = describe(&b, json, &length, err);
+    rt_bundle_close(&b);
+    return st;
+}
+
 /* ---- unpacking ------------------------------------------------------------------------------------------------------ */
 
 /* DIR/NAME-INDEX.SUFFIX, the name reduced to letters that any file system takes. */

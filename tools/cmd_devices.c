@@ -4,17 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct {
-    uint32_t bit;
-    const char *name;
-} feature[] = {
-    {DLVK_FEATURE_INT64, "int64"},       {DLVK_FEATURE_FLOAT64, "float64"},   {DLVK_FEATURE_FLOAT16, "float16"},
-    {DLVK_FEATURE_INT16, "int16"},       {DLVK_FEATURE_INT8, "int8"},         {DLVK_FEATURE_STORAGE16, "storage16"},
-    {DLVK_FEATURE_STORAGE8, "storage8"}, {DLVK_FEATURE_SUBGROUP, "subgroup"}, {DLVK_FEATURE_COOPMAT, "coopmat"},
-    {DLVK_FEATURE_WAVE, "wave"},         {DLVK_FEATURE_SCALAR, "scalar"},     {DLVK_FEATURE_WG512, "wg512"},
-    {DLVK_FEATURE_WG1024, "wg1024"},
-};
-
 static int run(const Command *self, int argc, char **argv)
 {
     const Opt opts[] = {OPT_END};
@@ -47,8 +36,8 @@ static int run(const Command *self, int argc, char **argv)
         printf("   workgroups  up to %u invocations in subgroups of %u, %s shared, %u bytes of push constants\n",
                d->max_workgroup_size, d->subgroup_size, size_text(d->shared_memory_bytes, shared), d->push_constant_bytes);
         printf("   features   ");
-        for (size_t k = 0; k < sizeof feature / sizeof *feature; k++)
-            if (d->features & feature[k].bit) printf(" %s", feature[k].name);
+        for (uint32_t bit = 1; bit; bit <<= 1)
+            if ((d->features & bit) && dlvk_feature_name(bit)) printf(" %s", dlvk_feature_name(bit));
         printf("\n");
     }
     free(list);

@@ -143,6 +143,7 @@ DLVK_API double dlvk_session_device_ms(const dlvk_session *s); /* of the last ru
  * variants, features, specialization constants, buffers read and written, FLOPs and bytes), modules, buffers with lifetimes,
  * blobs, and the program as a tree of steps. Sizes are numbers, or texts where they depend on symbols. */
 DLVK_API dlvk_status dlvk_bundle_describe(const char *path, char **json, dlvk_error *err);
+DLVK_API dlvk_status dlvk_bundle_describe_memory(const void *data, size_t size, char **json, dlvk_error *err);
 /* Writes into a directory (made if need be): plan.json, MODULE.spv, MODULE.comp where the GLSL was kept, and the stored bytes of
  * constants and states as NAME.bin (NAME.splat.bin where they repeat). */
 DLVK_API dlvk_status dlvk_bundle_unpack(const char *path, const char *dir, dlvk_error *err);
