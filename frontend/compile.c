@@ -7,6 +7,7 @@
 #include "codegen/codegen.h"
 #include "dlvk/compiler.h"
 #include "frontend/compile.h"
+#include "frontend/host_tensor.h"
 #include "frontend/onnx/import.h"
 #include "passes/pass.h"
 
@@ -58,9 +59,9 @@ static dlvk_status run(Job *j, dlvk_error *err)
     if (g) {
         ctx = g->ctx;
     } else {
-        ctx = context_new(&j->pool);
         stage(o, "reading the model");
-        g = onnx_import_file(ctx, j->onnx, &j->model);
+        const OnnxFixed *assumed = host_tensors_assumed(&j->pool, o->n_assumed, o->assumed);
+        g = onnx_import_file_assuming(&j->pool, j->onnx, o->n_assumed, assumed, &ctx, &j->model);
         if (!g || ctx->diag.errors) return compile_report(&ctx->diag, err);
     }
     bool validate = o->validate;

@@ -167,6 +167,13 @@ bool host_tensor_from(dlvk_host_tensor *out, const Tensor *t, const char *name)
     return true;
 }
 
+const OnnxFixed *host_tensors_assumed(Pool *p, int n, const dlvk_host_tensor *t)
+{
+    OnnxFixed *f = POOL_ARRAY(p, OnnxFixed, n);
+    for (int i = 0; i < n; i++) f[i] = (OnnxFixed){t[i].name, i, tensor_new(p, t[i].dtype, t[i].rank, t[i].dim, t[i].data)};
+    return f;
+}
+
 static dlvk_status parse_pb(const char *path, const unsigned char *data, size_t size, dlvk_host_tensor *t, dlvk_error *err)
 {
     Pool pool = {0};

@@ -3,9 +3,12 @@
 #define DLVK_FRONTEND_HOST_TENSOR_H
 
 #include "dlvk/compiler.h"
+#include "frontend/onnx/import.h"
 #include "ir/ir.h"
 
 /* A dense copy under a name (or NULL); false when out of memory. Not for strings. */
 bool host_tensor_from(dlvk_host_tensor *out, const Tensor *t, const char *name);
+/* Inputs for the importer to use as it needs: a view of the tensors. */
+const OnnxFixed *host_tensors_assumed(Pool *p, int n, const dlvk_host_tensor *t);
 
 #endif

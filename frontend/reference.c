@@ -17,36 +17,6 @@ typedef struct Run {
     OnnxModel *model;
 } Run;
 
-static const Tensor *tensor_of(Pool *p, const dlvk_host_tensor *t)
-{
-    return tensor_new(p, t->dtype, t->rank, t->dim, t->data);
-}
-
-/* Small tensors: what models take axes, shapes and scales from. */
-static bool is_parameter(const dlvk_host_tensor *t)
-{
-    int64_t count = 1;
-    for (int i = 0; i < t->rank; i++) count *= t->dim[i];
-    return t->rank <= 1 && count <= IR_MAX_ELEMS;
-}
-
-/* Some models take from an input what shapes depend on; with the input's value at hand they can be read all the same. */
-static Graph *import(Run *r, Context **ctx)
-{
-    *ctx = context_new(&r->pool);
-    Graph *g = onnx_import_file(*ctx, r->path, &r->model);
-    if (g || ((*ctx)->diag.status != DLVK_UNSUPPORTED && (*ctx)->diag.status != DLVK_INVALID_ARGUMENT)) return g;
-    OnnxFixed *fixed = POOL_ARRAY(&r->pool, OnnxFixed, r->n_in);
-    int n = 0;
-    for (int i = 0; i < r->n_in; i++)
-        if (is_parameter(&r->inputs[i])) fixed[n++] = (OnnxFixed){r->inputs[i].name, i, tensor_of(&r->pool, &r->inputs[i])};
-    if (!n) return NULL;
-    onnx_model_free(r->model);
-    r->model = NULL;
-    *ctx = context_new(&r->pool);
-    return onnx_import_file_fixed(*ctx, r->path, n, fixed, &r->model);
-}
-
 /* Types that numpy lacks travel as unsigned integers of their width. */
 static bool same_bits(DType want, DType got)
 {
@@ -88,7 +58,8 @@ static const Tensor **match_inputs(Run *r, const Graph *g, dlvk_error *err)
 static dlvk_status run(Run *r, dlvk_host_tensor **outputs, int *n_out, dlvk_error *err)
 {
     Context *ctx;
-    Graph *g = import(r, &ctx);
+    const OnnxFixed *assumed = host_tensors_assumed(&r->pool, r->n_in, r->inputs);
+    Graph *g = onnx_import_file_assuming(&r->pool, r->path, r->n_in, assumed, &ctx, &r->model);
     if (!g) return compile_report(&ctx->diag, err);
     const Tensor **in = match_inputs(r, g, err);
     if (!in) return DLVK_INVALID_ARGUMENT;

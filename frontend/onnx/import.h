@@ -17,6 +17,8 @@ typedef struct OnnxFixed {
  * longer needed. NULL: errors are in ctx->diag, all of them: one line an offending node. */
 Graph *onnx_import_file(Context *ctx, const char *path, OnnxModel **keep);
 Graph *onnx_import_file_fixed(Context *ctx, const char *path, int n_fixed, const OnnxFixed *fixed, OnnxModel **keep);
+/* Without the fixed inputs if that works, and with those of them that are small otherwise. Makes the context. */
+Graph *onnx_import_file_assuming(Pool *pool, const char *path, int n, const OnnxFixed *assumed, Context **ctx, OnnxModel **keep);
 void onnx_model_free(OnnxModel *m); /* NULL is allowed */
 
 /* A TensorProto as it lies in a file by itself, its data copied to p. NULL, and the reason in *why, when it is not a tensor. */

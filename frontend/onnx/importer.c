@@ -397,6 +397,20 @@ bool onnx_import_function(OnnxNode *n, const Onnx__FunctionProto *f)
     return true;
 }
 
+/* An input's value given beforehand, in the type the model declares; NULL, with an error, when it does not fit. */
+static Value *fixed_input(Importer *im, Build *b, const char *name, Type t, const Tensor *x)
+{
+    Context *c = im->ctx;
+    bool fits = x->rank == t.rank && dtype_bits(x->dtype) == dtype_bits(t.dtype) && t.dtype != DLVK_STRING;
+    for (int i = 0; fits && i < t.rank; i++) fits = !dim_is_const(t.dim[i], NULL) || dim_is(t.dim[i], x->dim[i]);
+    if (!fits) {
+        diag_error(&c->diag, DLVK_INVALID_ARGUMENT, "the value given for input '%s' is not of type %s", name,
+                   type_to_string(c->pool, t));
+        return NULL;
+    }
+    return build_const(b, tensor_new(c->pool, t.dtype, x->rank, x->dim, x->data));
+}
+
 static void import_inputs(Scope *s, Build *b, const Onnx__GraphProto *g, int n_fixed, const OnnxFixed *fixed)
 {
     for (size_t i = 0; i < g->n_input; i++) {
@@ -406,8 +420,10 @@ static void import_inputs(Scope *s, Build *b, const Onnx__GraphProto *g, int n_f
         bool ok = formal_type(s->im, g->input[i], &t);
         Value *v = ok ? region_param(s->im->graph->top, t, name) : NULL;
         for (int k = 0; v && k < n_fixed; k++)
-            if (fixed[k].name ? strcmp(fixed[k].name, name) == 0 : fixed[k].position == s->im->graph->top->params.n - 1)
-                v = build_const(b, fixed[k].value);
+            if (fixed[k].name ? strcmp(fixed[k].name, name) == 0 : fixed[k].position == s->im->graph->top->params.n - 1) {
+                v = fixed_input(s->im, b, name, t, fixed[k].value);
+                break;
+            }
         scope_define(s, name, (OnnxItem){.value = v});
     }
 }

@@ -132,6 +132,23 @@ Graph *onnx_import_file(Context *ctx, const char *path, OnnxModel **keep)
     return onnx_import_file_fixed(ctx, path, 0, NULL, keep);
 }
 
+/* Some models take from an input what shapes depend on: axes, steps, scales. */
+Graph *onnx_import_file_assuming(Pool *pool, const char *path, int n, const OnnxFixed *assumed, Context **ctx, OnnxModel **keep)
+{
+    *ctx = context_new(pool);
+    Graph *g = onnx_import_file(*ctx, path, keep);
+    if (g || ((*ctx)->diag.status != DLVK_UNSUPPORTED && (*ctx)->diag.status != DLVK_INVALID_ARGUMENT)) return g;
+    OnnxFixed *fixed = POOL_ARRAY(pool, OnnxFixed, n);
+    int count = 0;
+    for (int i = 0; i < n; i++)
+        if (assumed[i].value->rank <= 1 && assumed[i].value->count <= IR_MAX_ELEMS) fixed[count++] = assumed[i];
+    if (!count) return NULL;
+    onnx_model_free(*keep);
+    *keep = NULL;
+    *ctx = context_new(pool);
+    return onnx_import_file_fixed(*ctx, path, count, fixed, keep);
+}
+
 Graph *onnx_import_file_fixed(Context *ctx, const char *path, int n_fixed, const OnnxFixed *fixed, OnnxModel **keep)
 {
     OnnxModel *m = *keep = calloc(1, sizeof *m);

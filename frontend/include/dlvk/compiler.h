@@ -29,6 +29,9 @@ typedef struct dlvk_compile_options {
     void (*progress)(void *user, const char *stage, int done, int total); /* may be called from any thread; NULL */
     void *progress_user;
     void *log;                   /* FILE *; NULL: stderr */
+    const struct dlvk_host_tensor *assumed; /* values of inputs, by name or (name NULL) position: used only where a model cannot be
+                                               compiled without them, for axes and the like; such a bundle holds for these values */
+    int n_assumed;
 } dlvk_compile_options;
 #define DLVK_COMPILE_OPTIONS_INIT \
     { .struct_size = sizeof(dlvk_compile_options), .optimize = 1 }
