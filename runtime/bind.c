@@ -63,9 +63,9 @@ static dlvk_status space_reserve(dlvk_session *s, Space *sp, uint64_t peak, cons
     return DLVK_OK;
 }
 
-static Slice space_slice(const Space *sp, uint64_t offset, uint64_t size)
+static Slice space_slice(const dlvk_session *s, const Space *sp, uint64_t offset, uint64_t size)
 {
-    if (!size) return (Slice){0};
+    if (!size) return slice_empty(s->dev);
     return slice_of(&sp->chunk[offset / sp->limit], offset % sp->limit, size);
 }
 
@@ -112,7 +112,7 @@ static dlvk_status pack(dlvk_session *s, int kind, Space *sp, const char *what, 
     if (!st && (!planned || peak > sp->limit) && !arena_pack(item, n, sp->limit, &peak))
         st = rt_error(err, DLVK_OUT_OF_MEMORY, "%s: too large, or out of memory", what);
     if (!st) st = space_reserve(s, sp, peak, what, err);
-    for (uint32_t i = 0; !st && i < n; i++) s->slice[index[i]] = space_slice(sp, item[i].offset, item[i].size);
+    for (uint32_t i = 0; !st && i < n; i++) s->slice[index[i]] = space_slice(s, sp, item[i].offset, item[i].size);
     free(item);
     free(index);
     return st;
@@ -170,7 +170,7 @@ static dlvk_status bind_input(dlvk_session *s, uint32_t i, dlvk_error *err)
         in->mem = grown;
         in->upload_bytes = 0;
     }
-    s->slice[t->buffer] = size ? slice_of(&in->mem, 0, size) : (Slice){0};
+    s->slice[t->buffer] = size ? slice_of(&in->mem, 0, size) : slice_empty(s->dev);
     return DLVK_OK;
 }
 
@@ -261,7 +261,7 @@ dlvk_status session_bind_dynamic(dlvk_session *s, dlvk_error *err)
         dlvk_status st = buffer_size(s, d->buffer, &size, err);
         if (!st && size > d->mem.size) st = grow(s, d, size, err);
         if (st) return st;
-        s->slice[d->buffer] = size ? slice_of(&d->mem, 0, size) : (Slice){0};
+        s->slice[d->buffer] = size ? slice_of(&d->mem, 0, size) : slice_empty(s->dev);
         d->live = true;
     }
     return DLVK_OK;

@@ -226,6 +226,7 @@ static void examine(dlvk_device *d, VkPhysicalDevice physical, Features *f)
     info->vendor_id = base.vendorID;
     info->device_id = base.deviceID;
     info->type = type_name(base.deviceType);
+    d->cpu = base.deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU;
     d->driver_number = base.driverVersion;
     memcpy(d->cache_uuid, base.pipelineCacheUUID, sizeof d->cache_uuid);
     if (base.apiVersion < VK_API_VERSION_1_3) {
@@ -499,6 +500,7 @@ dlvk_status dlvk_device_open(const char *which, dlvk_device **out, dlvk_error *e
     if (!st) st = choose(d, which, &f, err);
     if (!st) st = make_device(d, &f, err);
     if (!st) st = pick_types(d, err);
+    if (!st) st = vk_memory_new(d, MEMORY_DEVICE, MEMORY_GUARD, "device", &d->nothing, err);
     if (!st) d->queue_lock_made = pthread_mutex_init(&d->queue_lock, NULL) == 0;
     if (!st && !d->queue_lock_made) st = rt_error(err, DLVK_OUT_OF_MEMORY, "out of memory");
     if (st) {
@@ -512,7 +514,10 @@ dlvk_status dlvk_device_open(const char *which, dlvk_device **out, dlvk_error *e
 void dlvk_device_close(dlvk_device *d)
 {
     if (!d) return;
-    if (d->device) vkDestroyDevice(d->device, NULL);
+    if (d->device) {
+        vk_memory_free(d, &d->nothing);
+        vkDestroyDevice(d->device, NULL);
+    }
     if (d->messenger) {
         PFN_vkDestroyDebugUtilsMessengerEXT destroy =
             (PFN_vkDestroyDebugUtilsMessengerEXT)(void *)vkGetInstanceProcAddr(d->instance, "vkDestroyDebugUtilsMessengerEXT");

@@ -44,8 +44,9 @@ dlvk_status vk_memory_new(dlvk_device *d, MemoryUse use, uint64_t size, const ch
     if (size > d->info.max_allocation_bytes)
         return rt_error(err, DLVK_OUT_OF_MEMORY, "%s: %" PRIu64 " bytes; device '%s' allocates at most %" PRIu64 " at once", what,
                         size, d->info.name, d->info.max_allocation_bytes);
+    uint64_t guard = d->cpu && d->info.max_allocation_bytes - size >= MEMORY_GUARD ? MEMORY_GUARD : 0;
     const VkBufferCreateInfo info = {.sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO,
-                                     .size = size,
+                                     .size = size + guard,
                                      .usage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_TRANSFER_SRC_BIT |
                                               VK_BUFFER_USAGE_TRANSFER_DST_BIT | VK_BUFFER_USAGE_SHADER_DEVICE_ADDRESS_BIT};
     VkResult r = vkCreateBuffer(d->device, &info, NULL, &m->buffer);

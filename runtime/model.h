@@ -5,7 +5,7 @@
 #include "runtime/bundle.h"
 #include "runtime/vk.h"
 
-/* Where a buffer of the plan lies. size 0: nowhere. */
+/* Where a buffer of the plan lies. size 0: nowhere, though its address can be read. */
 typedef struct Slice {
     VkBuffer buffer;
     uint64_t offset, size;
@@ -16,6 +16,11 @@ typedef struct Slice {
 static inline Slice slice_of(const Memory *m, uint64_t offset, uint64_t size)
 {
     return (Slice){m->buffer, offset, size, m->address + offset, m->map ? m->map + offset : NULL};
+}
+
+static inline Slice slice_empty(const dlvk_device *d)
+{
+    return (Slice){.address = d->nothing.address};
 }
 
 /* A maximal run of dispatches and copies in one region: what goes into one command buffer. */

@@ -19,6 +19,7 @@ static dlvk_status make_tables(dlvk_session *s, dlvk_error *err)
     if (!s->slice || !s->input || !s->dynamic || !s->download_at || !s->rec || !s->nodes)
         return rt_error(err, DLVK_OUT_OF_MEMORY, "out of memory");
     for (uint32_t i = 0; i < p->n_buffer; i++) {
+        s->slice[i] = slice_empty(s->dev);
         if (p->buffer[i]->kind == DLVK__PLAN__BUFFER__KIND__CONSTANT)
             s->slice[i] = m->weight[i];
         else if (m->data_dep[p->buffer[i]->size])
@@ -186,7 +187,7 @@ dlvk_status dlvk_session_set_input(dlvk_session *s, const char *name, const int6
     st = session_drain(s, err); /* a run in flight may be reading the old value */
     if (!st) st = reserve_input(s, in, name, bytes, err);
     if (st) return st;
-    if (!in->set || memcmp(in->dim, dim, (size_t)rank * sizeof *dim) != 0) s->bound = false;
+    if (!in->set || (rank && memcmp(in->dim, dim, (size_t)rank * sizeof *dim) != 0)) s->bound = false;
     if (rank) memcpy(in->dim, dim, (size_t)rank * sizeof *dim);
     if (bytes) memcpy(in->mem.map ? in->mem.map : in->staging.map, data, bytes);
     in->bytes = bytes;

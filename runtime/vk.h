@@ -15,6 +15,20 @@ typedef enum MemoryUse {
     MEMORY_USES
 } MemoryUse;
 
+/* A buffer with memory of its own and a device address. All zero: none. */
+typedef struct Memory {
+    VkBuffer buffer;
+    VkDeviceMemory memory;
+    VkDeviceAddress address;
+    uint8_t *map; /* NULL where the host cannot see it */
+    uint64_t size;
+} Memory;
+
+/* lavapipe executes a load whose address is the same in all invocations even where none of them is active, as in the last test of
+ * a loop; such loads may run past a buffer's end by a step. So on CPU devices memory has this much behind it, and an empty buffer
+ * has an address that can be read. */
+enum { MEMORY_GUARD = 64 << 10 };
+
 struct dlvk_device {
     dlvk_device_info info;
     VkInstance instance;
@@ -27,6 +41,7 @@ struct dlvk_device {
     VkDebugUtilsMessengerEXT messenger;
     atomic_ullong messages;
     uint32_t memory_type[MEMORY_USES];
+    bool cpu;            /* a CPU driver */
     bool unified;        /* MEMORY_DEVICE is mapped */
     bool full_subgroups; /* computeFullSubgroups is enabled */
     double timestamp_ns; /* of one tick; 0: the queue has no timestamps */
@@ -34,16 +49,8 @@ struct dlvk_device {
     uint32_t max_groups[3];
     uint8_t cache_uuid[VK_UUID_SIZE];
     uint32_t driver_number;
+    Memory nothing; /* what the address of an empty buffer leads to */
 };
-
-/* A buffer with memory of its own and a device address. All zero: none. */
-typedef struct Memory {
-    VkBuffer buffer;
-    VkDeviceMemory memory;
-    VkDeviceAddress address;
-    uint8_t *map; /* NULL where the host cannot see it */
-    uint64_t size;
-} Memory;
 
 /* size > 0. `what` for the message: "weights", "arena", ... */
 dlvk_status vk_memory_new(dlvk_device *d, MemoryUse use, uint64_t size, const char *what, Memory *m, dlvk_error *err);

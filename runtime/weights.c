@@ -168,6 +168,7 @@ dlvk_status model_weights(dlvk_model *m, int threads, dlvk_error *err)
         const Dlvk__Plan__Buffer *b = p->buffer[i];
         if (b->kind != DLVK__PLAN__BUFFER__KIND__CONSTANT) continue;
         uint64_t size = (uint64_t)p->expr[b->size]->value;
+        m->weight[i] = slice_empty(m->dev);
         if (!size) continue;
         m->weight[i] = slice_of(&m->chunk[place[i].chunk], place[i].offset, size);
         const Dlvk__Plan__Blob *blob = p->blob[b->blob - 1];

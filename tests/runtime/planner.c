@@ -1,5 +1,4 @@
 #include "planner.h"
-#include <criterion/criterion.h>
 #include <shaderc/shaderc.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -327,4 +326,25 @@ dlvk_device *test_device(void)
     if (st == DLVK_NO_DEVICE) cr_skip_test("%s", err.text);
     cr_assert_eq(st, DLVK_OK, "%s", err.text);
     return device;
+}
+
+Loaded planner_load(Planner *p)
+{
+    Loaded l;
+    void *data;
+    size_t size;
+    planner_write(p, &data, &size);
+    OK(dlvk_model_load_memory(test_device(), data, size, NULL, &l.m, err));
+    free(data);
+    OK(dlvk_session_create(l.m, &l.s, err));
+    return l;
+}
+
+void planner_unload(Loaded l, Planner *p)
+{
+    dlvk_session_free(l.s);
+    dlvk_model_free(l.m);
+    planner_free(p);
+    cr_assert_eq(dlvk_device_validation_messages(test_device()), 0);
+    dlvk_device_close(test_device());
 }

@@ -5,6 +5,7 @@
 #include "codegen/bundle_write.h"
 #include "dlvk/runtime.h"
 #include "plan.pb-c.h"
+#include <criterion/criterion.h>
 
 #define EXPR(x) DLVK__PLAN__EXPR__OP__##x
 #define BUF(x)  DLVK__PLAN__BUFFER__KIND__##x
@@ -59,6 +60,23 @@ void planner_read(Planner *p, Region *r, uint32_t buffer, dlvk_dtype t, uint32_t
 Dlvk__Plan__If *planner_if(Planner *p, Region *r, uint32_t condition);
 Dlvk__Plan__Loop *planner_loop(Planner *p, Region *r);
 void planner_write(Planner *p, void **bundle, size_t *size);
+
+#define OK(call)                                                                                                                 \
+    do {                                                                                                                         \
+        dlvk_error err_ = {""};                                                                                                  \
+        dlvk_error *err = &err_;                                                                                                 \
+        dlvk_status st_ = (call);                                                                                                \
+        cr_assert_eq(st_, DLVK_OK, "%s", err_.text);                                                                             \
+    } while (0)
+
+typedef struct Loaded {
+    dlvk_model *m;
+    dlvk_session *s;
+} Loaded;
+/* Writes the plan's bundle, loads it from memory, makes a session. */
+Loaded planner_load(Planner *p);
+/* Frees all that, asserts that the validation layer was silent, and closes the device. */
+void planner_unload(Loaded l, Planner *p);
 
 /* The device all runtime tests share, opened at first use; the tests are skipped where there is none. */
 dlvk_device *test_device(void);

@@ -1,43 +1,7 @@
 /* Straight-line plans: sizes, hazards, arena, arguments, grids, weights, states. */
 #include "planner.h"
-#include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define OK(call)                                                                                                                 \
-    do {                                                                                                                         \
-        dlvk_error err_ = {""};                                                                                                  \
-        dlvk_error *err = &err_;                                                                                                 \
-        dlvk_status st_ = (call);                                                                                                \
-        cr_assert_eq(st_, DLVK_OK, "%s", err_.text);                                                                             \
-    } while (0)
-
-typedef struct Loaded {
-    dlvk_model *m;
-    dlvk_session *s;
-} Loaded;
-
-static Loaded load(Planner *p)
-{
-    Loaded l;
-    void *data;
-    size_t size;
-    planner_write(p, &data, &size);
-    dlvk_device *d = test_device();
-    OK(dlvk_model_load_memory(d, data, size, NULL, &l.m, err));
-    free(data);
-    OK(dlvk_session_create(l.m, &l.s, err));
-    return l;
-}
-
-static void unload(Loaded l, Planner *p)
-{
-    dlvk_session_free(l.s);
-    dlvk_model_free(l.m);
-    cr_assert_eq(dlvk_device_validation_messages(test_device()), 0);
-    dlvk_device_close(test_device());
-    planner_free(p);
-}
 
 static void set_f(dlvk_session *s, const char *name, const float *x, int64_t n)
 {
@@ -70,7 +34,7 @@ Test(runtime, symbolic_size_rerun)
 {
     Planner p;
     saxpy(&p);
-    Loaded l = load(&p);
+    Loaded l = planner_load(&p);
     const int64_t sizes[] = {1, 1000, 64, 0, 65, 100000, 7};
     for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
         int64_t n = sizes[k];
@@ -89,7 +53,7 @@ Test(runtime, symbolic_size_rerun)
         free(x);
         free(y);
     }
-    unload(l, &p);
+    planner_unload(l, &p);
 }
 
 /* A chain x -> a -> b -> c -> y of +1, in buffers that share arena memory two apart: every link is a hazard. */
@@ -118,7 +82,7 @@ Test(runtime, hazards_and_aliasing)
         if (last) planner_output(&p, "y", DLVK_F32, to, 1, &n);
         from = to;
     }
-    Loaded l = load(&p);
+    Loaded l = planner_load(&p);
     for (int64_t size = 100; size <= 100000; size *= 10) {
         float *x = malloc((size_t)size * 4);
         for (int64_t i = 0; i < size; i++) x[i] = (float)i;
@@ -132,7 +96,7 @@ Test(runtime, hazards_and_aliasing)
         cr_assert_eq(mem.planned_arena, 2 * (((uint64_t)size * 4 + 255) / 256 * 256));
         cr_assert_eq(mem.arena, mem.planned_arena);
     }
-    unload(l, &p);
+    planner_unload(l, &p);
 }
 
 /* Weights, one of them a splat of a 3-float pattern; an indirect variant; a divisor. y[i] = w[i % 6] + s[i / d] */
@@ -171,7 +135,7 @@ Test(runtime, weights_indirect_divisor)
                 0);
             planner_add_variant(&p, disp, pipe, groups, true);
         }
-        Loaded l = load(&p);
+        Loaded l = planner_load(&p);
         for (int64_t div = 1; div < 40; div++) {
             uint8_t any[64] = {0};
             float got[N];
@@ -201,13 +165,13 @@ Test(runtime, wide_grid_is_folded)
         planner_pipeline(&p, "", "I y; int n;", 12, "if (i / 64u < n && i % 64u == 0u) y.v[i / 64u] = int(i / 64u);", 0, NULL, 0);
     planner_dispatch(&p, planner_top(&p), "wide", pipe, n,
                      &(Args){.address = {y}, .n_address = 1, .value = {n}, .n_value = 1, .writes = {y}, .n_writes = 1});
-    Loaded l = load(&p);
+    Loaded l = planner_load(&p);
     OK(dlvk_session_run(l.s, err));
     int32_t *got = malloc(4 * GROUPS);
     OK(dlvk_session_get_output(l.s, "y", got, 4 * GROUPS, err));
     for (int i = 0; i < GROUPS; i++) cr_assert_eq(got[i], i);
     free(got);
-    unload(l, &p);
+    planner_unload(l, &p);
 }
 
 /* A counter that lives between runs, and one model with two sessions whose counters are apart. */
@@ -223,7 +187,7 @@ Test(runtime, state)
     planner_dispatch(&p, planner_top(&p), "count", pipe, planner_const(&p, 1),
                      &(Args){.address = {st}, .n_address = 1, .reads = {st}, .n_reads = 1, .writes = {st}, .n_writes = 1});
     planner_copy(&p, planner_top(&p), st, y, planner_const(&p, 12), zero, zero);
-    Loaded l = load(&p);
+    Loaded l = planner_load(&p);
     dlvk_session *other;
     OK(dlvk_session_create(l.m, &other, err));
     int32_t got[3];
@@ -236,5 +200,5 @@ Test(runtime, state)
     OK(dlvk_session_get_output(other, "y", got, sizeof got, err));
     for (int i = 0; i < 3; i++) cr_assert_eq(got[i], start[i] + 1);
     dlvk_session_free(other);
-    unload(l, &p);
+    planner_unload(l, &p);
 }
