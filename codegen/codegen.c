@@ -111,8 +111,9 @@ static void add_constraints(PlanBuilder *b, Dlvk__Plan__Plan *plan)
         const Constraint *c = &b->ctx->constraints.at[i];
         Dlvk__Plan__Constraint *m = PLAN_NEW(b, Constraint, constraint);
         m->kind = c->kind == DIM_EQ ? DLVK__PLAN__CONSTRAINT__KIND__EQ : DLVK__PLAN__CONSTRAINT__KIND__LE;
-        m->a = plan_expr(b, c->a);
-        m->b = plan_expr(b, c->b);
+        /* In a branch: times its guard, which has no value (and the constraint no say) unless the branch is taken, and then is 1. */
+        m->a = plan_expr(b, c->guard ? dim_mul(&b->ctx->dims, c->a, c->guard) : c->a);
+        m->b = plan_expr(b, c->guard ? dim_mul(&b->ctx->dims, c->b, c->guard) : c->b);
         m->why = pool_strdup(b->pool, c->why ? c->why : "");
         plan->constraint[plan->n_constraint++] = m;
     }

@@ -62,7 +62,7 @@ void ctx_constrain(Context *c, int kind, const Dim *a, const Dim *b)
     }
     for (int i = 0; i < c->constraints.n; i++) {
         const Constraint *k = &c->constraints.at[i];
-        if ((int)k->kind != kind) continue;
+        if ((int)k->kind != kind || (k->guard && k->guard != c->guard)) continue;
         if ((k->a == a && k->b == b) || (kind == DIM_EQ && k->a == b && k->b == a)) return;
     }
     Constraint *k = VEC_PUSH(c->pool, c->constraints);
@@ -70,4 +70,5 @@ void ctx_constrain(Context *c, int kind, const Dim *a, const Dim *b)
     k->a = a;
     k->b = b;
     k->why = origin_text(c);
+    k->guard = c->guard;
 }

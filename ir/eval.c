@@ -6,10 +6,10 @@
  *
  * Lifetimes. A value dies after its last use by a node of its own region, uses inside nested regions counting as uses by the node
  * that holds them. Constants are converted when first used. */
+#include "ir/eval_internal.h"
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include "ir/eval_internal.h"
 
 bool eval_fail(Eval *e, const char *fmt, ...)
 {
@@ -50,6 +50,7 @@ static bool check_constraints(Eval *e)
     for (int i = 0; i < e->ctx->constraints.n; i++) {
         const Constraint *c = &e->ctx->constraints.at[i];
         int64_t a, b;
+        if (c->guard && !dim_known(e, c->guard)) continue;
         if (!dim_known(e, c->a) || !dim_known(e, c->b) || !dim_eval(c->a, e->sym, &a) || !dim_eval(c->b, e->sym, &b)) continue;
         if (c->kind == DIM_EQ ? a == b : a <= b) continue;
         Pool *p = e->ctx->pool;
@@ -63,7 +64,8 @@ static bool define(Eval *e, Symbol *s, int64_t v, const char *what)
 {
     if (s->index >= e->n_sym) return eval_fail(e, "%s: symbol '%s' is of another graph", what, s->name);
     if (v < s->lo || v > s->hi)
-        return eval_fail(e, "%s: '%s' is %lld, outside of [%lld, %lld]", what, s->name, (long long)v, (long long)s->lo, (long long)s->hi);
+        return eval_fail(e, "%s: '%s' is %lld, outside of [%lld, %lld]", what, s->name, (long long)v, (long long)s->lo,
+                         (long long)s->hi);
     e->sym[s->index] = v;
     e->known[s->index] = true;
     return true;
@@ -73,7 +75,8 @@ static bool define(Eval *e, Symbol *s, int64_t v, const char *what)
 static bool bind_shape(Eval *e, Type t, const Array *a, const char *what, bool *defined)
 {
     if (a->dtype != t.dtype || a->rank != t.rank)
-        return eval_fail(e, "%s: %s of rank %d where %s of rank %d is expected", what, dtype_name(a->dtype), a->rank, dtype_name(t.dtype), t.rank);
+        return eval_fail(e, "%s: %s of rank %d where %s of rank %d is expected", what, dtype_name(a->dtype), a->rank,
+                         dtype_name(t.dtype), t.rank);
     for (int i = 0; i < t.rank; i++) {
         const Dim *d = t.dim[i];
         int64_t v;
@@ -131,7 +134,7 @@ static Array *value_array(Eval *e, const Value *v)
 /* ---- nodes and regions ------------------------------------------------------------------------------------------- */
 
 static const EvalOp eval_ops[OP_COUNT] = {
-#define POINT(id, ...) [OP_##id] = eval_point,
+#define POINT(id, ...)                [OP_##id] = eval_point,
 #define STRUCT(id, name, n_in, n_out) [OP_##id] = eval_##name,
 #include "ir/ops.def"
 };
@@ -173,7 +176,8 @@ static bool run_node(Eval *e, const Region *r, const Node *n)
 /* results: new references. The arguments' references stay the caller's. */
 static bool run_region(Eval *e, const Region *r, Array *const *args, Array **results)
 {
-    bool defined = false;
+    bool defined = r->guard != NULL;
+    if (r->guard && !define(e, r->guard->sym, 1, "branch")) return false;
     for (int i = 0; i < r->params.n; i++) {
         const Value *v = r->params.at[i];
         if (!bind_shape(e, v->type, args[i], v->name ? v->name : "parameter", &defined)) return false;
@@ -193,6 +197,7 @@ static bool run_region(Eval *e, const Region *r, Array *const *args, Array **res
         if (!a) return false;
         results[i] = array_ref(a);
     }
+    if (r->guard) e->known[r->guard->sym->index] = false;
     for (int i = 0; i < r->params.n && !e->keep; i++) drop(e, r->params.at[i]);
     for (int i = 0; i < r->nodes.n && !e->keep; i++)
         for (int k = 0; k < r->nodes.at[i]->n_out; k++) drop(e, r->nodes.at[i]->out[k]);
@@ -205,7 +210,10 @@ bool eval_if(Eval *e, const Node *n, Array *const *in, Array **out)
     return run_region(e, n->region_at[in[0]->i[0] ? 0 : 1], NULL, out);
 }
 
-bool eval_call(Eval *e, const Node *n, Array *const *in, Array **out) { return run_region(e, n->region_at[0], in, out); }
+bool eval_call(Eval *e, const Node *n, Array *const *in, Array **out)
+{
+    return run_region(e, n->region_at[0], in, out);
+}
 
 bool eval_read_dims(Eval *e, const Node *n, Array *const *in, Array **out)
 {
@@ -217,7 +225,8 @@ bool eval_read_dims(Eval *e, const Node *n, Array *const *in, Array **out)
         if (d->kind == DIM_SYM) {
             if (!define(e, d->sym, v, "read_dims")) return false;
         } else if (dim_known(e, d) && dim_eval(d, e->sym, &have) && have != v) {
-            return eval_fail(e, "read_dims: %lld where %s = %lld is expected", (long long)v, dim_to_string(e->ctx->pool, d), (long long)have);
+            return eval_fail(e, "read_dims: %lld where %s = %lld is expected", (long long)v, dim_to_string(e->ctx->pool, d),
+                             (long long)have);
         }
     }
     return true;
@@ -292,7 +301,8 @@ static void eval_end(Eval *e)
     }
 }
 
-/* Runs `body` so that running out of memory, in the pool or outside of it, frees the arrays before it goes on to the pool's handler. */
+/* Runs `body` so that running out of memory, in the pool or outside of it, frees the arrays before it goes on to the pool's
+ * handler. */
 static bool with_eval(Eval *e, bool (*body)(Eval *, void *), void *user)
 {
     jmp_buf here, *volatile outer = e->pool->oom;
@@ -348,7 +358,8 @@ static bool run_graph(Eval *e, void *user)
         bool defined = false;
         if (!run->inputs[i]) return eval_fail(e, "input '%s' is missing", v->name ? v->name : "");
         args[i] = array_from_tensor(e, run->inputs[i], false);
-        if (!bind_shape(e, v->type, args[i], pool_printf(e->ctx->pool, "input '%s'", v->name ? v->name : ""), &defined)) return false;
+        if (!bind_shape(e, v->type, args[i], pool_printf(e->ctx->pool, "input '%s'", v->name ? v->name : ""), &defined))
+            return false;
     }
     if (!check_constraints(e) || !run_region(e, top, args, results)) return false;
     for (int i = 0; i < top->results.n && run->outputs; i++) run->outputs[i] = result_tensor(e, run, results[i]);
@@ -385,8 +396,15 @@ typedef struct NodeRun {
 static unsigned moved_operands(const Node *n)
 {
     switch (n->op) {
-    case OP_RESHAPE: case OP_TRANSPOSE: case OP_BROADCAST: case OP_SLICE: case OP_PAD: case OP_REVERSE:
-    case OP_CONCAT: case OP_STOP_GRADIENT: case OP_BARRIER: return ~0u;
+    case OP_RESHAPE:
+    case OP_TRANSPOSE:
+    case OP_BROADCAST:
+    case OP_SLICE:
+    case OP_PAD:
+    case OP_REVERSE:
+    case OP_CONCAT:
+    case OP_STOP_GRADIENT:
+    case OP_BARRIER: return ~0u;
     case OP_GATHER: return 1;
     default: return 0;
     }

@@ -21,6 +21,27 @@ Region *region_new(Graph *g, Region *parent)
     return r;
 }
 
+Region *region_branch(Graph *g, Region *parent)
+{
+    Region *r = region_new(g, parent);
+    r->guard = dim_fresh(&g->ctx->dims, "taken", NULL, true);
+    r->guard->sym->lo = r->guard->sym->hi = 1;
+    return r;
+}
+
+const Dim *region_enter(const Region *r)
+{
+    Context *c = r->graph->ctx;
+    const Dim *previous = c->guard;
+    if (r->guard) c->guard = r->guard;
+    return previous;
+}
+
+void region_leave(const Region *r, const Dim *previous)
+{
+    r->graph->ctx->guard = previous;
+}
+
 static Value *value_new(Region *r, Node *def, int out)
 {
     Value *v = POOL_NEW(r->graph->ctx->pool, Value);

@@ -124,6 +124,7 @@ struct Node {
 struct Region {
     Graph *graph;
     Region *parent; /* NULL: the graph's top */
+    const Dim *guard; /* a data symbol that is 1 once an if has chosen this region; NULL: none */
     VEC(Value *) params;
     VEC(Node *) nodes;
     VEC(Value *) results;
@@ -134,6 +135,7 @@ typedef struct Constraint {
     enum { DIM_EQ, DIM_LE } kind; /* a == b, a <= b */
     const Dim *a, *b;
     const char *why; /* "node 'Add_3': shapes of A and B" */
+    const Dim *guard; /* holds only where this symbol has a value: in a branch that is taken; NULL: always */
 } Constraint;
 
 /* Errors of one compilation, gathered. */
@@ -152,6 +154,7 @@ typedef struct Context {
     Diag diag;
     VEC(Constraint) constraints;
     const Origin *origin; /* stamped on new nodes; the frontend sets it */
+    const Dim *guard;     /* of the region being built: stamped on new constraints */
 } Context;
 Context *context_new(Pool *pool);
 /* Errors about the current origin: prefixed by "node 'NAME' (OP): ". */
@@ -167,6 +170,10 @@ struct Graph {
 };
 Graph *graph_new(Context *ctx, const char *name);
 Region *region_new(Graph *g, Region *parent);
+/* A branch of an `if`: what it asks of sizes must hold only when it is taken. Build it between enter and leave. */
+Region *region_branch(Graph *g, Region *parent);
+const Dim *region_enter(const Region *r);               /* returns the guard to go back to */
+void region_leave(const Region *r, const Dim *previous);
 Value *region_param(Region *r, Type t, const char *name);
 
 Type type_make(Context *c, DType t, int rank, const Dim *const *dims); /* copies dims */

@@ -2,7 +2,7 @@
  *
  *     graph "name" {
  *       symbol batch in [0, 2147483647];                  // also: max EXPR, data
- *       constraint batch <= 64 "why";                     // == or <=
+ *       constraint batch <= 64 "why";                     // == or <=; also: if TAKEN
  *       input %0 "x": f32[batch,3,224,224];
  *       %1 "w": f32[2] = const() {value=f32[2] {1, 2.5}}; // or: splat {0}, digest 0x...
  *       %3: f32[batch,64] = add(%0, %2) @("node/Add", "Add");
@@ -218,9 +218,13 @@ static bool parse_region(Parser *p, Region *r)
         } while (lex_accept(&p->lex, ','));
         if (!lex_expect(&p->lex, ')')) return false;
     }
+    if (lex_accept_word(&p->lex, "if") && !lex_dim(&p->lex, &r->guard)) return false;
     if (!lex_expect(&p->lex, '{')) return false;
-    while (!lex_accept_word(&p->lex, "yield"))
-        if (!parse_node(p, r)) return false;
+    const Dim *guard = region_enter(r);
+    bool ok = true;
+    while (ok && !lex_accept_word(&p->lex, "yield")) ok = parse_node(p, r);
+    region_leave(r, guard);
+    if (!ok) return false;
     if (!lex_accept(&p->lex, ';')) {
         do {
             if (!parse_ref(p, r, VEC_PUSH(p->lex.ctx->pool, r->results))) return false;
@@ -256,7 +260,9 @@ static bool parse_constraint(Parser *p)
     if (strncmp(p->lex.s, "==", 2) != 0 && strncmp(p->lex.s, "<=", 2) != 0) return lex_fail(&p->lex, "expected == or <=");
     k.kind = *p->lex.s == '<' ? DIM_LE : DIM_EQ;
     p->lex.s += 2;
-    if (!lex_dim(&p->lex, &k.b) || (lex_peek(&p->lex) == '"' && !(k.why = lex_string(&p->lex)))) return false;
+    if (!lex_dim(&p->lex, &k.b)) return false;
+    if (lex_accept_word(&p->lex, "if") && !lex_dim(&p->lex, &k.guard)) return false;
+    if (lex_peek(&p->lex) == '"' && !(k.why = lex_string(&p->lex))) return false;
     *VEC_PUSH(p->lex.ctx->pool, p->lex.ctx->constraints) = k;
     return lex_expect(&p->lex, ';');
 }

@@ -206,7 +206,12 @@ static void print_region(Printer *p, const Region *r, int depth)
         if (i) fputs(", ", p->f);
         print_def(p, r->params.at[i]);
     }
-    fputs(") {\n", p->f);
+    fputc(')', p->f);
+    if (r->guard) {
+        fputs(" if ", p->f);
+        dim_print(p->f, r->guard);
+    }
+    fputs(" {\n", p->f);
     for (int i = 0; i < r->nodes.n; i++) print_node(p, r->nodes.at[i], depth + 1);
     fprintf(p->f, "%*syield%s", 2 * depth + 2, "", r->results.n ? " " : "");
     print_refs(p, r->results.n, r->results.at);
@@ -262,6 +267,10 @@ static void print_symbols(FILE *f, const Context *c)
         dim_print(f, k->a);
         fputs(k->kind == DIM_LE ? " <= " : " == ", f);
         dim_print(f, k->b);
+        if (k->guard) {
+            fputs(" if ", f);
+            dim_print(f, k->guard);
+        }
         if (k->why && *k->why) {
             fputc(' ', f);
             print_string(f, k->why);

@@ -116,6 +116,8 @@ typedef struct Walk { /* what a Rewrite carries behind the rule's back */
 static Region *copy_region(Rewrite *rw, const Region *old)
 {
     Region *at = rw->b.at, *r = region_new(rw->dst, at);
+    r->guard = old->guard;
+    const Dim *guard = region_enter(r);
     for (int i = 0; i < old->params.n; i++) {
         Value *p = old->params.at[i];
         rw->map[p->id] = region_param(r, p->type, p->name);
@@ -123,6 +125,7 @@ static Region *copy_region(Rewrite *rw, const Region *old)
     rw->b.at = r;
     rewrite_body(rw, old);
     rw->b.at = at;
+    region_leave(r, guard);
     for (int i = 0; i < old->results.n; i++) *VEC_PUSH(rw->dst->ctx->pool, r->results) = rw->map[old->results.at[i]->id];
     return r;
 }

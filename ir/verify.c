@@ -225,6 +225,8 @@ static void check_region(Verifier *v, Region *r, Region *parent)
         return;
     }
     int sized = v->sized_list.n;
+    const Dim *guard = region_enter(r);
+    if (r->guard) size_symbol(v, r->guard);
     for (int i = 0; i < r->params.n; i++) {
         const Value *x = r->params.at[i];
         for (int k = 0; parent && x && k < x->type.rank; k++)
@@ -241,6 +243,7 @@ static void check_region(Verifier *v, Region *r, Region *parent)
         check_node(v, r, n);
     }
     for (int i = 0; i < r->results.n; i++) check_use(v, NULL, r->results.at[i], parent ? "a region's result" : "output", i);
+    region_leave(r, guard);
     if (!parent) return;
     for (int i = 0; i < r->params.n; i++) undefine(v, r->params.at[i]);
     for (int i = 0; i < r->nodes.n; i++)

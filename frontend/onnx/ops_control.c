@@ -27,9 +27,11 @@ static void push_result(Region *r, Value *v)
 /* One branch as a region. A sequence counts as its elements, one result each. */
 static Region *branch(OnnxNode *n, const char *name, OnnxItem **items)
 {
-    Region *r = region_new(n->b->at->graph, n->b->at);
+    Region *r = region_branch(n->b->at->graph, n->b->at);
     Build b = {.ctx = n->b->ctx, .at = r};
+    const Dim *guard = region_enter(r);
     *items = body_at(n, &b, name, 0, NULL);
+    region_leave(r, guard);
     if (!*items) return NULL;
     for (int i = 0; i < n->n_out; i++) {
         const OnnxSeq *seq = (*items)[i].seq;
@@ -51,6 +53,41 @@ static bool same_structure(OnnxNode *n, const OnnxItem *x, const OnnxItem *y)
     return true;
 }
 
+static bool same_ranks(OnnxNode *n, const OnnxItem *x, const OnnxItem *y)
+{
+    for (int i = 0; i < n->n_out; i++)
+        if (x[i].value && y[i].value && x[i].value->type.rank != y[i].value->type.rank) return false;
+    return true;
+}
+
+/* The branch in which a condition that compares two sizes takes them to be equal; NULL: the condition is another. */
+static const char *equal_branch(const Value *cond, const Dim **a, const Dim **b)
+{
+    bool negated = false;
+    for (; cond->def; cond = cond->def->in[0]) {
+        Op op = cond->def->op;
+        if (op == OP_NOT)
+            negated = !negated;
+        else if (op != OP_RESHAPE && op != OP_CAST)
+            break;
+    }
+    const Node *d = cond->def;
+    if (!d || (d->op != OP_EQ && d->op != OP_NE) || !d->in[0]->elems || !d->in[1]->elems) return NULL;
+    *a = d->in[0]->elems[0];
+    *b = d->in[1]->elems[0];
+    return negated == (d->op == OP_EQ) ? "else_branch" : "then_branch";
+}
+
+/* The branch alone, in the place of the node. */
+static void take_branch(OnnxNode *n, const char *name)
+{
+    OnnxItem *items = body_at(n, n->b, name, 0, NULL);
+    for (int i = 0; items && i < n->n_out; i++) {
+        n->out[i] = items[i].value;
+        n->seq_out[i] = items[i].seq;
+    }
+}
+
 void lower_if(OnnxNode *n)
 {
     Build *b = n->b;
@@ -65,17 +102,20 @@ void lower_if(OnnxNode *n)
             return;
         }
     const Tensor *known = build_known(b, cond);
-    if (known) { /* only the branch taken is imported, in the place of the node */
-        items[0] = body_at(n, b, names[elem_get_i(known->dtype, known->data, 0) ? 0 : 1], 0, NULL);
-        for (int i = 0; items[0] && i < n->n_out; i++) {
-            n->out[i] = items[0][i].value;
-            n->seq_out[i] = items[0][i].seq;
-        }
+    if (known) {
+        take_branch(n, names[elem_get_i(known->dtype, known->data, 0) ? 0 : 1]);
         return;
     }
     Region *r[2];
     for (int i = 0; i < 2; i++) r[i] = branch(n, names[i], &items[i]);
     if (!r[0] || !r[1] || !same_structure(n, items[0], items[1])) return;
+    const Dim *x, *y;
+    const char *equal = same_ranks(n, items[0], items[1]) ? NULL : equal_branch(cond, &x, &y);
+    if (equal) { /* "squeeze it if its size is 1": a rank that depends on a size has no type, so that size is settled */
+        ctx_constrain(b->ctx, DIM_EQ, x, y);
+        take_branch(n, equal);
+        return;
+    }
     Node *node = build_node(b, OP_IF, 1, &cond, 0, NULL, 2, r);
     if (!node) return;
     for (int i = 0, at = 0; i < n->n_out; i++) {

@@ -248,3 +248,45 @@ Test(build, a_loop_of_unknown_length_has_a_size_of_its_own)
     cr_assert(h != NULL);
     cr_expect(type_equal(h->top->results.at[0]->type, n->out[1]->type), "a copy keeps its symbols");
 }
+
+/* if (cond) x reshaped to [1] else x reshaped to [2], for x of n elements. */
+static Graph *squeeze_either_way(void)
+{
+    Value *cond = region_param(g->top, type_make(c, DLVK_BOOL, 0, NULL), "cond"), *x = INPUT(DLVK_F32, sym("n"));
+    Region *r[2];
+    for (int i = 0; i < 2; i++) {
+        r[i] = region_branch(g, g->top);
+        Build in = {c, r[i], NULL};
+        const Dim *guard = region_enter(r[i]);
+        *VEC_PUSH(&pool, r[i]->results) = build_reshape(&in, x, 1, SHAPE(num(i + 1)));
+        region_leave(r[i], guard);
+    }
+    Node *n = build_node(&b, OP_IF, 1, &cond, 0, NULL, 2, r);
+    cr_assert(n != NULL);
+    *VEC_PUSH(&pool, g->top->results) = n->out[0];
+    *VEC_PUSH(&pool, g->output_names) = "y";
+    return g;
+}
+
+static bool runs(const Graph *h, bool cond, int64_t n)
+{
+    uint8_t flag = cond;
+    float data[2] = {1, 2};
+    const Tensor *in[] = {tensor_new(&pool, DLVK_BOOL, 0, NULL, &flag), tensor_new(&pool, DLVK_F32, 1, &n, data)}, *out;
+    return graph_eval(h, in, &out, false, &pool) && out->count == n;
+}
+
+Test(build, what_a_branch_asks_of_sizes_holds_when_it_is_taken)
+{
+    Graph *h = squeeze_either_way();
+    for (int pass = 0; pass < 2; pass++) {
+        cr_expect(eq(int, graph_verify(h, stderr), 0));
+        cr_expect(eq(int, c->constraints.n, 2));
+        cr_expect(runs(h, true, 1) && runs(h, false, 2));
+        cr_expect(not(runs(h, true, 2)));
+        cr_expect(not(runs(h, false, 1)));
+        c->diag.errors = 0; /* what running with sizes that do not fit recorded */
+        h = graph_rewrite(h, NULL, NULL, true);
+        cr_assert(h != NULL);
+    }
+}
