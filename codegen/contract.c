@@ -196,7 +196,38 @@ static void emit_column_values(Shader *s, const Contraction *c, const Value *v, 
     emit_value(s, n->in[0], index_of_axes(t, ax));
 }
 
-void contract_epilogue(Shader *s, const Contraction *c, const char **column_values, const char **store)
+static bool is_output(const Kernel *k, const Value *v)
+{
+    for (int i = 0; i < k->out.n; i++)
+        if (k->out.at[i] == v) return true;
+    return false;
+}
+
+/* Operands of the epilogue that lie in memory in the result's own shape (a residual): loaded as whole vectors. */
+static void bind_vectors(Shader *s, const Contraction *c, Value *v, const Ix *const *ax, int depth)
+{
+    Node *n = v->def;
+    Type t = c->out->type;
+    if (v == c->out || depth > 32) return;
+    const Tensor *constant;
+    if (!value_const(v, &constant) && s->kg->sched->materialized[v->id] && !is_output(s->kg->kernel, v)) {
+        if (v->type.dtype != DLVK_F32 || v->type.rank != t.rank) return;
+        for (int i = 0; i < t.rank; i++)
+            if (v->type.dim[i] != t.dim[i]) return;
+        const Ix *first[DLVK_MAX_RANK];
+        for (int i = 0; i < t.rank - 1; i++) first[i] = ax[i];
+        first[t.rank - 1] = ix_var(s, "vector_at", c->n);
+        Index at = index_of_axes(t, first);
+        const char *flat = ix_text(s, index_flat(s, t, &at)), *name = sh_fresh(s, "v");
+        sh_line(s, "float %s = neighbours(BufF32(address_at(%s, %s)), 0);", name, arg_buffer(s, v, false, "BufF32"), flat);
+        emit_bind(s, v, index_of_axes(t, ax), name);
+        return;
+    }
+    if (n && (op_info[n->op].point || n->op == OP_CAST || n->op == OP_BITCAST))
+        for (int i = 0; i < n->n_in; i++) bind_vectors(s, c, n->in[i], ax, depth + 1);
+}
+
+void contract_epilogue(Shader *s, const Contraction *c, bool vectors, const char **column_values, const char **store)
 {
     const Kernel *k = s->kg->kernel;
     Type t = c->out->type;
@@ -217,6 +248,10 @@ void contract_epilogue(Shader *s, const Contraction *c, const char **column_valu
         x = name;
     }
     emit_bind(s, c->out, at, x);
+    if (vectors) {
+        sh_line(s, "int vector_at = n0 + j * 8;");
+        for (int i = 0; i < k->out.n; i++) bind_vectors(s, c, k->out.at[i], ax, 0);
+    }
     for (int i = 0; i < k->out.n; i++) {
         Value *v = k->out.at[i];
         /* Reshapes may lie between: what stays is the flat number. */
@@ -248,7 +283,10 @@ bool gen_contract(KernelGen *kg)
     Contraction c = analyse(kg);
     bool f32_sum = glsl_class_letter(c.a.value->type.dtype) == 'f' && glsl_class_letter(c.b.value->type.dtype) == 'f' &&
                    glsl_class_letter(c.out->type.dtype) == 'f';
-    if (!f32_sum) return gen_map(kg);
+    /* A few columns a group (depthwise) would leave lanes idle that neighbouring channels fill in a map kernel. */
+    int64_t columns;
+    bool thin = !dim_is(c.z, 1) && c.conv && dim_is_const(c.n, &columns) && columns < 8;
+    if (!f32_sum || thin) return gen_map(kg);
     if (c.a.affine && (c.b.affine || c.b.splat)) contract_scalar(kg, &c);
     contract_wave(kg, &c);
     return true;

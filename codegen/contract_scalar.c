@@ -70,15 +70,13 @@ static const char *taps_text(Shader *s, const Contraction *c)
 {
     DimTable *dt = &s->ctx->dims;
     Piece piece = contract_begin(s);
-    int opened = 0;
     const Ix *b = c->b.splat ? ix_const(s, 0) : contract_b_offset(s, c, "z");
     const char *ok = "true", *at = "row_at[i]";
     for (int i = 0; i < c->n_tap; i++) {
         const Tap *p = &c->tap[i];
         if (p->plain) continue;
         const char *w = sh_printf(s, "w%d", i);
-        sh_open(s, "for (int %s = 0; %s < %s; %s++) {", w, w, arg_int(s, p->count), w);
-        opened++;
+        sh_open(s, "for (int %s = 0;;) {", w);
         if (!c->b.splat) b = ix_add(s, b, ix_mul(s, ix_var(s, w, p->count), p->b_stride));
     }
     sh_open(s, "[[unroll]] for (int i = 0; i < P; i++) {");
@@ -108,7 +106,11 @@ static const char *taps_text(Shader *s, const Contraction *c)
     }
     sh_close(s);
     sh_line(s, "contract(%s);", ix_text(s, b));
-    while (opened--) sh_close(s);
+    for (int i = c->n_tap - 1; i >= 0; i--) {
+        if (c->tap[i].plain) continue;
+        sh_line(s, "if (++w%d >= %s) break; /* at the end: see the template's head */", i, arg_int(s, c->tap[i].count));
+        sh_close(s);
+    }
     return contract_end(s, piece);
 }
 
@@ -131,6 +133,7 @@ void contract_scalar(KernelGen *kg, const Contraction *c)
     dim_range(c->n, &n_least, &n_most);
     Columns columns = scattered ? SCATTERED : n_least >= t.c * 8 ? NEIGHBOURS : n_most >= t.c * 8 ? MAYBE : SCATTERED;
     if (c->b.splat) columns = SCATTERED; /* a literal is in no place at all */
+    if (columns == MAYBE) t.tail = true; /* what serves narrow tiles */
 
     const uint32_t spec[] = {t.p, t.c, t.kb, t.km, t.tail};
     for (int i = 0; i < 5; i++) *VEC_PUSH(s->pool, s->spec) = spec[i];
@@ -153,14 +156,13 @@ void contract_scalar(KernelGen *kg, const Contraction *c)
     for (int i = 0; i < c->n_tap; i++)
         if (!c->tap[i].plain) origins = sh_printf(s, "%sint origin%d[P];\n", origins, i);
     const char *column_values, *store;
-    contract_epilogue(s, c, &column_values, &store);
+    contract_epilogue(s, c, columns == NEIGHBOURS && dim_is(c->z, 1), &column_values, &store);
     const Hole holes[] = {
         {"origins", origins},
         {"a_pointers",
-         a_run
-             ? sh_printf(s, "BufF32 qa[P];\n[[unroll]] for (int i = 0; i < P; i++) qa[i] = BufF32(address_at(%s, ia[i] + k));", a)
-             : ""},
-        {"a_element", a_run ? "qa[i].d[u]" : sh_printf(s, "%s.d[ia[i] + (k + u) * %s]", a, arg_int(s, c->a_k))},
+         a_run ? sh_printf(s, "ADDRESS qa[P];\n[[unroll]] for (int i = 0; i < P; i++) qa[i] = address_at(%s, ia[i] + k);", a)
+               : ""},
+        {"a_element", a_run ? "BufF32(qa[i]).d[u]" : sh_printf(s, "%s.d[ia[i] + (k + u) * %s]", a, arg_int(s, c->a_k))},
         {"b_row", sh_printf(s, "BufF32(address_at(%s, ib + n0 + u * %s))", b, b_step)},
         {"b_vector", "neighbours(q, j * 8)"},
         {"b_element", literal ? literal : sh_printf(s, "%s.d[ib + column_at[j] + u * %s]", b, b_step)},

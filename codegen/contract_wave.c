@@ -139,7 +139,7 @@ void contract_wave(KernelGen *kg, const Contraction *c)
     for (int i = 0; i < c->n_tap; i++)
         if (!c->tap[i].plain || !c->a.affine) shared_rows = sh_printf(s, "%sshared int origin%d[BM];\n", shared_rows, i);
     const char *column_values, *store;
-    contract_epilogue(s, c, &column_values, &store);
+    contract_epilogue(s, c, false, &column_values, &store);
     const Hole holes[] = {
         {"shared_rows", shared_rows},
         {"groups", arg_int(s, groups)},

@@ -5,12 +5,13 @@
  * lanes own columns of B, and everything about A, rows and positions and borders, is the same in all lanes. A workgroup is
  * one vector; it walks over several tiles of P rows by C * 8 columns, since starting a workgroup costs as much as thousands of multiplications.
  *
- * Loops are masked and write back every variable at their end, so KB steps of k stand in one trip. */
+ * Loops are masked and write back every variable at their end, so KB steps of k stand in one trip. Mesa's lavapipe runs what follows
+ * a loop's exit test to the loop's end once more, with all lanes masked but uniform loads carried out: the test stands last, in do-while loops. */
 layout(constant_id = 0) const int P = 6;        /* rows of a tile */
 layout(constant_id = 1) const int C = 4;        /* vectors of 8 columns in a tile */
 layout(constant_id = 2) const int KB = 16;      /* steps of k in one trip round the loop */
 layout(constant_id = 3) const int KM = 8;       /* the same, where some row of the tile lies outside; divides KB */
-layout(constant_id = 4) const bool TAIL = true; /* KB need not divide the length of k */
+layout(constant_id = 4) const bool TAIL = true; /* KB need not divide the length of k, or B's columns may lie scattered */
 layout(local_size_x = 8) in;
 
 uint lane;          /* the column of each vector that this invocation owns */
@@ -64,14 +65,24 @@ void contract(int ib)
         uint all_inside = ~0u;
         if (@{padded}) [[unroll]] for (int i = 0; i < P; i++) all_inside &= inside[i];
         if (all_inside != 0) {
-            for (; k + KB <= @{k}; k += KB, ib += KB * @{b_step}) steps(KB, k, ib, @{vectors}, false);
+            if (KB <= @{k}) do {
+                steps(KB, k, ib, @{vectors}, false);
+                k += KB;
+                ib += KB * @{b_step};
+            } while (k + KB <= @{k});
         } else {
-            for (; k + KM <= @{k}; k += KM, ib += KM * @{b_step}) steps(KM, k, ib, @{vectors}, true);
+            if (KM <= @{k}) do {
+                steps(KM, k, ib, @{vectors}, true);
+                k += KM;
+                ib += KM * @{b_step};
+            } while (k + KM <= @{k});
         }
-        if (TAIL) for (; k < @{k}; k++, ib += @{b_step}) steps(1, k, ib, @{vectors}, @{padded});
-    } else {
-        for (; k < @{k}; k++, ib += @{b_step}) steps(1, k, ib, false, @{padded});
     }
+    if (TAIL && k < @{k}) do {
+        steps(1, k, ib, @{fast} && @{vectors}, @{padded});
+        k++;
+        ib += @{b_step};
+    } while (k < @{k});
 }
 
 //# main
@@ -86,7 +97,8 @@ void contract(int ib)
         dense = @{dense};
         n0 = dense ? min(first, @{n} - C * 8) : first;
         [[unroll]] for (int j = 0; j < C; j++) column_at[j] = min(n0 + j * 8 + int(lane), @{n} - 1) * @{b_column};
-        for (int tile = 0; tile < @{tiles}; tile++) {
+        int tile = 0;
+        do {
             int m0 = (row_group * @{tiles} + tile) * P;
             if (m0 < @{m}) {
                 [[unroll]] for (int j = 0; j < P * C; j++) acc[j] = 0;
@@ -104,5 +116,5 @@ void contract(int ib)
                     }
                 }
             }
-        }
+        } while (++tile < @{tiles});
     }

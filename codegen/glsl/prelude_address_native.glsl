@@ -1,2 +1,6 @@
+// Arithmetic on buffer references, without 32-bit indices that a driver would have to extend at every load.
+//# ADDRESS
+#define ADDRESS uint64_t
+
 //# address_at
 #define address_at(b, i) (uint64_t(b) + uint64_t(int64_t(i) << 2)) /* of the i-th word behind the buffer reference b */

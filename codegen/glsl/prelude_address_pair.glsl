@@ -1,3 +1,7 @@
+// Arithmetic on buffer references where the device has no 64-bit integers.
+//# ADDRESS
+#define ADDRESS uvec2
+
 //# address_at
 uvec2 address_at_pair(uvec2 base, int i)
 {
