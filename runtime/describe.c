@@ -230,6 +230,10 @@ static void put_step(Json *j, const Plan *p, const Dlvk__Plan__Step *s, uint32_t
         json_close(j, ']');
         put_nodes(j, p, s->read_dims->n_source, s->read_dims->source);
         break;
+    case DLVK__PLAN__STEP__KIND_DEFINE:
+        json_string(j, "define", p->symbol[s->define->symbol]->name);
+        put_expr(j, "value", p, s->define->value);
+        break;
     case DLVK__PLAN__STEP__KIND_BRANCH:
         json_int(j, "if", s->branch->condition);
         put_nodes(j, p, s->branch->n_source, s->branch->source);

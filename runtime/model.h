@@ -32,7 +32,7 @@ typedef struct Segment {
     bool in_loop;
 } Segment;
 
-typedef enum NodeKind { NODE_SEGMENT, NODE_READ, NODE_IF, NODE_LOOP } NodeKind;
+typedef enum NodeKind { NODE_SEGMENT, NODE_READ, NODE_DEFINE, NODE_IF, NODE_LOOP } NodeKind;
 
 typedef struct Block {
     struct Node *node;

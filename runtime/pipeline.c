@@ -1,90 +1,31 @@
-/* Pipelines: the variants a device runs, built on all cores, kept in a cache file.
- *
- * The cache file: "DLVKPC1\n", then sections of { key (32 bytes), u64 size, u32 CRC-32C, u32 zero, data }, one a device and
- * driver. Whatever is not exactly that is ignored: losing the cache costs time only. */
-#include "runtime/crc32c.h"
+/* Pipelines: the variants a device runs, built on all cores, kept in a cache file. */
+#include "runtime/cache_file.h"
 #include "runtime/error.h"
-#include "runtime/file.h"
 #include "runtime/model.h"
 #include "runtime/parallel.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- the cache file ------------------------------------------------------------------------------------------------ */
+/* ---- the cache ----------------------------------------------------------------------------------------------------- */
 
-static const char cache_magic[8] = "DLVKPC1\n";
-typedef struct Section {
-    uint8_t key[32]; /* vendor, device, driver version, zero, pipeline cache UUID */
-    uint64_t size;
-    uint32_t crc, zero;
-} Section;
-
-typedef struct Cache {
-    uint8_t *file; /* what was read */
-    size_t file_size;
-    size_t at, size; /* this device's data in it; size 0: none */
-    uint8_t key[32];
-} Cache;
-
-static void make_key(const dlvk_device *d, uint8_t *key)
+static void read_cache(const char *path, const dlvk_device *d, CacheFile *c)
 {
+    uint8_t key[CACHE_KEY];
     const uint32_t id[4] = {d->info.vendor_id, d->info.device_id, d->driver_number, 0};
     memcpy(key, id, 16);
     memcpy(key + 16, d->cache_uuid, 16);
+    rt_cache_read(path, key, c);
 }
 
-/* Finds this device's section; cuts the file where it stops making sense. */
-static void cache_read(const char *path, const dlvk_device *d, Cache *c)
-{
-    *c = (Cache){0};
-    make_key(d, c->key);
-    void *data = NULL;
-    if (!path || rt_file_read(path, &data, &c->file_size, NULL) != DLVK_OK) return;
-    c->file = data;
-    size_t at = sizeof cache_magic;
-    if (c->file_size < at || memcmp(c->file, cache_magic, at) != 0) {
-        c->file_size = 0;
-        return;
-    }
-    while (at < c->file_size) {
-        Section s;
-        if (c->file_size - at < sizeof s) break;
-        memcpy(&s, c->file + at, sizeof s);
-        if (s.size > c->file_size - at - sizeof s || rt_crc32c(0, c->file + at + sizeof s, s.size) != s.crc) break;
-        if (memcmp(s.key, c->key, sizeof s.key) == 0) {
-            c->at = at + sizeof s;
-            c->size = s.size;
-        }
-        at += sizeof s + s.size;
-    }
-    c->file_size = at < c->file_size ? at : c->file_size;
-}
-
-static void cache_write(const char *path, dlvk_device *d, const Cache *c, VkPipelineCache vk)
+static void write_cache(const char *path, dlvk_device *d, const CacheFile *c, VkPipelineCache vk)
 {
     size_t size = 0;
-    if (vkGetPipelineCacheData(d->device, vk, &size, NULL) != VK_SUCCESS || !size) return;
-    uint8_t *data = malloc(size);
-    if (!data || vkGetPipelineCacheData(d->device, vk, &size, data) != VK_SUCCESS ||
-        (size == c->size && memcmp(data, c->file + c->at, size) == 0)) {
-        free(data);
+    /* A driver that caches nothing here gives the header alone (and SwiftShader one more of them whenever it is read back). */
+    if (vkGetPipelineCacheData(d->device, vk, &size, NULL) != VK_SUCCESS || size <= sizeof(VkPipelineCacheHeaderVersionOne))
         return;
-    }
-    /* The other devices' sections stand around ours in the old file. */
-    size_t ours = c->size ? c->at - sizeof(Section) : c->file_size, after = c->size ? c->at + c->size : c->file_size;
-    size_t before = ours > sizeof cache_magic ? ours - sizeof cache_magic : 0;
-    Section s = {.size = size, .crc = rt_crc32c(0, data, size)};
-    memcpy(s.key, c->key, sizeof s.key);
-    const uint64_t at = sizeof cache_magic + before, tail = c->file_size - after;
-    const FilePiece piece[] = {
-        {0, cache_magic, sizeof cache_magic},
-        {sizeof cache_magic, before ? c->file + sizeof cache_magic : NULL, before},
-        {at, &s, sizeof s},
-        {at + sizeof s, data, size},
-        {at + sizeof s + size, tail ? c->file + after : NULL, tail},
-    };
-    rt_file_write(path, piece, sizeof piece / sizeof *piece, at + sizeof s + size + tail, NULL);
+    void *data = malloc(size);
+    if (data && vkGetPipelineCacheData(d->device, vk, &size, data) == VK_SUCCESS) rt_cache_write(path, c, data, size);
     free(data);
 }
 
@@ -235,17 +176,17 @@ dlvk_status model_pipelines(dlvk_model *m, const char *path, int threads, dlvk_e
     int n = 0;
     if (!st) st = prepare(&b, &n, err);
     if (!st && n) {
-        Cache file;
-        cache_read(path, m->dev, &file);
+        CacheFile file;
+        read_cache(path, m->dev, &file);
         VkPipelineCacheCreateInfo info = {.sType = VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO,
                                           .initialDataSize = file.size,
-                                          .pInitialData = file.size ? file.file + file.at : NULL};
+                                          .pInitialData = rt_cache_data(&file)};
         VkResult r = vkCreatePipelineCache(device, &info, NULL, &b.cache);
         if (r) st = vk_error(r, "vkCreatePipelineCache", err);
         if (!st) st = build_all(&b, n, threads, err);
-        if (!st && path) cache_write(path, m->dev, &file, b.cache);
+        if (!st && path) write_cache(path, m->dev, &file, b.cache);
         vkDestroyPipelineCache(device, b.cache, NULL);
-        free(file.file);
+        rt_cache_free(&file);
     }
     for (size_t i = 0; b.module && i < n_module; i++) vkDestroyShaderModule(device, b.module[i], NULL);
     free(used);

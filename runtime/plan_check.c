@@ -337,6 +337,7 @@ static dlvk_status check_step(Check *c, const Dlvk__Plan__Step *s)
         if (!is_integer(s->read_dims->dtype)) FAIL(c, "step %u reads sizes of type %u", at, s->read_dims->dtype);
         for (size_t i = 0; i < s->read_dims->n_symbol; i++) TRY(data_symbol_ok(c, s->read_dims->symbol[i]));
         return check_sources(c, s->read_dims->n_source, s->read_dims->source);
+    case DLVK__PLAN__STEP__KIND_DEFINE: TRY(data_symbol_ok(c, s->define->symbol)); return expr_ok(c, s->define->value);
     case DLVK__PLAN__STEP__KIND_BRANCH:
         TRY(check_use(c, "branch", s->branch->condition, false, at, at));
         TRY(check_sources(c, s->branch->n_source, s->branch->source));

@@ -75,6 +75,7 @@ static dlvk_status build_host(Builder *b, const Step *s, Node *node)
 {
     switch (s->kind_case) {
     case DLVK__PLAN__STEP__KIND_READ_DIMS: node->kind = NODE_READ; return DLVK_OK;
+    case DLVK__PLAN__STEP__KIND_DEFINE: node->kind = NODE_DEFINE; return DLVK_OK;
     case DLVK__PLAN__STEP__KIND_BRANCH: {
         node->kind = NODE_IF;
         dlvk_status st = build(b, s->branch->then, &node->body);

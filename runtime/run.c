@@ -191,6 +191,15 @@ static dlvk_status run_read(dlvk_session *s, const Dlvk__Plan__ReadDims *r, dlvk
     return st ? st : symbols_changed(s, err);
 }
 
+/* A size that a branch or an iteration decides, known without looking at data. */
+static dlvk_status run_define(dlvk_session *s, const Dlvk__Plan__Define *d, dlvk_error *err)
+{
+    int64_t v;
+    dlvk_status st = rt_env_get(&s->env, d->value, "a size", &v, err);
+    if (!st) st = rt_env_define(&s->env, d->symbol, v, err);
+    return st ? st : symbols_changed(s, err);
+}
+
 static dlvk_status run_block(dlvk_session *s, const Block *b, dlvk_error *err);
 
 static dlvk_status loop_values(dlvk_session *s, const Dlvk__Plan__Loop *l, int64_t i, dlvk_error *err)
@@ -248,6 +257,7 @@ static dlvk_status run_block(dlvk_session *s, const Block *b, dlvk_error *err)
         switch (n->kind) {
         case NODE_SEGMENT: st = run_segment(s, n->segment, err); break;
         case NODE_READ: st = run_read(s, step->read_dims, err); break;
+        case NODE_DEFINE: st = run_define(s, step->define, err); break;
         case NODE_LOOP: st = run_loop(s, n, err); break;
         case NODE_IF:
             st = read_bool(s, step->branch->condition, "a branch", &yes, err);
