@@ -124,8 +124,6 @@ bool codegen(Schedule *s, const CodegenOptions *o, Compiled *out)
     Context *c = s->graph->ctx;
     *out = (Compiled){0};
     PlanBuilder b = {.ctx = c, .pool = c->pool, .s = s};
-    /* Loops make symbols of their own while the plan is built. */
-    b.symbol_of = POOL_ARRAY(c->pool, int, c->dims.symbols.n + s->graph->n_nodes + 64);
     b.buffer_of = POOL_ARRAY(c->pool, int, s->graph->n_values + 1);
     Dlvk__Plan__Plan *plan = PLAN_NEW(&b, Plan, plan);
     plan->producer = pool_strdup(c->pool, "dlvk " DLVK_VERSION);

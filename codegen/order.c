@@ -62,6 +62,13 @@ bool gen_cumulate(KernelGen *kg)
     return true;
 }
 
+/* a before b in ascending order: NaN is the greatest. */
+static const char *less(Shader *s, DType t, const char *a, const char *b)
+{
+    if (!dtype_is_float(t)) return sh_printf(s, "op_lt(%s, %s)", a, b);
+    return sh_printf(s, "(op_lt(%s, %s) || (op_is_nan(%s) && !op_is_nan(%s)))", a, b, b, a);
+}
+
 /* Each element counts those that stand before it, and so knows its place. Stable; NaN is the greatest. */
 bool gen_sort(KernelGen *kg)
 {
@@ -80,8 +87,8 @@ bool gen_sort(KernelGen *kg)
     sh_open(s, "for (int k = 0; k < %s; k++) {", arg_int(s, x->type.dim[axis]));
     ax[axis] = ix_var(s, "k", x->type.dim[axis]);
     const char *other = emit_value(s, x, index_of_axes(x->type, ax));
-    const char *before = sh_printf(s, down ? "sort_less(%s, %s)" : "sort_less(%s, %s)", down ? me : other, down ? other : me);
-    const char *after = sh_printf(s, "sort_less(%s, %s)", down ? other : me, down ? me : other);
+    const char *before = less(s, t, down ? me : other, down ? other : me),
+               *after = less(s, t, down ? other : me, down ? me : other);
     sh_line(s, "if (%s || (k < %s && !%s)) place++;", before, pos, after);
     sh_close(s);
     ax[axis] = ix_var(s, "place", x->type.dim[axis]);
@@ -94,7 +101,6 @@ bool gen_sort(KernelGen *kg)
         else
             emit_store(s, v, flat, emit_cast(s, DLVK_I32, v->type.dtype, pos, true));
     }
-    (void)t;
     return true;
 }
 

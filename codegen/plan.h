@@ -32,6 +32,7 @@ typedef struct PlanBuilder {
     uint32_t expr_cap;
     VEC(Dlvk__Plan__Symbol *) symbols;
     int *symbol_of; /* by Symbol index: 1 + index */
+    int symbol_cap;
     VEC(BufferEntry) buffers;
     int *buffer_of; /* by value id: 1 + index */
     VEC(BlobData) blobs;
@@ -51,6 +52,7 @@ uint32_t plan_blob(PlanBuilder *b, const void *data, uint64_t length, uint64_t b
 uint32_t plan_buffer(PlanBuilder *b, Value *v);
 uint32_t plan_scratch(PlanBuilder *b, const Dim *bytes, const char *name); /* a buffer of the plan's own */
 void plan_touch(PlanBuilder *b, uint32_t buffer);
+const Dim *plan_type_bytes(PlanBuilder *b, Type t);    /* packed */
 const Dim *plan_value_bytes(PlanBuilder *b, Value *v); /* of its storage */
 uint32_t plan_source(PlanBuilder *b, const Origin *o);
 uint32_t plan_module(PlanBuilder *b, const KernelVariant *v, const char *name);
@@ -64,9 +66,12 @@ Dlvk__Plan__Region *plan_region(PlanBuilder *b, Region *r); /* codegen/steps.c *
 #define PLAN_NEW(b, T, lower) plan_init_##lower((b)->pool)
 #define PLAN_MESSAGES(X)                                                                                                         \
     X(Expr, expr)                                                                                                                \
-    X(Symbol, symbol) X(Buffer, buffer) X(Module, module) X(Pipeline, pipeline) X(Source, source) X(Step, step)                  \
-        X(Dispatch, dispatch) X(Variant, variant) X(Arg, arg) X(BufferRef, buffer_ref) X(Region, region) X(ReadDims, read_dims)  \
-            X(If, if) X(Loop, loop) X(Copy, copy) X(Define, define) X(Tensor, tensor) X(Constraint, constraint) X(Plan, plan)
+    X(Symbol, symbol)                                                                                                            \
+    X(Buffer, buffer)                                                                                                            \
+    X(Module, module)                                                                                                            \
+    X(Pipeline, pipeline) X(Source, source) X(Step, step) X(Dispatch, dispatch) X(Variant, variant) X(Arg, arg)                  \
+        X(BufferRef, buffer_ref) X(Region, region) X(ReadDims, read_dims) X(If, if) X(Loop, loop) X(Copy, copy)                  \
+            X(Define, define) X(Tensor, tensor) X(Constraint, constraint) X(Plan, plan)
 #define PLAN_INIT(T, lower)                                                                                                      \
     static inline Dlvk__Plan__##T *plan_init_##lower(Pool *p)                                                                    \
     {                                                                                                                            \

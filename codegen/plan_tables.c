@@ -5,6 +5,12 @@
 
 uint32_t plan_symbol(PlanBuilder *b, const Symbol *s)
 {
+    if (s->index >= b->symbol_cap) { /* loops make symbols of their own while the plan is built */
+        int cap = s->index * 2 + 64, *at = POOL_ARRAY(b->pool, int, cap);
+        if (b->symbol_cap) memcpy(at, b->symbol_of, (size_t)b->symbol_cap * sizeof *at);
+        b->symbol_of = at;
+        b->symbol_cap = cap;
+    }
     if (!b->symbol_of[s->index]) {
         Dlvk__Plan__Symbol *m = PLAN_NEW(b, Symbol, symbol);
         m->name = pool_strdup(b->pool, s->name);
@@ -66,19 +72,24 @@ uint32_t plan_blob(PlanBuilder *b, const void *data, uint64_t length, uint64_t b
 
 /* ---- buffers ------------------------------------------------------------------------------------------------------- */
 
+const Dim *plan_type_bytes(PlanBuilder *b, Type t)
+{
+    DimTable *dt = &b->ctx->dims;
+    int bits = dtype_bits(t.dtype);
+    const Dim *n = type_count(b->ctx, t);
+    if (bits >= 32) return dim_mul(dt, n, dim_const(dt, bits / 8));
+    return dim_mul(dt, dim_ceildiv(dt, n, dim_const(dt, 32 / bits)), dim_const(dt, 4));
+}
+
 const Dim *plan_value_bytes(PlanBuilder *b, Value *v)
 {
     DimTable *dt = &b->ctx->dims;
     v = schedule_storage(b->s, v);
-    const Dim *n = type_count(b->ctx, v->type);
-    int bits = dtype_bits(v->type.dtype);
-    if (bits == 64) {
-        /* compact's indices are followed by their number, and there may be as many as operand elements */
-        if (v->def && v->def->op == OP_COMPACT) n = dim_add(dt, v->def->in[0]->type.dim[0], dim_const(dt, 1));
-        return dim_mul(dt, n, dim_const(dt, 8));
-    }
-    if (bits == 32 || b->s->wide[v->id]) return dim_mul(dt, n, dim_const(dt, 4));
-    return dim_mul(dt, dim_ceildiv(dt, n, dim_const(dt, 32 / bits)), dim_const(dt, 4));
+    /* compact's indices are followed by their number, and there may be as many as operand elements */
+    if (v->def && v->def->op == OP_COMPACT)
+        return dim_mul(dt, dim_add(dt, v->def->in[0]->type.dim[0], dim_const(dt, 1)), dim_const(dt, 8));
+    if (b->s->wide[v->id]) return dim_mul(dt, type_count(b->ctx, v->type), dim_const(dt, 4));
+    return plan_type_bytes(b, v->type);
 }
 
 void plan_touch(PlanBuilder *b, uint32_t buffer)

@@ -63,6 +63,18 @@ static void add_read_dims(PlanBuilder *b, StepList *l, uint32_t buffer, DType t,
     b->step++;
 }
 
+static bool is_data_symbol(const Dim *d)
+{
+    return d->kind == DIM_SYM && d->sym->data;
+}
+
+/* The data symbols among `to`'s dims receive the sizes of `from`. */
+static void define_sizes(PlanBuilder *b, StepList *l, Type to, Type from)
+{
+    for (int d = 0; d < to.rank; d++)
+        if (is_data_symbol(to.dim[d]) && to.dim[d] != from.dim[d]) add_define(b, l, to.dim[d], from.dim[d]);
+}
+
 static bool add_steps(PlanBuilder *b, StepList *l, Region *r);
 
 static Dlvk__Plan__Region *region_message(PlanBuilder *b, StepList *l)
@@ -76,13 +88,7 @@ static Dlvk__Plan__Region *region_message(PlanBuilder *b, StepList *l)
 /* Copies of results into the node's outputs, and the sizes that only this branch knows. */
 static void yield_results(PlanBuilder *b, StepList *l, Region *r, Node *n)
 {
-    for (int i = 0; i < n->n_out; i++) {
-        Value *from = r->results.at[i], *to = n->out[i];
-        for (int d = 0; d < to->type.rank; d++) {
-            const Dim *dim = to->type.dim[d];
-            if (dim->kind == DIM_SYM && dim->sym->data && dim != from->type.dim[d]) add_define(b, l, dim, from->type.dim[d]);
-        }
-    }
+    for (int i = 0; i < n->n_out; i++) define_sizes(b, l, n->out[i]->type, r->results.at[i]->type);
     for (int i = 0; i < n->n_out; i++)
         add_copy(b, l, plan_buffer(b, r->results.at[i]), NULL, plan_buffer(b, n->out[i]), NULL,
                  plan_value_bytes(b, r->results.at[i]));
@@ -98,6 +104,7 @@ static bool add_if(PlanBuilder *b, StepList *l, Node *n)
     b->step++;
     for (int k = 0; k < 2; k++) {
         StepList body = {0};
+        if (n->region_at[k]->guard) add_define(b, &body, n->region_at[k]->guard, dim_const(&b->ctx->dims, 1));
         if (!add_steps(b, &body, n->region_at[k])) return false;
         yield_results(b, &body, n->region_at[k], n);
         *(k ? &s->branch->otherwise : &s->branch->then) = region_message(b, &body);
@@ -135,16 +142,14 @@ static bool add_loop(PlanBuilder *b, StepList *l, Node *n)
     }
     for (int i = 0; i < carried; i++) {
         Value *p = body->params.at[i + 1];
-        for (int d = 0; d < p->type.rank; d++)
-            if (p->type.dim[d]->kind == DIM_SYM && p->type.dim[d]->sym->data && p->type.dim[d] != n->in[i + 2]->type.dim[d])
-                add_define(b, l, p->type.dim[d], n->in[i + 2]->type.dim[d]);
+        define_sizes(b, l, p->type, n->in[i + 2]->type);
         add_copy(b, l, plan_buffer(b, n->in[i + 2]), NULL, plan_buffer(b, p), NULL, plan_value_bytes(b, n->in[i + 2]));
     }
     const Dim *iteration = dim_fresh(dt, "iteration", NULL, true);
     const Dim *count = NULL;
     for (int i = carried; i < n->n_out; i++) {
         const Dim *d = n->out[i]->type.dim[0];
-        if (d->kind == DIM_SYM && d->sym->data) count = d;
+        if (is_data_symbol(d)) count = d;
     }
     Dlvk__Plan__Step *s = step_new(b, l, DLVK__PLAN__STEP__KIND_LOOP);
     Dlvk__Plan__Loop *m = s->loop = PLAN_NEW(b, Loop, loop);
@@ -166,22 +171,33 @@ static bool add_loop(PlanBuilder *b, StepList *l, Node *n)
         bytes = dim_ceildiv(dt, dim_mul(dt, bytes, type_count(b->ctx, r->type)), dim_const(dt, 8));
         add_copy(b, &steps, plan_buffer(b, r), NULL, plan_buffer(b, n->out[i]), dim_mul(dt, iteration, bytes), bytes);
     }
+    /* New values, and new sizes, pass through temporaries: one may be another's old one, or be made of it. */
     uint32_t *temp = POOL_ARRAY(b->pool, uint32_t, carried + 1);
+    Type *sizes = POOL_ARRAY(b->pool, Type, carried + 1);
     for (int i = 0; i < carried; i++) {
-        Value *r = body->results.at[i + 1], *root = schedule_storage(b->s, r);
+        Value *r = body->results.at[i + 1], *root = schedule_storage(b->s, r), *p = body->params.at[i + 1];
+        bool resized = false;
+        const Dim *dim[DLVK_MAX_RANK];
+        for (int d = 0; d < p->type.rank; d++) {
+            dim[d] = p->type.dim[d];
+            if (!is_data_symbol(dim[d]) || dim[d] == r->type.dim[d]) continue;
+            dim[d] = dim_fresh(dt, "next", NULL, true);
+            add_define(b, &steps, dim[d], r->type.dim[d]);
+            resized = true;
+        }
+        sizes[i] = type_make(b->ctx, p->type.dtype, p->type.rank, dim);
         temp[i] = plan_buffer(b, r);
-        if (root == body->params.at[i + 1] || root->def != NULL) continue;
-        temp[i] = plan_scratch(b, plan_value_bytes(b, r), "loop value");
-        add_copy(b, &steps, plan_buffer(b, r), NULL, temp[i], NULL, plan_value_bytes(b, r));
+        if (root == p || (root->def != NULL && !resized)) continue;
+        const Dim *bytes = plan_type_bytes(b, sizes[i]);
+        temp[i] = plan_scratch(b, bytes, "loop value");
+        add_copy(b, &steps, plan_buffer(b, r), NULL, temp[i], NULL, bytes);
     }
     if (conditional) add_copy(b, &steps, plan_buffer(b, body->results.at[0]), NULL, cond, NULL, flag);
+    for (int i = 0; i < carried; i++) define_sizes(b, &steps, body->params.at[i + 1]->type, sizes[i]);
     for (int i = 0; i < carried; i++) {
-        Value *r = body->results.at[i + 1], *p = body->params.at[i + 1];
-        if (schedule_storage(b->s, r) == p) continue;
-        add_copy(b, &steps, temp[i], NULL, plan_buffer(b, p), NULL, plan_value_bytes(b, r));
-        for (int d = 0; d < p->type.rank; d++)
-            if (p->type.dim[d]->kind == DIM_SYM && p->type.dim[d]->sym->data && p->type.dim[d] != r->type.dim[d])
-                add_define(b, &steps, p->type.dim[d], r->type.dim[d]);
+        Value *p = body->params.at[i + 1];
+        if (schedule_storage(b->s, body->results.at[i + 1]) == p) continue;
+        add_copy(b, &steps, temp[i], NULL, plan_buffer(b, p), NULL, plan_type_bytes(b, sizes[i]));
     }
     m->body = region_message(b, &steps);
     uint32_t last_step = b->step - 1;
