@@ -29,7 +29,8 @@ static bool grows(const Node *n, const Tensor *const *x)
     return after > SMALL && after > 2 * before;
 }
 
-/* The operands' tensors; NULL when n does not fold. A pointwise op takes broadcast constants beside others of full size. */
+/* The operands' tensors; NULL when n does not fold. A pointwise op takes broadcast constants beside others of full size (or
+ * its result would be a broadcast as well), a reduction splats: the counts of padded average pools are windows over ones. */
 static const Tensor **operands(Rewrite *rw, const Node *n, Value *const *in)
 {
     if (n->op == OP_CONST || n->op == OP_DIMS || n->op == OP_RANDOM || n->op == OP_BROADCAST || n->op == OP_BARRIER ||
@@ -38,9 +39,10 @@ static const Tensor **operands(Rewrite *rw, const Node *n, Value *const *in)
     const Tensor **x = POOL_ARRAY(rw->dst->ctx->pool, const Tensor *, n->n_in);
     int full = 0;
     for (int i = 0; i < n->n_in; i++) {
-        bool spread = op_info[n->op].point && in[i]->def && in[i]->def->op == OP_BROADCAST;
-        if (!value_const(in[i], &x[i]) && !(spread && value_const(in[i]->def->in[0], NULL))) return NULL;
-        full += !spread;
+        bool spread = in[i]->def && in[i]->def->op == OP_BROADCAST && value_const(in[i]->def->in[0], NULL);
+        bool reduces = (n->op == OP_REDUCE || n->op == OP_WINDOW || n->op == OP_CUMULATE) && value_scalar(in[i], NULL);
+        if (!value_const(in[i], &x[i]) && !(spread && (op_info[n->op].point || reduces))) return NULL;
+        full += !spread || reduces;
     }
     if (n->n_in && !full) return NULL;
     for (int i = 0; i < n->n_in; i++)
