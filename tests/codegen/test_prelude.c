@@ -224,5 +224,7 @@ Test(prelude, u32) { check_all(DLVK_U32, true); }
 Test(prelude, boolean) { check_all(DLVK_BOOL, true); }
 Test(prelude, i64) { check_all(DLVK_I64, true); }
 Test(prelude, u64) { check_all(DLVK_U64, true); }
+Test(prelude, f64) { check_all(DLVK_F64, true); }
+Test(prelude, f64_emulated) { check_all(DLVK_F64, false); }
 Test(prelude, i64_emulated) { check_all(DLVK_I64, false); }
 Test(prelude, u64_emulated) { check_all(DLVK_U64, false); }
