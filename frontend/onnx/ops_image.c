@@ -129,10 +129,34 @@ static Value *resize_smooth(OnnxNode *n, const Resize *r, const ResizeAxis *a, V
     return y;
 }
 
+/* Whole-number magnification to the nearest: every element k times. 0: it is something else. */
+static int64_t repetitions(const Resize *r, const ResizeAxis *a)
+{
+    if (strcmp(r->mode, "nearest") != 0 || !(a->known_scale >= 1 && a->known_scale <= 64) ||
+        a->known_scale != floor(a->known_scale))
+        return 0;
+    bool whole = strcmp(r->coordinates, "asymmetric") == 0, half = strcmp(r->coordinates, "half_pixel") == 0;
+    bool floors = strcmp(r->nearest, "floor") == 0 || strcmp(r->nearest, "simple") == 0,
+         rounds = strncmp(r->nearest, "round", 5) == 0;
+    return (whole && floors) || (half && rounds) ? (int64_t)a->known_scale : 0;
+}
+
+static Value *repeat(Build *b, Value *x, int axis, int64_t k)
+{
+    int rank = x->type.rank;
+    const Dim *d = x->type.dim[axis], *one = dim_of_int(b, 1), *before = dim_product(b, axis, x->type.dim);
+    const Dim *after = dim_product(b, rank - axis - 1, x->type.dim + axis + 1), *shape[DLVK_MAX_RANK];
+    const Dim *split[] = {before, d, one, after}, *repeated[] = {before, d, dim_of_int(b, k), after};
+    for (int i = 0; i < rank; i++) shape[i] = i == axis ? times_int(b, d, k) : x->type.dim[i];
+    return build_reshape(b, build_broadcast(b, build_reshape(b, x, 4, split), 4, repeated), rank, shape);
+}
+
 static Value *resize_axis(OnnxNode *n, const Resize *r, const ResizeAxis *a, Value *x)
 {
     Build *b = n->b;
     if (!x || !a->scale) return NULL;
+    int64_t times = repetitions(r, a);
+    if (times && times_int(b, x->type.dim[a->axis], times) == a->out) return repeat(b, x, a->axis, times);
     Value *at = coordinates_of(n, r, a, x->type.dim[a->axis]);
     bool nearest = strcmp(r->mode, "nearest") == 0;
     if (!nearest && strcmp(r->mode, "linear") != 0 && strcmp(r->mode, "cubic") != 0) {

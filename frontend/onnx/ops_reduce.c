@@ -108,3 +108,37 @@ void lower_hardmax(OnnxNode *n)
     y = build_cast(b, build_map2(b, OP_EQ, compose_index(b, y, axis, DLVK_I64), best), x->type.dtype);
     n->out[0] = build_reshape(b, y, x->type.rank, x->type.dim);
 }
+
+/* Determinants of [..., m, m] by elimination with partial pivoting, m steps written out. */
+void lower_det(OnnxNode *n)
+{
+    Build *b = n->b;
+    Value *a = in(n, 0);
+    int64_t m;
+    enum { MAX_SIZE = 32 };
+    int rank = a->type.rank, row = rank - 2, column = rank - 1;
+    if (rank < 2 || !dim_is_const(a->type.dim[row], &m) || m > MAX_SIZE || !dim_is(a->type.dim[column], m)) {
+        onnx_error(n, "%s is not square matrices of a known size of at most %d", type_to_string(b->ctx->pool, a->type), MAX_SIZE);
+        return;
+    }
+    DType t = a->type.dtype;
+    Value *zero = build_scalar(b, t, 0), *one = build_scalar(b, t, 1);
+    Value *det = build_full(b, type_make(b->ctx, t, row, a->type.dim), 1);
+    for (; a && m > 0; m--) {
+        const Dim *first = dim_of_int(b, 0), *size = dim_of_int(b, 1), *rest = dim_of_int(b, m - 1);
+        Value *head = build_slice_axis(b, a, column, first, size); /* [..., m, 1] */
+        Value *best = build_argreduce(b, KIND_MAX, build_map1(b, OP_ABS, head), row, false, true);
+        Value *i = compose_index(b, a, row, DLVK_I64), *is_best = build_map2(b, OP_EQ, i, best);
+        Value *top = build_slice_axis(b, a, row, first, size); /* the row that the pivot's is exchanged with */
+        Value *pivots = build_reduce(b, KIND_SUM, build_map3(b, OP_SELECT, is_best, a, zero), 1, &row, true);
+        Value *pivot = build_slice_axis(b, pivots, column, first, size);
+        Value *sign = build_map3(b, OP_SELECT, build_map2s(b, OP_EQ, best, 0), one, build_scalar(b, t, -1));
+        det = build_map2(b, OP_MUL, det, build_squeeze(b, build_map2(b, OP_MUL, pivot, sign), 2, (int[]){row, column}));
+        a = build_slice_axis(b, build_map3(b, OP_SELECT, is_best, top, a), row, size, rest);
+        Value *by = build_map3(b, OP_SELECT, build_map2s(b, OP_EQ, pivot, 0), one, pivot);
+        Value *factor = build_map2(b, OP_DIV, build_slice_axis(b, a, column, first, size), by);
+        a = build_map2(b, OP_SUB, a, build_map2(b, OP_MUL, factor, pivots));
+        a = build_slice_axis(b, a, column, size, rest);
+    }
+    n->out[0] = det;
+}
