@@ -290,33 +290,6 @@ static bool import_subgraph(OnnxNode *n, Build *b, const Onnx__GraphProto *g, co
     return find_outputs(&s, g, out);
 }
 
-Region *onnx_subgraph(OnnxNode *n, const char *name, int n_params, const Type *types)
-{
-    const Onnx__GraphProto *g = enter_subgraph(n, name, n_params);
-    if (!g) return NULL;
-    Context *c = n->im->ctx;
-    Region *r = region_new(n->im->graph, n->b->at);
-    OnnxItem *items = POOL_ARRAY(c->pool, OnnxItem, n_params), *out = POOL_ARRAY(c->pool, OnnxItem, g->n_output);
-    for (int i = 0; i < n_params; i++) {
-        Type t;
-        if (types)
-            t = types[i];
-        else if (!formal_type(n->im, g->input[i], &t))
-            return NULL;
-        items[i].value = region_param(r, t, g->input[i]->name);
-    }
-    Build b = {.ctx = c, .at = r};
-    if (!import_subgraph(n, &b, g, items, out)) return NULL;
-    for (size_t i = 0; i < g->n_output; i++) {
-        if (!out[i].value) {
-            onnx_error(n, "attribute '%s': output '%s' is a sequence", name, g->output[i]->name);
-            return NULL;
-        }
-        *VEC_PUSH(c->pool, r->results) = out[i].value;
-    }
-    return r;
-}
-
 bool onnx_inline(OnnxNode *n, const char *name, int n_in, const OnnxItem *items, int n_out, OnnxItem *out)
 {
     const Onnx__GraphProto *g = enter_subgraph(n, name, n_in);

@@ -27,6 +27,9 @@ Value *gather_along(Build *b, Value *x, Value *idx, int axis);
 Value *index_tuples(Build *b, Value *x, Value *idx, int batch);
 /* x with its first n axes merged. */
 Value *merge_front(Build *b, Value *x, int n);
+/* Weight of a tap at distance t >= 0 when resampling: Keys' cubic (https://doi.org/10.1109/TASSP.1981.1163711) of parameter a, or
+ * the triangle. */
+Value *resample_weight(Build *b, Value *t, bool cubic, double a);
 /* Positions of the true elements of a bool vector, i64. */
 Value *compact(Build *b, Value *mask);
 

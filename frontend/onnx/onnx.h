@@ -62,10 +62,7 @@ const float *onnx_floats(const OnnxNode *n, const char *name, int *count);
 const char *const *onnx_strs(const OnnxNode *n, const char *name, int *count);
 const Onnx__AttributeProto *onnx_attr(const OnnxNode *n, const char *name);
 const Tensor *onnx_tensor(const OnnxNode *n, const char *name);
-/* A subgraph attribute, imported into a new region below n->b->at. Params: one a formal input, of the given types (NULL: as
- * declared). */
-Region *onnx_subgraph(OnnxNode *n, const char *name, int n_params, const Type *types);
-/* The same, built right at n->b with its formal inputs bound to `in`; fills out[n_out]. False: an error was recorded. */
+/* A subgraph attribute's nodes built at n->b, its formal inputs bound to `in`; fills out[n_out]. False: an error was recorded. */
 bool onnx_inline(OnnxNode *n, const char *name, int n_in, const OnnxItem *in, int n_out, OnnxItem *out);
 
 /* A value the compilation must know: a constant of rank <= 1 (or any, for onnx_known). An error naming `what` otherwise. */

@@ -363,33 +363,6 @@ void lower_pad(OnnxNode *n)
     n->out[0] = x;
 }
 
-/* [n, c, h, w] with c = b*b*c' or c'*b*b, and back. arg: 0 depth to space, 1 space to depth. */
-void lower_depth_space(OnnxNode *n)
-{
-    Build *b = n->b;
-    Value *x = in(n, 0);
-    int64_t s = onnx_int(n, "blocksize", 0);
-    bool crd = strcmp(onnx_str(n, "mode", "DCR"), "CRD") == 0;
-    if (x->type.rank != 4 || s < 1) {
-        onnx_error(n, "rank %d, attribute 'blocksize' %lld: rank 4 and a positive size are needed", x->type.rank, (long long)s);
-        return;
-    }
-    const Dim *const *d = x->type.dim, *k = dim_of_int(b, s);
-    if (n->arg == 0) {
-        const Dim *c = floor_of(b, d[1], s * s);
-        const Dim *dcr_shape[] = {d[0], k, k, c, d[2], d[3]}, *crd_shape[] = {d[0], c, k, k, d[2], d[3]};
-        const Dim *result[] = {d[0], c, times(b, d[2], k), times(b, d[3], k)};
-        x = build_reshape(b, x, 6, crd ? crd_shape : dcr_shape);
-        x = build_transpose(b, x, crd ? (int[]){0, 1, 4, 2, 5, 3} : (int[]){0, 3, 4, 1, 5, 2});
-        n->out[0] = build_reshape(b, x, 4, result);
-    } else {
-        const Dim *h = floor_of(b, d[2], s), *w = floor_of(b, d[3], s);
-        const Dim *split[] = {d[0], d[1], h, k, w, k}, *result[] = {d[0], times_int(b, d[1], s * s), h, w};
-        x = build_transpose(b, build_reshape(b, x, 6, split), (int[]){0, 3, 5, 1, 2, 4});
-        n->out[0] = build_reshape(b, x, 4, result);
-    }
-}
-
 void lower_trilu(OnnxNode *n)
 {
     Build *b = n->b;
