@@ -14,9 +14,10 @@ typedef struct NameScope {
 /* A loop's or a branch's body that is being built. */
 typedef struct OpenBody {
     struct OpenBody *outer;
-    Region *then;   /* the then branch, once its else is being built */
-    Build around;   /* where to go on after the end */
-    Value *control; /* condition or trip count */
+    Region *then;     /* the then branch, once its else is being built */
+    Build around;     /* where to go on after the end */
+    const Dim *guard; /* of the constraints made there */
+    Value *control;   /* condition or trip count */
     bool loop;
     int n;
     Value **carried;

@@ -6,7 +6,8 @@ static OpenBody *open_body(dlvk_graph *g, Value *control, bool loop)
     OpenBody *o = POOL_NEW(&g->pool, OpenBody);
     *o = (OpenBody){.outer = g->body, .around = g->b, .control = control, .loop = loop};
     g->body = o;
-    g->b.at = region_new(g->graph, g->b.at);
+    g->b.at = loop ? region_new(g->graph, g->b.at) : region_branch(g->graph, g->b.at);
+    o->guard = region_enter(g->b.at);
     return o;
 }
 
@@ -60,6 +61,7 @@ static void loop_end(dlvk_graph *g, Value *go_on, const dlvk_value *next, int n_
     *VEC_PUSH(&g->pool, body->results) = go_on ? go_on : build_scalar_i(&g->b, DLVK_BOOL, 1);
     push_results(g, body, o->n, next);
     push_results(g, body, n_scan, scan);
+    region_leave(body, o->guard);
     g->b = o->around;
     g->body = o->outer;
     if (!complete(body)) return;
@@ -92,7 +94,9 @@ static void if_else(dlvk_graph *g, int n, const dlvk_value *results)
     }
     push_results(g, g->b.at, n, results);
     o->then = g->b.at;
-    g->b.at = region_new(g->graph, o->around.at);
+    region_leave(g->b.at, o->guard);
+    g->b.at = region_branch(g->graph, o->around.at);
+    o->guard = region_enter(g->b.at);
 }
 
 void dlvk_if_else(dlvk_graph *g, int n, const dlvk_value *results)
@@ -105,6 +109,7 @@ static void if_end(dlvk_graph *g, int n, const dlvk_value *results, dlvk_value *
     OpenBody *o = innermost(g, false);
     if (!o) return;
     Region *r[] = {o->then, g->b.at};
+    region_leave(g->b.at, o->guard);
     g->b = o->around;
     g->body = o->outer;
     if (!r[0]) {

@@ -177,11 +177,27 @@ static Node *loop_node(Build *b, Value *trips, Value *cond, const Carried *c, Re
     return build_node(b, OP_LOOP, c->n + 2, operands, 0, NULL, 1, &body);
 }
 
-/* Tensors out of a body's items; false, with an error, for a sequence. */
-static bool tensors_only(OnnxNode *n, int count, const OnnxItem *items, Value **out)
+/* A body's output whose size depends on data takes the numbers that the model declares for it. */
+static Value *as_declared(Build *b, const Onnx__ValueInfoProto *o, Value *v)
 {
+    const Onnx__TypeProto__Tensor *t =
+        o->type && o->type->value_case == ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE ? o->type->tensor_type : NULL;
+    if (!t || !t->shape || (int)t->shape->n_dim != v->type.rank) return v;
+    const Dim *shape[DLVK_MAX_RANK];
+    for (int i = 0; i < v->type.rank; i++) {
+        const Onnx__TensorShapeProto__Dimension *d = t->shape->dim[i];
+        bool number = d->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE && d->dim_value >= 0;
+        shape[i] = number && dim_has_data_symbol(v->type.dim[i]) ? dim_of_int(b, d->dim_value) : v->type.dim[i];
+    }
+    return build_reshape(b, v, v->type.rank, shape);
+}
+
+/* The tensors that a body, built at b, gives; false, with an error, for a sequence. */
+static bool body_tensors(OnnxNode *n, Build *b, int count, const OnnxItem *items, Value **out)
+{
+    const Onnx__GraphProto *g = onnx_attr(n, "body")->g;
     for (int i = 0; i < count; i++) {
-        out[i] = items[i].value;
+        out[i] = items[i].value ? as_declared(b, g->output[i], items[i].value) : NULL;
         if (out[i]) continue;
         if (items[i].seq) onnx_error(n, "output %d of the body is a sequence or optional, carried through the loop", i);
         return false;
@@ -220,7 +236,7 @@ void lower_loop(OnnxNode *n)
         items[1].value = build_scalar_i(&in_body, DLVK_BOOL, 1); /* the body runs: its condition was true */
         for (int i = 0; i < c.n; i++) items[2 + i].value = region_param(body, c.type[i], NULL);
         OnnxItem *out = body_at(n, &in_body, "body", c.n + 2, items);
-        if (!out || !tensors_only(n, outputs, out, results)) return;
+        if (!out || !body_tensors(n, &in_body, outputs, out, results)) return;
         results[0] = build_reshape(&in_body, results[0], 0, NULL);
     } while (carried_widen(ctx, &c, results + 1));
     for (int i = 0; i < outputs; i++) push_result(body, results[i]);
@@ -271,7 +287,7 @@ static bool scan_loop(OnnxNode *n, Build *b, const ScanSpec *s, Value **out)
         for (int i = 0; i < s->states; i++) items[i].value = region_param(body, c.type[i], NULL);
         for (int i = 0; i < s->scans; i++) items[s->states + i].value = compose_at(&in_body, s->scan[i], t, 0);
         OnnxItem *made = body_at(n, &in_body, "body", s->states + s->scans, items);
-        if (!made || !tensors_only(n, outputs, made, results)) return false;
+        if (!made || !body_tensors(n, &in_body, outputs, made, results)) return false;
         yes = build_scalar_i(&in_body, DLVK_BOOL, 1);
     } while (carried_widen(ctx, &c, results));
     push_result(body, yes);
