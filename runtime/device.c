@@ -476,6 +476,8 @@ static dlvk_status pick_types(dlvk_device *d, dlvk_error *err)
     uint32_t allowed = req.memoryRequirements.memoryTypeBits;
     /* Reading mapped memory is only fast where it is cached, and a discrete GPU's is not. */
     bool shared = strcmp(d->info.type, "cpu") == 0 || strcmp(d->info.type, "integrated gpu") == 0;
+    const char *staging = getenv("DLVK_STAGING"); /* so that the way of discrete GPUs can be tested without one */
+    if (staging && *staging && strcmp(staging, "0") != 0) shared = false;
     uint32_t unified = shared ? pick_type(&m, allowed, LOCAL | VISIBLE | CACHED, 0, 0) : UINT32_MAX;
     d->unified = unified != UINT32_MAX;
     d->memory_type[MEMORY_DEVICE] = d->unified ? unified : pick_type(&m, allowed, LOCAL, 0, VISIBLE);

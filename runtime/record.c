@@ -308,7 +308,9 @@ dlvk_status session_record(dlvk_session *s, uint32_t segment, dlvk_error *err)
     if (st) return st;
     Recorder c = {.s = s, .r = r, .cmd = r->cmd, .err = err};
     if (r->queries) vkCmdResetQueryPool(c.cmd, r->queries, 0, 2 * g->dispatches);
-    vk_full_barrier(c.cmd);
+    /* What the run begins with has its barrier already (barriers are not free: each makes lavapipe wait and restart). */
+    bool begins = s->m->top.node[0].kind == NODE_SEGMENT && s->m->top.node[0].segment == segment;
+    if (!begins || !s->dev->unified) vk_full_barrier(c.cmd);
     for (uint32_t i = g->first; !st && i < g->first + g->n; i++) {
         const Dlvk__Plan__Step *step = s->m->step[i];
         if (step->kind_case == DLVK__PLAN__STEP__KIND_COPY) {

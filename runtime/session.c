@@ -61,6 +61,7 @@ static dlvk_status make_commands(dlvk_session *s, dlvk_error *err)
     for (uint32_t i = 0; i < n_input; i++) s->input[i].upload = cmd[k++];
     free(cmd);
     if (!st) st = command_begin(s->begin, false, err);
+    if (!st) vk_full_barrier(s->begin);
     if (!st && s->queries) {
         vkCmdResetQueryPool(s->begin, s->queries, 0, 2);
         vkCmdWriteTimestamp2(s->begin, VK_PIPELINE_STAGE_2_ALL_COMMANDS_BIT, s->queries, 0);

@@ -54,7 +54,8 @@ typedef struct dlvk_device_info {
 /* Lists every Vulkan device of the drivers that VK_DRIVER_FILES (or the system) names, the best first: discrete,
  * integrated, virtual GPUs, then CPUs. *list is one allocation, freed with free(). No device: DLVK_NO_DEVICE and how to get lavapipe. */
 DLVK_API dlvk_status dlvk_devices(dlvk_device_info **list, int *n, dlvk_error *err);
-/* `which`: NULL for the best, a decimal index into dlvk_devices' list, or part of a name (case ignored). */
+/* `which`: NULL for the best, a decimal index into dlvk_devices' list, or part of a name (case ignored).
+ * DLVK_STAGING=1 in the environment treats a device that shares the host's memory like one that does not, for tests. */
 DLVK_API dlvk_status dlvk_device_open(const char *which, dlvk_device **d, dlvk_error *err);
 DLVK_API void dlvk_device_close(dlvk_device *d); /* after all its models are freed. NULL is allowed */
 DLVK_API const dlvk_device_info *dlvk_device_get_info(const dlvk_device *d);
