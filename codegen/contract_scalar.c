@@ -3,8 +3,8 @@
 #include "dlvk/runtime.h"
 
 typedef struct Tile {
-    uint32_t p, c, kb, km;
-    bool tail;
+    uint32_t p, c, kb, km, run;
+    bool tail, once; /* once: k runs over the window's last axis and the channels together, both few, in one go */
 } Tile;
 
 /* B's columns: neighbours in memory, certainly at least a tile's width of them; perhaps so wide; or scattered. */
@@ -37,13 +37,21 @@ static Tile choose_tile(const Contraction *c, bool scattered)
         if (t.p == 6 && (m + 6) / 7 * 7 <= (m + 5) / 6 * 6) t.p = 7;
         if (m > 0 && m < t.p) t.p = (uint32_t)m;
     }
-    if (dim_is_const(c->k, &k)) {
+    int64_t taps;
+    if (c->n_tap && !c->tap[c->n_tap - 1].plain && c->tap[c->n_tap - 1].in_dilation == 1 && dim_is_const(c->k, &k) && k <= 8 &&
+        dim_is_const(c->tap[c->n_tap - 1].count, &taps) && k * taps <= 32) {
+        t.once = true;
+        t.run = (uint32_t)k;
+        t.kb = t.km = (uint32_t)(k * taps);
+        t.tail = false;
+    } else if (dim_is_const(c->k, &k)) {
         if (k > 0 && k < t.kb) t.kb = (uint32_t)k;
         for (uint32_t d = 20; d >= 6 && k > 20 && k % t.kb; d--)
             if (k % d == 0) t.kb = d;
         t.tail = k % t.kb != 0;
         if (t.kb % t.km) t.km = t.kb;
     }
+    if (!t.once) t.run = t.kb;
     return t;
 }
 
@@ -66,7 +74,7 @@ static const char *rows_text(Shader *s, const Contraction *c)
 }
 
 /* The loops over the window, around one contraction over k each. */
-static const char *taps_text(Shader *s, const Contraction *c)
+static const char *taps_text(Shader *s, const Contraction *c, bool once)
 {
     DimTable *dt = &s->ctx->dims;
     Piece piece = contract_begin(s);
@@ -75,14 +83,16 @@ static const char *taps_text(Shader *s, const Contraction *c)
     for (int i = 0; i < c->n_tap; i++) {
         const Tap *p = &c->tap[i];
         if (p->plain) continue;
+        if (once && i == c->n_tap - 1) continue;
         const char *w = sh_printf(s, "w%d", i);
         sh_open(s, "for (int %s = 0;;) {", w);
         if (!c->b.splat) b = ix_add(s, b, ix_mul(s, ix_var(s, w, p->count), p->b_stride));
     }
+    sh_line(s, "whole = true;");
     sh_open(s, "[[unroll]] for (int i = 0; i < P; i++) {");
     for (int i = 0; i < c->n_tap; i++) {
         const Tap *p = &c->tap[i];
-        if (p->plain) continue;
+        if (p->plain || (once && i == c->n_tap - 1)) continue;
         const char *size = arg_int(s, p->size), *dil = arg_int(s, dim_const(dt, p->dilation));
         sh_line(s, "int p%d = origin%d[i] + w%d%s%s;", i, i, i, p->dilation == 1 ? "" : " * ", p->dilation == 1 ? "" : dil);
         if (p->in_dilation != 1) {
@@ -101,13 +111,21 @@ static const char *taps_text(Shader *s, const Contraction *c)
         sh_line(s, "bool ok = %s;", ok);
         sh_line(s, "inside[i] = ok ? ~0u : 0u;");
         sh_line(s, "ia[i] = ok ? %s : row_at[i]; /* outside: any address will do */", at);
+        sh_line(s, "whole = whole && ok;");
     } else {
         sh_line(s, "ia[i] = %s;", at);
+    }
+    if (once) {
+        const Tap *p = &c->tap[c->n_tap - 1];
+        const Dim *reach = dim_mul(dt, dim_sub(dt, p->count, dim_const(dt, 1)), dim_const(dt, p->dilation));
+        sh_line(s, "last_at[i] = origin%d[i];", c->n_tap - 1);
+        if (c->padded)
+            sh_line(s, "whole = whole && last_at[i] >= 0 && last_at[i] + %s < %s;", arg_int(s, reach), arg_int(s, p->size));
     }
     sh_close(s);
     sh_line(s, "contract(%s);", ix_text(s, b));
     for (int i = c->n_tap - 1; i >= 0; i--) {
-        if (c->tap[i].plain) continue;
+        if (c->tap[i].plain || (once && i == c->n_tap - 1)) continue;
         sh_line(s, "if (++w%d >= %s) break; /* at the end: see the template's head */", i, arg_int(s, c->tap[i].count));
         sh_close(s);
     }
@@ -135,8 +153,8 @@ void contract_scalar(KernelGen *kg, const Contraction *c)
     if (c->b.splat) columns = SCATTERED; /* a literal is in no place at all */
     if (columns == MAYBE) t.tail = true; /* what serves narrow tiles */
 
-    const uint32_t spec[] = {t.p, t.c, t.kb, t.km, t.tail};
-    for (int i = 0; i < 5; i++) *VEC_PUSH(s->pool, s->spec) = spec[i];
+    const uint32_t spec[] = {t.p, t.c, t.kb, t.km, t.tail, t.run};
+    for (int i = 0; i < 6; i++) *VEC_PUSH(s->pool, s->spec) = spec[i];
 
     const Dim *tiles = dim_ceildiv(dt, c->m, dim_const(dt, t.p)), *per = tiles_per_group(dt, c, &t, tiles);
     const Dim *row_groups = dim_ceildiv(dt, tiles, per), *column_tiles = dim_ceildiv(dt, c->n, dim_const(dt, t.c * 8));
@@ -151,7 +169,27 @@ void contract_scalar(KernelGen *kg, const Contraction *c)
         value_const(c->b.value, &v);
         literal = emit_literal(s, DLVK_F32, elem_get_f(v->dtype, v->data, 0), 0);
     }
-    bool a_run = dim_is(c->a_k, 1);
+    const char *a_pointers = "", *a_element, *b_row = "ib", *inside = "inside[i]";
+    if (t.once) {
+        /* Step u is tap u / RUN and channel u % RUN. Where something lies outside, the tap is brought back inside: it must be
+         * read. */
+        const Tap *p = &c->tap[c->n_tap - 1];
+        const char *x = sh_printf(s, "last_at[i] + u / RUN * %s", arg_int(s, dim_const(dt, p->dilation)));
+        const char *stride = arg_int(s, p->a_stride), *size = arg_int(s, p->size);
+        a_pointers = sh_printf(s,
+                               "ADDRESS qa[P];\n[[unroll]] for (int i = 0; i < P; i++) qa[i] = address_at(%s, ia[i] + (masked ? "
+                               "0 : last_at[i] * %s));",
+                               a, stride);
+        a_element = sh_printf(s, "BufF32(qa[i]).d[(masked ? clamp(%s, 0, %s - 1) * %s : u / RUN * %s) + u %% RUN * %s]", x, size,
+                              stride, arg_int(s, dim_mul(dt, p->a_stride, dim_const(dt, p->dilation))), arg_int(s, c->a_k));
+        inside = sh_printf(s, "(uint(%s) < uint(%s) ? inside[i] : 0u)", x, size);
+        b_row = c->b.splat ? b_row : sh_printf(s, "ib + u / RUN * %s", arg_int(s, p->b_stride));
+    } else if (dim_is(c->a_k, 1)) {
+        a_pointers = sh_printf(s, "ADDRESS qa[P];\n[[unroll]] for (int i = 0; i < P; i++) qa[i] = address_at(%s, ia[i] + k);", a);
+        a_element = "BufF32(qa[i]).d[u]";
+    } else {
+        a_element = sh_printf(s, "%s.d[ia[i] + (k + u) * %s]", a, arg_int(s, c->a_k));
+    }
     const char *origins = "";
     for (int i = 0; i < c->n_tap; i++)
         if (!c->tap[i].plain) origins = sh_printf(s, "%sint origin%d[P];\n", origins, i);
@@ -159,13 +197,13 @@ void contract_scalar(KernelGen *kg, const Contraction *c)
     contract_epilogue(s, c, columns == NEIGHBOURS && dim_is(c->z, 1), &column_values, &store);
     const Hole holes[] = {
         {"origins", origins},
-        {"a_pointers",
-         a_run ? sh_printf(s, "ADDRESS qa[P];\n[[unroll]] for (int i = 0; i < P; i++) qa[i] = address_at(%s, ia[i] + k);", a)
-               : ""},
-        {"a_element", a_run ? "BufF32(qa[i]).d[u]" : sh_printf(s, "%s.d[ia[i] + (k + u) * %s]", a, arg_int(s, c->a_k))},
-        {"b_row", sh_printf(s, "BufF32(address_at(%s, ib + n0 + u * %s))", b, b_step)},
+        {"a_pointers", a_pointers},
+        {"a_element", a_element},
+        {"inside", inside},
+        {"once", t.once ? "true" : "false"},
+        {"b_row", sh_printf(s, "BufF32(address_at(%s, %s + n0 + u %% RUN * %s))", b, b_row, b_step)},
         {"b_vector", "neighbours(q, j * 8)"},
-        {"b_element", literal ? literal : sh_printf(s, "%s.d[ib + column_at[j] + u * %s]", b, b_step)},
+        {"b_element", literal ? literal : sh_printf(s, "%s.d[%s + column_at[j] + u %% RUN * %s]", b, b_row, b_step)},
         {"b_step", b_step},
         {"b_column", arg_int(s, c->b_n)},
         {"fast", columns == MAYBE ? "dense" : "true"},
@@ -182,7 +220,7 @@ void contract_scalar(KernelGen *kg, const Contraction *c)
         {"column_tiles", arg_int(s, column_tiles)},
         {"tiles", arg_int(s, per)},
         {"rows", rows_text(s, c)},
-        {"taps", taps_text(s, c)},
+        {"taps", taps_text(s, c, t.once)},
         {"column_values", column_values},
         {"store", store},
     };

@@ -12,6 +12,7 @@ layout(constant_id = 1) const int C = 4;        /* vectors of 8 columns in a til
 layout(constant_id = 2) const int KB = 16;      /* steps of k in one trip round the loop */
 layout(constant_id = 3) const int KM = 8;       /* the same, where some row of the tile lies outside; divides KB */
 layout(constant_id = 4) const bool TAIL = true; /* KB need not divide the length of k, or B's columns may lie scattered */
+layout(constant_id = 5) const int RUN = 1;      /* channels, where k also runs over the window's last axis; else KB */
 layout(local_size_x = 8) in;
 
 uint lane;          /* the column of each vector that this invocation owns */
@@ -20,6 +21,8 @@ float acc[P * C];
 int row_at[P];      /* where each row's operand begins in A */
 int ia[P];          /* the same for the current tap of the window */
 uint inside[P];     /* all bits set: the tap lies inside A, else 0 */
+bool whole;         /* nothing that the tile reads for the current tap lies outside */
+int last_at[P];     /* position of the first tap along the window's last axis, where k runs over that as well */
 int column_at[C];   /* offsets of this lane's columns in B */
 int n0;             /* the tile's first column */
 @{origins}
@@ -51,7 +54,7 @@ void steps(int count, int k, int ib, bool vectors, bool masked)
         }
         [[unroll]] for (int i = 0; i < P; i++) {
             float x = @{a_element};
-            if (masked) x = uintBitsToFloat(floatBitsToUint(x) & inside[i]);
+            if (masked) x = uintBitsToFloat(floatBitsToUint(x) & @{inside});
             [[unroll]] for (int j = 0; j < C; j++) acc[i * C + j] += x * b[j];
         }
     }
@@ -62,20 +65,18 @@ void contract(int ib)
 {
     int k = 0;
     if (@{fast}) {
-        uint all_inside = ~0u;
-        if (@{padded}) [[unroll]] for (int i = 0; i < P; i++) all_inside &= inside[i];
-        if (all_inside != 0) {
-            if (KB <= @{k}) do {
+        if (whole) {
+            if (@{once} || KB <= @{k}) do {
                 steps(KB, k, ib, @{vectors}, false);
                 k += KB;
                 ib += KB * @{b_step};
-            } while (k + KB <= @{k});
+            } while (!@{once} && k + KB <= @{k});
         } else {
-            if (KM <= @{k}) do {
+            if (@{once} || KM <= @{k}) do {
                 steps(KM, k, ib, @{vectors}, true);
                 k += KM;
                 ib += KM * @{b_step};
-            } while (k + KM <= @{k});
+            } while (!@{once} && k + KM <= @{k});
         }
     }
     if (TAIL && k < @{k}) do {
