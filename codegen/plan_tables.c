@@ -157,30 +157,33 @@ uint32_t plan_buffer(PlanBuilder *b, Value *v)
 
 /* ---- modules, pipelines, sources ----------------------------------------------------------------------------------- */
 
-/* FNV-1a over the text without its comments, which name nodes. */
-static uint64_t text_key(const char *s)
+/* Past any comments, which name nodes; those that have lines to themselves go with the line, since kernels of one structure may have
+ * come from different numbers of nodes. */
+static const char *skip_comments(const char *text, const char *at)
+{
+    while (at[0] == '/' && at[1] == '/') {
+        bool whole_line = at == text || at[-1] == '\n';
+        at += strcspn(at, "\n");
+        if (!*at || !whole_line) break;
+        at++;
+    }
+    return at;
+}
+
+/* FNV-1a over the text without its comments. */
+static uint64_t text_key(const char *text)
 {
     uint64_t h = 0xcbf29ce484222325u;
-    for (; *s; s++) {
-        if (s[0] == '/' && s[1] == '/') {
-            while (s[1] && s[1] != '\n') s++;
-            continue;
-        }
-        h = (h ^ (uint8_t)*s) * 0x100000001b3u;
-    }
+    for (const char *s = skip_comments(text, text); *s; s = skip_comments(text, s + 1)) h = (h ^ (uint8_t)*s) * 0x100000001b3u;
     return h;
 }
 
 /* Equality, comments apart: the key alone is not proof. */
 static bool same_text(const char *a, const char *b)
 {
-    for (;;) {
-        if (a[0] == '/' && a[1] == '/') a += strcspn(a, "\n");
-        if (b[0] == '/' && b[1] == '/') b += strcspn(b, "\n");
-        if (*a != *b) return false;
-        if (!*a) return true;
-        a++, b++;
-    }
+    const char *x = skip_comments(a, a), *y = skip_comments(b, b);
+    while (*x && *x == *y) x = skip_comments(a, x + 1), y = skip_comments(b, y + 1);
+    return *x == *y;
 }
 
 uint32_t plan_module(PlanBuilder *b, const KernelVariant *v, const char *name)
