@@ -253,6 +253,11 @@ dlvk_status rt_env_define(Env *e, uint32_t symbol, int64_t value, dlvk_error *er
     return bounds_ok(e, symbol, err);
 }
 
+void rt_env_forget(Env *e, uint32_t symbol)
+{
+    e->known[symbol] = false;
+}
+
 void rt_env_forget_data(Env *e)
 {
     for (size_t i = 0; i < e->plan->n_symbol; i++)

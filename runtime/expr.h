@@ -27,6 +27,8 @@ void rt_env_free(Env *e);
 dlvk_status rt_env_solve(Env *e, const int64_t *const *shape, dlvk_error *err);
 /* Defines a data symbol; checks its bounds. rt_env_update follows, once for several. */
 dlvk_status rt_env_define(Env *e, uint32_t symbol, int64_t value, dlvk_error *err);
+/* Forgets one symbol; rt_env_update follows. */
+void rt_env_forget(Env *e, uint32_t symbol);
 /* Forgets the data symbols. */
 void rt_env_forget_data(Env *e);
 /* Evaluates all expressions again. */

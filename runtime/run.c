@@ -219,6 +219,18 @@ static dlvk_status loop_values(dlvk_session *s, const Dlvk__Plan__Loop *l, int64
     return !st && (l->iteration_symbol || l->count_symbol) ? symbols_changed(s, err) : st;
 }
 
+/* Sizes that the last iteration read: they hold no more, and what they are compared with is about to change one by one. */
+static void forget_reads(dlvk_session *s, const Block *b)
+{
+    for (uint32_t i = 0; i < b->n; i++) {
+        const Node *n = &b->node[i];
+        const Dlvk__Plan__ReadDims *r = n->kind == NODE_READ ? s->m->step[n->at]->read_dims : NULL;
+        for (size_t k = 0; r && k < r->n_symbol; k++) rt_env_forget(&s->env, r->symbol[k]);
+        forget_reads(s, &n->body);
+        forget_reads(s, &n->otherwise);
+    }
+}
+
 static dlvk_status run_loop(dlvk_session *s, const Node *n, dlvk_error *err)
 {
     const Dlvk__Plan__Loop *l = s->m->step[n->at]->loop;
@@ -227,6 +239,10 @@ static dlvk_status run_loop(dlvk_session *s, const Node *n, dlvk_error *err)
     dlvk_status st = l->trip_count ? read_buffer(s, l->trip_count - 1, &trips, 8, "a loop", err) : DLVK_OK;
     if (!st && l->condition && trips > 0) st = read_bool(s, l->condition - 1, "a loop", &more, err);
     for (; !st && more && i < trips; i++) {
+        if (i > 0) {
+            forget_reads(s, &n->body);
+            rt_env_update(&s->env);
+        }
         st = loop_values(s, l, i, err);
         if (!st) st = run_block(s, &n->body, err);
         if (!st && l->condition && i + 1 < trips) st = read_bool(s, l->condition - 1, "a loop", &more, err);
