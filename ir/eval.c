@@ -362,7 +362,11 @@ static bool run_graph(Eval *e, void *user)
             return false;
     }
     if (!check_constraints(e) || !run_region(e, top, args, results)) return false;
-    for (int i = 0; i < top->results.n && run->outputs; i++) run->outputs[i] = result_tensor(e, run, results[i]);
+    for (int i = 0; i < top->results.n && run->outputs; i++) {
+        Array *dense = array_dense(e, results[i]);
+        run->outputs[i] = result_tensor(e, run, dense);
+        array_unref(e, dense);
+    }
     if (!run->values) return true;
     for (int i = 0; i < top->params.n; i++) run->values[top->params.at[i]->id] = result_tensor(e, run, args[i]);
     for (int i = 0; i < top->nodes.n; i++)
