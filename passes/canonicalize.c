@@ -38,10 +38,11 @@ static Value *neutral(const Match *m, double e, bool left)
     return left && is_num(m->in[0], e) ? m->in[1] : NULL;
 }
 
+/* Small enough that its inverse is a normal number of every type. */
 static bool power_of_two(double x)
 {
     int e;
-    return isnormal(x) && fabs(frexp(x, &e)) == 0.5 && e > -100 && e < 100;
+    return isnormal(x) && fabs(frexp(x, &e)) == 0.5 && e > -12 && e < 14;
 }
 
 static Value *divide(const Match *m)

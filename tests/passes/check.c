@@ -69,14 +69,14 @@ void fix_output(Fix *f, Value *v)
     *VEC_PUSH(&f->pool, f->g->output_names) = "y";
 }
 
-static void compare(const Tensor *a, const Tensor *b, double tolerance)
+static void compare(const Tensor *a, const Tensor *b, double tolerance, int label)
 {
     cr_assert(a->rank == b->rank && a->count == b->count && a->dtype == b->dtype, "types differ");
     for (int i = 0; i < a->rank; i++) cr_assert(a->dim[i] == b->dim[i]);
     for (int64_t i = 0; i < a->count; i++) {
         double x = elem_get_f(a->dtype, a->data, i), y = elem_get_f(b->dtype, b->data, i);
         bool same = x == y || (isnan(x) && isnan(y)) || fabs(x - y) <= tolerance * (1 + fabs(x));
-        cr_assert(same, "element %lld: %g before the pass, %g after", (long long)i, x, y);
+        cr_assert(same, "graph %d, element %lld: %g before the pass, %g after", label, (long long)i, x, y);
     }
 }
 
@@ -91,7 +91,7 @@ Graph *fix_run(Fix *f, Graph *(*pass)(Graph *), double tolerance)
     Graph *before = f->g;
     cr_assert(graph_verify(before, stderr) == 0, "the graph is not valid before the pass");
     Graph *after = pass(before);
-    cr_assert(after != NULL, "%s", f->c->diag.lines.n ? f->c->diag.lines.at[0] : "the pass failed");
+    cr_assert(after != NULL, "graph %d: %s", f->label, f->c->diag.lines.n ? f->c->diag.lines.at[0] : "the pass failed");
     cr_assert(graph_verify(after, stderr) == 0, "the graph is not valid after the pass");
     int n_in = before->top->params.n, n_out = before->top->results.n;
     const Tensor **in = POOL_ARRAY(&f->pool, const Tensor *, n_in);
@@ -105,7 +105,7 @@ Graph *fix_run(Fix *f, Graph *(*pass)(Graph *), double tolerance)
     }
     evaluate(f, before, in, a);
     evaluate(f, after, in, b);
-    for (int i = 0; i < n_out; i++) compare(a[i], b[i], tolerance);
+    for (int i = 0; i < n_out; i++) compare(a[i], b[i], tolerance, f->label);
     return f->g = after;
 }
 

@@ -11,6 +11,7 @@ typedef struct Fix { /* a graph under construction */
     Graph *g;
     Build b;
     uint64_t seed;
+    int label; /* named by failures */
 } Fix;
 
 void fix_open(Fix *f, uint64_t seed);
