@@ -102,6 +102,13 @@ dlvk_status vk_submit(dlvk_device *d, const VkSubmitInfo2 *submit, VkFence fence
     return r ? vk_error(r, "vkQueueSubmit2", err) : DLVK_OK;
 }
 
+void vk_idle(dlvk_device *d)
+{
+    pthread_mutex_lock(&d->queue_lock);
+    vkQueueWaitIdle(d->queue);
+    pthread_mutex_unlock(&d->queue_lock);
+}
+
 dlvk_status vk_one_time_begin(dlvk_device *d, OneTime *o, dlvk_error *err)
 {
     *o = (OneTime){0};
@@ -138,7 +145,10 @@ dlvk_status vk_one_time_end(dlvk_device *d, OneTime *o, dlvk_error *err)
     const VkSubmitInfo2 submit = {
         .sType = VK_STRUCTURE_TYPE_SUBMIT_INFO_2, .commandBufferInfoCount = 1, .pCommandBufferInfos = &cmd};
     if (!st) st = vk_submit(d, &submit, o->fence, err);
-    if (!st && (r = vkWaitForFences(d->device, 1, &o->fence, VK_TRUE, UINT64_MAX))) st = vk_error(r, "vkWaitForFences", err);
+    if (!st && (r = vkWaitForFences(d->device, 1, &o->fence, VK_TRUE, UINT64_MAX))) {
+        st = vk_error(r, "vkWaitForFences", err);
+        vk_idle(d);
+    }
     vkDestroyFence(d->device, o->fence, NULL);
     vkDestroyCommandPool(d->device, o->pool, NULL);
     *o = (OneTime){0};

@@ -86,6 +86,9 @@ dlvk_status session_wait_for(dlvk_session *s, uint64_t ticket, uint64_t timeout_
     if (r) {
         dlvk_status st = vk_error(r, "vkWaitSemaphores", err);
         if (st == DLVK_DEVICE_LOST) name_kernels_in_flight(s, err);
+        vk_idle(s->dev); /* done, or lost: nothing is running any more */
+        s->completed = s->submitted;
+        s->n_flight = 0;
         return st;
     }
     *done = true;

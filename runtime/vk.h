@@ -66,6 +66,8 @@ typedef struct OneTime {
 dlvk_status vk_one_time_begin(dlvk_device *d, OneTime *o, dlvk_error *err);
 dlvk_status vk_one_time_end(dlvk_device *d, OneTime *o, dlvk_error *err); /* frees; nothing to do where begin failed */
 dlvk_status vk_submit(dlvk_device *d, const VkSubmitInfo2 *submit, VkFence fence, dlvk_error *err);
+/* Where waiting for a submission has failed: waits for the whole queue, so that what the submission uses can be freed. */
+void vk_idle(dlvk_device *d);
 /* Everything before is complete and visible to everything after, the host included. */
 void vk_full_barrier(VkCommandBuffer cmd);
 
