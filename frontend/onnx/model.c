@@ -103,6 +103,40 @@ void onnx_model_free(OnnxModel *m)
     free(m);
 }
 
+enum { MAX_NESTING = 400 }; /* messages inside each other; protobuf-c unpacks them by recursion */
+
+static bool read_varint(const uint8_t **at, const uint8_t *end, uint64_t *v)
+{
+    *v = 0;
+    for (int shift = 0; *at < end && shift < 64; shift += 7) {
+        uint8_t c = *(*at)++;
+        *v |= (uint64_t)(c & 127) << shift;
+        if (c < 128) return true;
+    }
+    return false;
+}
+
+/* Whether messages of type d lie deeper than the limit in these bytes. What is malformed is left for the unpacking to refuse. */
+static bool nests_too_deep(const ProtobufCMessageDescriptor *d, const uint8_t *at, const uint8_t *end, int depth)
+{
+    uint64_t tag, n;
+    while (at < end && read_varint(&at, end, &tag)) {
+        uint64_t skip = (tag & 7) == 1 ? 8 : (tag & 7) == 5 ? 4 : 0;
+        if ((tag & 7) == 0 || (tag & 7) == 2) {
+            if (!read_varint(&at, end, &n)) return false;
+            skip = (tag & 7) == 2 ? n : 0;
+        }
+        if (skip > (uint64_t)(end - at)) return false;
+        const ProtobufCFieldDescriptor *f =
+            (tag & 7) == 2 && tag >> 3 <= UINT32_MAX ? protobuf_c_message_descriptor_get_field(d, (unsigned)(tag >> 3)) : NULL;
+        if (f && f->type == PROTOBUF_C_TYPE_MESSAGE &&
+            (depth == MAX_NESTING || nests_too_deep(f->descriptor, at, at + skip, depth + 1)))
+            return true;
+        at += skip;
+    }
+    return false;
+}
+
 /* Reads the file into m; false with an error recorded. */
 static bool load(Context *ctx, const char *path, OnnxModel *m)
 {
@@ -113,7 +147,9 @@ static bool load(Context *ctx, const char *path, OnnxModel *m)
         return false;
     }
     m->dir = folder_of(path);
-    m->proto = size ? onnx__model_proto__unpack(NULL, size, at) : NULL;
+    const uint8_t *bytes = at;
+    bool sound = size && !nests_too_deep(&onnx__model_proto__descriptor, bytes, bytes + size, 1);
+    m->proto = sound ? onnx__model_proto__unpack(NULL, size, bytes) : NULL;
     if (at) munmap(at, size);
     if (!m->dir || !m->proto || !m->proto->has_ir_version || !m->proto->graph) {
         diag_error(&ctx->diag, DLVK_BAD_FILE, "'%s' is not an ONNX model, or is cut short", path);

@@ -55,6 +55,16 @@ static Onnx__TensorProto *w(int type, int64_t n)
     return model_initializer(&m, "w", type, 1, &n);
 }
 
+static Graph *import_bytes(const void *bytes, size_t size)
+{
+    onnx_model_free(kept);
+    pool_free(&pool);
+    pool = (Pool){0};
+    model_file(&m, "model.onnx", bytes, size);
+    ctx = context_new(&pool);
+    return onnx_import_file(ctx, m.path, &kept);
+}
+
 TestSuite(import, .fini = finish);
 
 Test(import, numbers_in_typed_fields)
@@ -281,6 +291,24 @@ Test(import, large_constants_of_shape_stay_one_element)
     cr_assert(value_scalar(g->top->results.at[0], &x) && x == 0);
 }
 
+/* A type of sequences of sequences, 100,000 deep, written back to front: unpacking it would take all of the stack. */
+Test(import, messages_nested_without_end)
+{
+    enum { SIZE = 4 << 20, LEVELS = 100000 };
+    model_init(&m, 17);
+    uint8_t *bytes = pool_alloc(&m.pool, SIZE), *at = bytes + SIZE;
+    const uint8_t fields[] = {4 << 3 | 2, 1 << 3 | 2}, outside[] = {7 << 3 | 2, 11 << 3 | 2, 2 << 3 | 2}; /* graph, input, type */
+    for (int i = 0; i < 2 * LEVELS + 3; i++) {
+        size_t n = (size_t)(bytes + SIZE - at);
+        for (int k = 21; k >= 0; k -= 7) *--at = (uint8_t)((n >> k & 127) | (k < 21 ? 128 : 0)); /* low bits first */
+        *--at = i < 2 * LEVELS ? fields[1 - i % 2] : outside[2 * LEVELS + 2 - i];
+    }
+    *--at = 8;
+    *--at = 1 << 3; /* ir_version: 8 */
+    cr_assert_null(import_bytes(at, (size_t)(bytes + SIZE - at)));
+    HAS("is not an ONNX model");
+}
+
 Test(import, no_such_file)
 {
     model_init(&m, 17);
@@ -288,16 +316,6 @@ Test(import, no_such_file)
     cr_assert_null(onnx_import_file(ctx, m.path, &kept));
     cr_assert_eq(ctx->diag.status, DLVK_IO_ERROR);
     HAS("No such file");
-}
-
-static Graph *import_bytes(const void *bytes, size_t size)
-{
-    onnx_model_free(kept);
-    pool_free(&pool);
-    pool = (Pool){0};
-    model_file(&m, "model.onnx", bytes, size);
-    ctx = context_new(&pool);
-    return onnx_import_file(ctx, m.path, &kept);
 }
 
 /* No prefix of a model, and no model with one bit turned, brings the importer down. */
