@@ -80,6 +80,8 @@ typedef struct LoadedModel {
     void *bundle; /* of a model compiled here, else NULL */
     size_t bundle_size;
     double compile_ms, load_ms;
+    const dlvk_host_tensor *assumed; /* the caller's: values of inputs that a compilation may use, by position; see compiler.h */
+    int n_assumed;
 } LoadedModel;
 dlvk_status model_open(LoadedModel *m, const char *path, const char *device, int threads, dlvk_error *err);
 void model_close(LoadedModel *m);

@@ -43,6 +43,8 @@ dlvk_status model_open(LoadedModel *m, const char *path, const char *device, int
         dlvk_compile_options o = DLVK_COMPILE_OPTIONS_INIT;
         o.threads = threads;
         o.progress = progress_show;
+        o.assumed = m->assumed;
+        o.n_assumed = m->n_assumed;
         s = dlvk_compile_file_to_memory(path, &m->bundle, &m->bundle_size, &o, err);
         progress_end();
         double compiled = now_ms();
