@@ -274,6 +274,7 @@ static void examine(dlvk_device *d, VkPhysicalDevice physical, Features *f)
                                                      : NULL;
     if (lack) snprintf(info->why, sizeof info->why, "it lacks %s", lack);
     info->usable = !lack;
+    d->poison = getenv("DLVK_POISON") != NULL;
     const char *disable = getenv("DLVK_DISABLE");
     while (disable && *disable) {
         size_t n = strcspn(disable, ", ");

@@ -2,6 +2,7 @@
 #include "runtime/error.h"
 #include "runtime/vk.h"
 #include <inttypes.h>
+#include <string.h>
 
 static const char *result_name(VkResult r)
 {
@@ -69,6 +70,7 @@ dlvk_status vk_memory_new(dlvk_device *d, MemoryUse use, uint64_t size, const ch
             return rt_error(err, DLVK_OUT_OF_MEMORY, "%s: device '%s' has no %" PRIu64 " bytes left", what, d->info.name, size);
         return vk_error(r, what, err);
     }
+    if (d->poison && m->map) memset(m->map, 0xff, size); /* NaNs: what is read before it is written shows */
     m->address = vkGetBufferDeviceAddress(
         d->device, &(VkBufferDeviceAddressInfo){.sType = VK_STRUCTURE_TYPE_BUFFER_DEVICE_ADDRESS_INFO, .buffer = m->buffer});
     return DLVK_OK;

@@ -43,6 +43,7 @@ struct dlvk_device {
     uint32_t memory_type[MEMORY_USES];
     bool cpu;            /* a CPU driver */
     bool unified;        /* MEMORY_DEVICE is mapped */
+    bool poison; /* DLVK_POISON is set: memory the host can see begins as NaNs */
     bool full_subgroups; /* computeFullSubgroups is enabled */
     double timestamp_ns; /* of one tick; 0: the queue has no timestamps */
     uint64_t timestamp_mask;
