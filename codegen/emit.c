@@ -287,7 +287,9 @@ const char *emit_value(Shader *s, Value *v, Index idx)
     bool plain = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_") == strlen(text);
     if (!plain) {
         name = sh_fresh(s, "v");
-        sh_line(s, "%s %s = %s;", glsl_class(v->type.dtype), name, text);
+        /* precise: what is computed twice must come out the same (a softmax's x - max(x) is then never above 0), which a
+         * multiplication and an addition made one would spoil. */
+        sh_line(s, "%s%s %s = %s;", glsl_class_letter(v->type.dtype) == 'f' ? "precise " : "", glsl_class(v->type.dtype), name, text);
     }
     *VEC_PUSH(s->pool, s->memo) = (Memo){v, idx, name, s->scopes.at[s->scopes.n - 1]};
     return name;
