@@ -189,10 +189,14 @@ uint to_uint(int x) { return uint(x); }
 uint to_uint(uint x) { return x; }
 uint to_uint(bool x) { return x ? 1u : 0u; }
 
+//# uint_to_float:
+// Rounded to nearest even, once; SwiftShader's own conversion is not.
+float uint_to_float(uint x) { return float(x >> 16) * 65536.0 + float(x & 0xffffu); }
+
 //# to_float:
 float to_float(float x) { return x; }
 float to_float(int x) { return float(x); }
-float to_float(uint x) { return float(x); }
+float to_float(uint x) { return uint_to_float(x); }
 float to_float(bool x) { return x ? 1.0 : 0.0; }
 
 //# to_bool:

@@ -386,8 +386,8 @@ F64 op_log1p(F64 x)
 {
     F64 one = to_f64(1.0), u = op_add(one, x);
     if (op_eq(u, one) || op_is_inf(u)) return op_is_inf(u) && f64_negative(u) ? f64_nan() : x;
-    F64 d = op_sub(u, one);
-    return op_eq(d, x) ? op_log(u) : op_mul(op_log(u), op_div(x, d));
+    F64 d = op_sub(u, one), y = op_log(u);
+    return op_eq(d, x) ? y : op_mul(y, op_div(x, d));
 }
 
 //# f64_trig_large:
@@ -522,15 +522,11 @@ F64 op_acos(F64 x)
 //# op_sinh:
 F64 op_sinh(F64 x)
 {
-    F64 a = op_abs(x), half_e, y;
+    F64 a = op_abs(x);
     if (op_lt(a, to_f64(1.0))) return op_mul(x, f64_sinh_series(op_mul(x, x)));
-    if (op_gt(a, to_f64(700.0))) {
-        F64 e = op_exp(op_mul(to_f64(0.5), a));
-        y = op_mul(op_mul(to_f64(0.5), e), e);
-    } else {
-        F64 e = op_exp(a);
-        y = op_mul(to_f64(0.5), op_sub(e, op_div(to_f64(1.0), e)));
-    }
+    bool large = op_gt(a, to_f64(700.0));
+    F64 e = op_exp(large ? op_mul(to_f64(0.5), a) : a), h = op_mul(to_f64(0.5), e);
+    F64 y = large ? op_mul(h, e) : op_sub(h, op_div(to_f64(0.5), e));
     return op_is_nan(x) ? x : f64_sign_of(y, x);
 }
 
@@ -556,25 +552,21 @@ F64 op_tanh(F64 x)
 //# op_asinh:
 F64 op_asinh(F64 x)
 {
-    F64 a = op_abs(x), one = to_f64(1.0), y;
+    F64 a = op_abs(x), one = to_f64(1.0), z = op_mul(a, a);
     if (op_is_nan(x) || op_is_inf(x) || op_lt(a, to_f64(1e-9))) return x;
-    if (op_gt(a, to_f64(1e9))) {
-        y = op_add(op_log(a), f64_load(uvec2(0xfefa39efu, 0x3fe62e42u)));
-    } else {
-        F64 z = op_mul(a, a);
-        y = op_log1p(op_add(a, op_div(z, op_add(one, op_sqrt(op_add(one, z))))));
-    }
-    return f64_sign_of(y, x);
+    bool large = op_gt(a, to_f64(1e17)); // log(2a)
+    F64 y = op_log1p(large ? a : op_add(a, op_div(z, op_add(one, op_sqrt(op_add(one, z))))));
+    return f64_sign_of(large ? op_add(y, f64_load(uvec2(0xfefa39efu, 0x3fe62e42u))) : y, x);
 }
 
 //# op_acosh:
 F64 op_acosh(F64 x)
 {
-    F64 one = to_f64(1.0);
+    F64 one = to_f64(1.0), t = op_sub(x, one);
     if (!op_ge(x, one)) return f64_nan();
-    if (op_gt(x, to_f64(1e9))) return op_add(op_log(x), f64_load(uvec2(0xfefa39efu, 0x3fe62e42u)));
-    F64 t = op_sub(x, one);
-    return op_log1p(op_add(t, op_sqrt(op_add(op_add(t, t), op_mul(t, t)))));
+    bool large = op_gt(x, to_f64(1e17));
+    F64 y = op_log1p(large ? x : op_add(t, op_sqrt(op_add(op_add(t, t), op_mul(t, t)))));
+    return large ? op_add(y, f64_load(uvec2(0xfefa39efu, 0x3fe62e42u))) : y;
 }
 
 //# op_atanh:

@@ -90,7 +90,8 @@ float op_log1p(float x)
     precise float u = 1.0 + x;
     if (u == 1.0 || u == INF) return x;
     precise float d = u - 1.0;
-    return d == x ? op_log(u) : op_log(u) * (x / d); // corrects for what 1 + x has lost (W. Kahan)
+    float y = op_log(u);
+    return d == x ? y : y * (x / d); // corrects for what 1 + x has lost (W. Kahan)
 }
 
 //# trig_reduce:
@@ -274,13 +275,9 @@ float op_sinh(float x)
         p = p * z + 0.166666672;
         return x + x * z * p;
     }
-    if (a > 88.0) {
-        float e = op_exp(0.5 * a);
-        y = 0.5 * e * e;
-    } else {
-        float e = op_exp(a);
-        y = 0.5 * e - 0.5 / e;
-    }
+    bool large = a > 88.0;
+    float e = op_exp(large ? 0.5 * a : a), h = 0.5 * e;
+    y = large ? h * e : h - 0.5 / e;
     return x < 0.0 ? -y : y;
 }
 
@@ -288,12 +285,9 @@ float op_sinh(float x)
 float op_cosh(float x)
 {
     float a = abs(x);
-    if (a > 88.0) {
-        float e = op_exp(0.5 * a);
-        return 0.5 * e * e;
-    }
-    float e = op_exp(a);
-    return 0.5 * e + 0.5 / e;
+    bool large = a > 88.0;
+    float e = op_exp(large ? 0.5 * a : a), h = 0.5 * e;
+    return large ? h * e : h + 0.5 / e;
 }
 
 //# op_tanh:
@@ -314,11 +308,11 @@ float op_tanh(float x)
 //# op_asinh:
 float op_asinh(float x)
 {
-    if (op_is_nan(x) || op_is_inf(x)) return x;
-    float a = abs(x), y;
-    if (a < 1e-4) return x;
-    if (a > 1e9) y = op_log(a) + 0.693147181;
-    else y = op_log1p(a + a * a / (1.0 + sqrt(1.0 + a * a)));
+    float a = abs(x);
+    if (op_is_nan(x) || op_is_inf(x) || a < 1e-4) return x;
+    bool large = a > 1e9; // log(2a)
+    float y = op_log1p(large ? a : a + a * a / (1.0 + sqrt(1.0 + a * a)));
+    if (large) y += 0.693147181;
     return x < 0.0 ? -y : y;
 }
 
@@ -326,9 +320,10 @@ float op_asinh(float x)
 float op_acosh(float x)
 {
     if (!(x >= 1.0)) return NAN;
-    if (x > 1e9) return op_log(x) + 0.693147181;
     float t = x - 1.0;
-    return op_log1p(t + sqrt(2.0 * t + t * t));
+    bool large = x > 1e9;
+    float y = op_log1p(large ? x : t + sqrt(2.0 * t + t * t));
+    return large ? y + 0.693147181 : y;
 }
 
 //# op_atanh:

@@ -81,10 +81,10 @@ uvec4 u2_divide(uvec2 a, uvec2 b)
 // Rounded to nearest even: the top 32 bits, with what lies below as a sticky bit, convert exactly as the whole does.
 float u2_to_float(uvec2 a)
 {
-    if (a.y == 0u) return float(a.x);
+    if (a.y == 0u) return uint_to_float(a.x);
     int n = 31 - findMSB(a.y);
     uvec2 m = u2_shl(a, n);
-    return float(m.y | (m.x != 0u ? 1u : 0u)) * uintBitsToFloat(uint(127 + 32 - n) << 23);
+    return uint_to_float(m.y | (m.x != 0u ? 1u : 0u)) * uintBitsToFloat(uint(127 + 32 - n) << 23);
 }
 
 //# u2_from_float:

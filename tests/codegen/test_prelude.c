@@ -3,7 +3,10 @@
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 #include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "ir/build.h"
 #include "ir/eval.h"
@@ -182,6 +185,7 @@ static void check(Op op, DType t, uint32_t features)
         for (uint32_t i = 0; i < 3 * n; i++) x[i] &= 1;
 
     DType result;
+    clock_t start = clock();
     const Tensor *want = oracle(op, t, n, x, &result);
     dlvk_error err;
     const char *glsl = gpu_source(&pool, op_code(op, t, result), features);
@@ -196,7 +200,7 @@ static void check(Op op, DType t, uint32_t features)
             d = elem_get_i(result, want->data, i) == elem_get_i(result, &y[i], 0) ? 0 : INFINITY;
         if (d > worst) worst = d, at = i;
     }
-    if (getenv("PRELUDE_TABLE")) fprintf(stderr, "%-9s %-4s %8.2f\n", o->name, dtype_name(t), worst);
+    if (getenv("PRELUDE_TABLE")) fprintf(stderr, "%-9s %-4s %8.2f ulp  %6.3f s cpu\n", o->name, dtype_name(t), worst, (double)(clock() - start) / CLOCKS_PER_SEC);
     if (dtype_is_float(result))
         cr_expect(worst <= limit(op, result), "%s of %s: %g ulp at (%a, %a): %a, should be %a", o->name, dtype_name(t), worst, elem_get_f(t, &x[at * 3], 0),
                   elem_get_f(t, &x[at * 3 + 1], 0), elem_get_f(result, &y[at], 0), ((const double *)want->data)[at]);
