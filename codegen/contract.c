@@ -74,6 +74,12 @@ static void analyse_conv(KernelGen *kg, Contraction *c)
         c->b_k = c->b.at.stride[sp];
         c->b_n = c->b.at.stride[sp + 1];
         c->b_z = dim_mul(dt, c->b_n, c->n);
+        const Dim *gapless = dim_mul(dt, c->b_k, c->k);
+        c->b_dense = true;
+        for (int i = sp - 1; i >= 0; i--) {
+            c->b_dense &= c->tap[i].b_stride == gapless;
+            gapless = dim_mul(dt, gapless, c->tap[i].count);
+        }
     }
 }
 
@@ -232,6 +238,7 @@ void contract_epilogue(Shader *s, const Contraction *c, bool vectors, const char
     const Kernel *k = s->kg->kernel;
     Type t = c->out->type;
     Piece outer = contract_begin(s);
+    s->role = "out";
     const Ix *column = ix_var(s, "n", c->n), *ax[DLVK_MAX_RANK];
     if (c->conv) column = ix_add(s, column, ix_mul(s, group_index(s, c, "z"), c->n));
     for (int i = 0; i < t.rank - 1; i++) ax[i] = contract_row_axis(s, c, i, "m", "z");
@@ -263,6 +270,7 @@ void contract_epilogue(Shader *s, const Contraction *c, bool vectors, const char
     }
     *store = contract_end(s, inner);
     contract_end(s, outer);
+    s->role = NULL;
 }
 
 void contract_assemble(Shader *s, const char *name, int n, const Hole *holes)

@@ -35,6 +35,7 @@ typedef struct Contraction {
     Tap tap[DLVK_MAX_RANK];
     const Dim *m, *n, *k, *z, *steps; /* rows, columns, inner length, batches, k times all taps */
     const Dim *a_k, *b_k, *b_n, *b_z; /* strides; b_z only for groups */
+    bool b_dense;                     /* B's taps and k follow each other without gaps */
     bool padded;                      /* some tap may lie outside A */
 } Contraction;
 

@@ -59,8 +59,9 @@ static Tile choose_tile(const Contraction *c, bool scattered)
 static const char *rows_text(Shader *s, const Contraction *c)
 {
     Piece piece = contract_begin(s);
+    s->role = "rows";
     sh_open(s, "[[unroll]] for (int i = 0; i < P; i++) {");
-    sh_line(s, "int m = min(m0 + i, %s - 1);", arg_int(s, c->m));
+    sh_line(s, "int m = min(m0 + i, %s - 1);", arg_size(s, c->m, "m"));
     sh_line(s, "row_at[i] = %s;", ix_text(s, contract_a_offset(s, c, "m", "z")));
     for (int i = 0; i < c->n_tap; i++) {
         const Tap *p = &c->tap[i];
@@ -70,6 +71,7 @@ static const char *rows_text(Shader *s, const Contraction *c)
         sh_line(s, "origin%d[i] = %s;", i, ix_text(s, ix_sub(s, x, ix_dim(s, p->lo))));
     }
     sh_close(s);
+    s->role = NULL;
     return contract_end(s, piece);
 }
 
@@ -80,13 +82,15 @@ static const char *taps_text(Shader *s, const Contraction *c, bool once)
     Piece piece = contract_begin(s);
     const Ix *b = c->b.splat ? ix_const(s, 0) : contract_b_offset(s, c, "z");
     const char *ok = "true", *at = "row_at[i]";
+    s->role = "taps";
+    if (c->b_dense) sh_line(s, "int ib = %s;", ix_text(s, b));
     for (int i = 0; i < c->n_tap; i++) {
         const Tap *p = &c->tap[i];
         if (p->plain) continue;
         if (once && i == c->n_tap - 1) continue;
         const char *w = sh_printf(s, "w%d", i);
         sh_open(s, "for (int %s = 0;;) {", w);
-        if (!c->b.splat) b = ix_add(s, b, ix_mul(s, ix_var(s, w, p->count), p->b_stride));
+        if (!c->b.splat && !c->b_dense) b = ix_add(s, b, ix_mul(s, ix_var(s, w, p->count), p->b_stride));
     }
     sh_line(s, "whole = true;");
     sh_open(s, "[[unroll]] for (int i = 0; i < P; i++) {");
@@ -123,12 +127,16 @@ static const char *taps_text(Shader *s, const Contraction *c, bool once)
             sh_line(s, "whole = whole && last_at[i] >= 0 && last_at[i] + %s < %s;", arg_int(s, reach), arg_int(s, p->size));
     }
     sh_close(s);
-    sh_line(s, "contract(%s);", ix_text(s, b));
+    if (c->b_dense)
+        sh_line(s, "ib = contract(ib);");
+    else
+        sh_line(s, "contract(%s);", ix_text(s, b));
     for (int i = c->n_tap - 1; i >= 0; i--) {
         if (c->tap[i].plain || (once && i == c->n_tap - 1)) continue;
         sh_line(s, "if (++w%d >= %s) break; /* at the end: see the template's head */", i, arg_int(s, c->tap[i].count));
         sh_close(s);
     }
+    s->role = NULL;
     return contract_end(s, piece);
 }
 
@@ -144,7 +152,7 @@ static const Dim *tiles_per_group(DimTable *dt, const Contraction *c, const Tile
 void contract_scalar(KernelGen *kg, const Contraction *c)
 {
     DimTable *dt = &kg->ctx->dims;
-    Shader *s = shader_new(kg, DLVK_FEATURE_SCALAR);
+    Shader *s = shader_new(kg, DLVK_FEATURE_SCALAR | DLVK_FEATURE_INT64);
     bool scattered = !c->b.splat && !dim_is(c->b_n, 1);
     Tile t = choose_tile(c, scattered);
     int64_t n_least, n_most;
@@ -161,9 +169,9 @@ void contract_scalar(KernelGen *kg, const Contraction *c)
     const Dim *groups = dim_mul(dt, dim_mul(dt, row_groups, column_tiles), c->z);
     s->grid[0] = groups;
 
-    const char *a = arg_buffer(s, c->a.at.buffer, false, "BufF32"), *b_step = arg_int(s, c->b_k);
+    const char *a = arg_buffer(s, c->a.at.buffer, false, "BufF32"), *b_step = arg_size(s, c->b_k, "b_step");
     const char *b = c->b.splat ? a : arg_buffer(s, c->b.at.buffer, false, "BufF32");
-    const char *literal = NULL;
+    const char *n = arg_size(s, c->n, "n"), *literal = NULL;
     if (c->b.splat) {
         const Tensor *v;
         value_const(c->b.value, &v);
@@ -183,7 +191,7 @@ void contract_scalar(KernelGen *kg, const Contraction *c)
         a_element = sh_printf(s, "BufF32(qa[i]).d[(masked ? clamp(%s, 0, %s - 1) * %s : u / RUN * %s) + u %% RUN * %s]", x, size,
                               stride, arg_int(s, dim_mul(dt, p->a_stride, dim_const(dt, p->dilation))), arg_int(s, c->a_k));
         inside = sh_printf(s, "(uint(%s) < uint(%s) ? inside[i] : 0u)", x, size);
-        b_row = c->b.splat ? b_row : sh_printf(s, "ib + u / RUN * %s", arg_int(s, p->b_stride));
+        b_row = sh_printf(s, "ib + u / RUN * %s", c->b_dense ? sh_printf(s, "RUN * %s", b_step) : arg_int(s, p->b_stride));
     } else if (dim_is(c->a_k, 1)) {
         a_pointers = sh_printf(s, "ADDRESS qa[P];\n[[unroll]] for (int i = 0; i < P; i++) qa[i] = address_at(%s, ia[i] + k);", a);
         a_element = "BufF32(qa[i]).d[u]";
@@ -210,15 +218,13 @@ void contract_scalar(KernelGen *kg, const Contraction *c)
         {"vectors", columns == SCATTERED ? "false" : "true"},
         {"dense", columns == NEIGHBOURS  ? "true"
                   : columns == SCATTERED ? "false"
-                                         : sh_printf(s, "%s >= C * 8", arg_int(s, c->n))},
+                                         : sh_printf(s, "%s >= C * 8", n)},
         {"padded", c->padded ? "true" : "false"},
-        {"k", arg_int(s, c->k)},
-        {"m", arg_int(s, c->m)},
-        {"n", arg_int(s, c->n)},
-        {"groups", arg_int(s, groups)},
-        {"row_groups", arg_int(s, row_groups)},
-        {"column_tiles", arg_int(s, column_tiles)},
-        {"tiles", arg_int(s, per)},
+        {"k", arg_size(s, c->k, "k")},
+        {"m", arg_size(s, c->m, "m")},
+        {"n", n},
+        {"z", arg_int(s, c->z)},
+        {"tiles", arg_size(s, per, "tiles")},
         {"rows", rows_text(s, c)},
         {"taps", taps_text(s, c, t.once)},
         {"column_values", column_values},

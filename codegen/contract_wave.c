@@ -23,6 +23,7 @@ static const Ix *k_inner(Shader *s, const Contraction *c, const Ix *k)
 static const char *row_text(Shader *s, const Contraction *c)
 {
     Piece piece = contract_begin(s);
+    s->role = "rows";
     DimTable *dt = &s->ctx->dims;
     if (c->a.affine) sh_line(s, "row_at[r] = %s;", ix_text(s, contract_a_offset(s, c, "m", "z")));
     for (int i = 0; i < c->n_tap; i++) {
@@ -31,6 +32,7 @@ static const char *row_text(Shader *s, const Contraction *c)
         const Ix *x = ix_mul(s, contract_row_axis(s, c, p->axis, "m", "z"), dim_const(dt, p->step));
         sh_line(s, "origin%d[r] = %s;", i, ix_text(s, ix_sub(s, x, ix_dim(s, p->lo))));
     }
+    s->role = NULL;
     return contract_end(s, piece);
 }
 
@@ -38,6 +40,7 @@ static const char *row_text(Shader *s, const Contraction *c)
 static const char *a_slice_text(Shader *s, const Contraction *c)
 {
     Piece piece = contract_begin(s);
+    s->role = "taps";
     const Ix *k = ix_var(s, "k", c->steps);
     sh_line(s, "int inner = %s;", ix_text(s, k_inner(s, c, k)));
     for (int i = 0; i < c->n_tap; i++) {
@@ -49,12 +52,14 @@ static const char *a_slice_text(Shader *s, const Contraction *c)
         else
             sh_line(s, "int w%d = %s * %s;", i, w, arg_int(s, dim_const(&s->ctx->dims, p->dilation)));
     }
+    s->role = NULL;
     return contract_end(s, piece);
 }
 
 static const char *a_load_text(Shader *s, const Contraction *c)
 {
     Piece piece = contract_begin(s);
+    s->role = "taps";
     DimTable *dt = &s->ctx->dims;
     Type ta = c->a.value->type;
     int r = c->out->type.rank;
@@ -83,7 +88,7 @@ static const char *a_load_text(Shader *s, const Contraction *c)
         sh_line(s, "x = %s.d[%s + inner * %s];", a, at, arg_int(s, c->a_k));
     } else {
         const Ix *inner = ix_var(s, "inner", c->k);
-        sh_line(s, "int m = min(m0 + r, %s - 1);", arg_int(s, c->m));
+        sh_line(s, "int m = min(m0 + r, %s - 1);", arg_size(s, c->m, "m"));
         for (int i = 0; i < r - 1; i++)
             if (!c->conv || i == 0) ax[i] = contract_row_axis(s, c, i, "m", "z");
         ax[r - 1] = inner;
@@ -91,12 +96,14 @@ static const char *a_load_text(Shader *s, const Contraction *c)
         sh_line(s, "x = %s;", emit_value(s, c->a.value, index_of_axes(ta, ax)));
     }
     sh_close(s);
+    s->role = NULL;
     return contract_end(s, piece);
 }
 
 static const char *b_load_text(Shader *s, const Contraction *c)
 {
     Piece piece = contract_begin(s);
+    s->role = "b";
     const Ix *k = ix_var(s, "k", c->steps), *n = ix_var(s, "n", c->n);
     if (c->b.affine) {
         const Ix *at = ix_add(s, contract_b_offset(s, c, "z"), ix_mul(s, k_inner(s, c, k), c->b_k));
@@ -115,6 +122,7 @@ static const char *b_load_text(Shader *s, const Contraction *c)
         const char *x = emit_value(s, c->b.value, index_of_axes(tb, ax));
         sh_line(s, "x = %s;", x);
     }
+    s->role = NULL;
     return contract_end(s, piece);
 }
 
@@ -122,19 +130,8 @@ void contract_wave(KernelGen *kg, const Contraction *c)
 {
     DimTable *dt = &kg->ctx->dims;
     Shader *s = shader_new(kg, 0);
-    int64_t m, n;
-    uint32_t tm = 4, tn = 8;
-    if (dim_is_const(c->m, &m))
-        while (tm > 1 && 16 * tm / 2 >= m) tm /= 2;
-    if (dim_is_const(c->n, &n))
-        while (tn > 2 && 8 * tn / 2 >= n) tn /= 2;
-    *VEC_PUSH(s->pool, s->spec) = tm;
-    *VEC_PUSH(s->pool, s->spec) = tn;
-
-    const Dim *row_tiles = dim_ceildiv(dt, c->m, dim_const(dt, 16 * tm)),
-              *column_tiles = dim_ceildiv(dt, c->n, dim_const(dt, 8 * tn));
-    const Dim *groups = dim_mul(dt, dim_mul(dt, row_tiles, column_tiles), c->z);
-    s->grid[0] = groups;
+    const Dim *row_tiles = dim_ceildiv(dt, c->m, dim_const(dt, 64)), *column_tiles = dim_ceildiv(dt, c->n, dim_const(dt, 32));
+    s->grid[0] = dim_mul(dt, dim_mul(dt, row_tiles, column_tiles), c->z);
     const char *shared_rows = c->a.affine ? "shared int row_at[BM];\n" : "";
     for (int i = 0; i < c->n_tap; i++)
         if (!c->tap[i].plain || !c->a.affine) shared_rows = sh_printf(s, "%sshared int origin%d[BM];\n", shared_rows, i);
@@ -142,12 +139,10 @@ void contract_wave(KernelGen *kg, const Contraction *c)
     contract_epilogue(s, c, false, &column_values, &store);
     const Hole holes[] = {
         {"shared_rows", shared_rows},
-        {"groups", arg_int(s, groups)},
-        {"row_tiles", arg_int(s, row_tiles)},
-        {"column_tiles", arg_int(s, column_tiles)},
-        {"m", arg_int(s, c->m)},
-        {"n", arg_int(s, c->n)},
-        {"k", arg_int(s, c->steps)},
+        {"z", arg_int(s, c->z)},
+        {"m", arg_size(s, c->m, "m")},
+        {"n", arg_size(s, c->n, "n")},
+        {"k", arg_size(s, c->steps, "steps")},
         {"row", row_text(s, c)},
         {"a_slice", a_slice_text(s, c)},
         {"a_load", a_load_text(s, c)},

@@ -42,8 +42,7 @@ static bool uses_f64(const char *code)
 static bool file_applies(const char *name, uint32_t features, const char *code)
 {
     if (strncmp(name, "prelude", 7) != 0) return false;
-    if (strstr(name, "address_native")) return features & DLVK_FEATURE_INT64;
-    if (strstr(name, "address_pair")) return !(features & DLVK_FEATURE_INT64);
+    if (strstr(name, "address")) return features & DLVK_FEATURE_INT64;
     if (strstr(name, "f64_i64")) return uses_i64(code) && uses_f64(code);
     if (strstr(name, "i64") && !uses_i64(code)) return false;
     if (strstr(name, "f64") && !uses_f64(code)) return false;

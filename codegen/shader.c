@@ -105,6 +105,11 @@ const char *sh_fresh(Shader *s, const char *stem)
 
 /* ---- arguments ---------------------------------------------------------------------------------------------------- */
 
+static bool same_role(const char *a, const char *b)
+{
+    return a == b || (a && b && strcmp(a, b) == 0);
+}
+
 static KernelArg *arg_find(KernelGen *kg, KernelArg want)
 {
     int of_kind = 0;
@@ -112,7 +117,7 @@ static KernelArg *arg_find(KernelGen *kg, KernelArg want)
         KernelArg *a = &kg->args.at[i];
         if (a->kind != want.kind) continue;
         of_kind++;
-        if (a->buffer == want.buffer && a->dim == want.dim && a->write == want.write &&
+        if (a->buffer == want.buffer && a->dim == want.dim && a->write == want.write && same_role(a->role, want.role) &&
             (!want.type || strcmp(a->type, want.type) == 0))
             return a;
     }
@@ -143,12 +148,17 @@ const char *arg_int(Shader *s, const Dim *d)
     if (dim_is(d, 0)) return "0";
     if (dim_is(d, 1)) return "1";
     if (dim_is(d, -1)) return "(-1)";
-    return pool_strdup(s->pool, arg_find(s->kg, (KernelArg){.kind = ARG_INT, .dim = d})->name);
+    return pool_strdup(s->pool, arg_find(s->kg, (KernelArg){.kind = ARG_INT, .dim = d, .role = s->role})->name);
+}
+
+const char *arg_size(Shader *s, const Dim *d, const char *role)
+{
+    return pool_strdup(s->pool, arg_find(s->kg, (KernelArg){.kind = ARG_INT, .dim = d, .role = role})->name);
 }
 
 const char *arg_divisor(Shader *s, const Dim *d)
 {
-    return pool_strdup(s->pool, arg_find(s->kg, (KernelArg){.kind = ARG_DIVISOR, .dim = d})->name);
+    return pool_strdup(s->pool, arg_find(s->kg, (KernelArg){.kind = ARG_DIVISOR, .dim = d, .role = s->role})->name);
 }
 
 /* ---- assembly ----------------------------------------------------------------------------------------------------- */

@@ -21,6 +21,7 @@ typedef struct KernelArg {
     bool write;
     const char *type; /* GLSL block type: "BufU32", "BufVec4", ... */
     const Dim *dim;
+    const char *role; /* see Shader.role */
     char name[16]; /* as the GLSL writes it: "a.b0", "a.n3", "a_d1" */
 } KernelArg;
 
@@ -56,6 +57,8 @@ struct Shader {
     } body, decl; /* main()'s statements; text before main (shared arrays, helper functions, spec constants) */
     int depth;    /* of blocks: indentation and life of memo entries */
     int next;     /* for fresh names */
+    const char *role; /* of the integer arguments made from now on: equal sizes in different roles stay apart, so that layers in
+                         which sizes happen to be equal have the same source as others. NULL: shared wherever equal */
     uint32_t features;
     VEC(uint32_t) spec;
     const Dim *grid[3];
@@ -87,6 +90,7 @@ const char *sh_printf(Shader *s, const char *fmt, ...) __attribute__((format(pri
 /* Arguments: each gives the GLSL text that names it; equal ones are shared. */
 const char *arg_buffer(Shader *s, Value *v, bool write, const char *type);
 const char *arg_int(Shader *s, const Dim *d);     /* int expression; 0 and 1 are literals */
+const char *arg_size(Shader *s, const Dim *d, const char *role); /* an argument of that role whatever its value */
 const char *arg_divisor(Shader *s, const Dim *d); /* for fastdiv(uint n, uvec3 d) */
 
 /* Scalar classes and storage. */

@@ -60,8 +60,8 @@ void steps(int count, int k, int ib, bool vectors, bool masked)
     }
 }
 
-/* All of k for one tap of the window. */
-void contract(int ib)
+/* All of k for one tap of the window, B's part of which begins at ib; returns where the next one's begins in a dense B. */
+int contract(int ib)
 {
     int k = 0;
     if (@{fast}) {
@@ -84,16 +84,17 @@ void contract(int ib)
         k++;
         ib += @{b_step};
     } while (k < @{k});
+    return ib;
 }
 
 //# main
     lane = gl_SubgroupSize == 8 ? gl_SubgroupInvocationID : gl_LocalInvocationID.x;
     int group = int(gl_WorkGroupID.x + gl_WorkGroupID.y * gl_NumWorkGroups.x);
-    if (group < @{groups}) {
-        /* Tiles of one column and batch follow each other, so that B stays in the cache. */
-        int row_group = group % @{row_groups}, column = group / @{row_groups};
-        int z = column / @{column_tiles};
-        int first = (column - z * @{column_tiles}) * (C * 8);
+    int row_groups = ((@{m} + P - 1) / P + @{tiles} - 1) / @{tiles}, column_tiles = (@{n} + C * 8 - 1) / (C * 8);
+    /* Tiles of one column and batch follow each other, so that B stays in the cache. */
+    int row_group = group % row_groups, column = group / row_groups, z = column / column_tiles;
+    if (z < @{z}) {
+        int first = (column - z * column_tiles) * (C * 8);
         /* The last tile starts early instead of reading beyond the end of a row; what its neighbour has is not stored. */
         dense = @{dense};
         n0 = dense ? min(first, @{n} - C * 8) : first;

@@ -1,4 +1,4 @@
-// Arithmetic on buffer references, without 32-bit indices that a driver would have to extend at every load.
+// Arithmetic on buffer references in 64-bit integers: 32-bit indices would be extended at every load.
 //# ADDRESS
 #define ADDRESS uint64_t
 
