@@ -16,6 +16,7 @@ typedef struct OpRow {
 
 #define AI    ""
 #define ML    "ai.onnx.ml"
+#define PREVIEW "ai.onnx.preview"
 #define TRAIN "ai.onnx.preview.training"
 static const OpRow op_rows[] = {
 #define ONNX(domain, name, since, lower, arg) {domain, #name, since, lower, arg},
@@ -23,6 +24,7 @@ static const OpRow op_rows[] = {
 };
 #undef AI
 #undef ML
+#undef PREVIEW
 #undef TRAIN
 
 /* How many inputs an operator cannot do without, where that is not 1 in every opset. */
@@ -31,12 +33,12 @@ static const struct {
     const char *names;
 } required[] = {
     {0, " Constant Loop Optional OptionalHasElement RandomNormal RandomUniform Scan SequenceEmpty "},
-    {2, " Add AffineGrid And BitShift BitwiseAnd BitwiseOr BitwiseXor CastLike CenterCropPad Compress Conv ConvInteger "
+    {2, " Add AffineGrid And BitShift BitwiseAnd BitwiseOr BitwiseXor CastLike CausalConvWithState CenterCropPad Compress Conv ConvInteger "
         "ConvTranspose CumProd CumSum DequantizeLinear Div Equal Expand Gather GatherElements GatherND Gemm Greater "
         "GreaterOrEqual GridSample LayerNormalization Less LessOrEqual MatMul MatMulInteger MaxRoiPool MaxUnpool Mod Mul "
         "NegativeLogLikelihoodLoss NonMaxSuppression Or PRelu Pow QuantizeLinear RMSNormalization ReverseSequence STFT "
         "SequenceAt SequenceInsert SoftmaxCrossEntropyLoss StringConcat Sub Tile Xor "},
-    {3, " Adagrad Adam Attention Col2Im DeformConv GRU GroupNormalization InstanceNormalization LSTM Momentum OneHot RNN "
+    {3, " Adagrad Adam Attention Col2Im DeformConv FlexAttention GRU GroupNormalization InstanceNormalization LSTM LinearAttention Momentum OneHot RNN "
         "Range RoiAlign RotaryEmbedding Scatter ScatterElements ScatterND Where "},
     {5, " BatchNormalization MelWeightMatrix "},
     {8, " QLinearConv QLinearMatMul "},

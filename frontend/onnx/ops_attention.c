@@ -174,6 +174,125 @@ void lower_rotary_embedding(OnnxNode *n)
     n->out[0] = rank == 3 ? build_reshape(b, y, 3, whole) : y;
 }
 
+/* The value that graph attribute `name` makes of v; v itself where it is absent. */
+static Value *modified(OnnxNode *n, const char *name, Value *v)
+{
+    if (!v || !onnx_has(n, name)) return v;
+    OnnxItem in_item = {.value = v}, out = {0};
+    return onnx_inline(n, name, 1, &in_item, 1, &out) ? out.value : NULL;
+}
+
+/* Attention with three places where a graph of the model steps in. */
+void lower_flex_attention(OnnxNode *n)
+{
+    Build *b = n->b;
+    Value *q = in(n, 0), *k = in(n, 1), *v = in(n, 2);
+    const int perm[] = {0, 1, 3, 2};
+    int64_t size = 1;
+    if (!q || !k || !v) return;
+    if (q->type.rank != 4 || k->type.rank != 4 || v->type.rank != 4) {
+        onnx_error(n, "operands of rank %d, %d, %d", q->type.rank, k->type.rank, v->type.rank);
+        return;
+    }
+    if (!onnx_has(n, "scale") && !dim_is_const(q->type.dim[3], &size)) {
+        onnx_error(n, "the head size is unknown and attribute 'scale' is missing");
+        return;
+    }
+    k = repeat_heads(n, k, q->type.dim[1]);
+    v = repeat_heads(n, v, q->type.dim[1]);
+    Value *scores = build_matmul(b, q, build_transpose(b, k, perm));
+    scores = build_map2s(b, OP_MUL, scores, onnx_has(n, "scale") ? onnx_float(n, "scale", 1) : 1 / sqrt((double)size));
+    scores = modified(n, "mask_mod", modified(n, "score_mod", scores));
+    Value *p = modified(n, "prob_mod", build_softmax(b, scores, -1, false));
+    n->out[0] = v ? build_matmul(b, build_cast(b, p, v->type.dtype), v) : NULL;
+}
+
+/* The recurrence of linear attention, heads side by side. Time comes first: [seq, batch, heads, size]. */
+typedef struct LinearStep {
+    Value *q, *k, *v, *decay, *beta, *erase; /* the last three may be NULL */
+    const Dim *repeat;                       /* query heads for each head of keys and values */
+    double scale;
+} LinearStep;
+
+/* state [batch, heads, size of k, size of v] */
+static Value *linear_step(Build *b, void *user, Value *t, Value **state)
+{
+    const LinearStep *s = user;
+    const int row = 2, column = 3;
+    Value *m = state[0], *k = compose_at(b, s->k, t, 0), *v = compose_at(b, s->v, t, 0), *q = compose_at(b, s->q, t, 0);
+    if (s->decay)
+        m = build_map2(b, OP_MUL, m, build_unsqueeze(b, build_map1(b, OP_EXP, compose_at(b, s->decay, t, 0)), 1, &column));
+    if (s->beta) { /* write only what the state does not yet recall */
+        Value *key = s->erase ? build_map2(b, OP_MUL, compose_at(b, s->erase, t, 0), k) : k;
+        Value *recalled =
+            build_reduce(b, KIND_SUM, build_map2(b, OP_MUL, m, build_unsqueeze(b, key, 1, &column)), 1, &row, false);
+        v = build_map2(b, OP_MUL, compose_at(b, s->beta, t, 0), build_map2(b, OP_SUB, v, recalled));
+    }
+    m = build_map2(b, OP_ADD, m, build_map2(b, OP_MUL, build_unsqueeze(b, k, 1, &column), build_unsqueeze(b, v, 1, &row)));
+    state[0] = m;
+    if (!m || !q) return NULL;
+    const Dim *const *d = m->type.dim, *split[] = {d[0], d[1], s->repeat, d[2]},
+                     *joined[] = {d[0], times(b, d[1], s->repeat), d[3]};
+    Value *y = build_matmul(b, build_reshape(b, q, 4, split), m);
+    return build_map2s(b, OP_MUL, build_reshape(b, y, 3, joined), s->scale);
+}
+
+/* [batch, seq, heads * size] as f32 [seq, batch, heads, size]. */
+static Value *time_first(OnnxNode *n, Value *x, int64_t heads)
+{
+    Build *b = n->b;
+    const int perm[] = {1, 0, 2, 3};
+    if (!x) return NULL;
+    if (x->type.rank != 3) {
+        onnx_error(n, "an operand of rank %d; all must be 3", x->type.rank);
+        return NULL;
+    }
+    const Dim *const *d = x->type.dim, *shape[] = {d[0], d[1], dim_of_int(b, heads), floor_of(b, d[2], heads)};
+    return build_cast(b, build_transpose(b, build_reshape(b, x, 4, shape), perm), DLVK_F32);
+}
+
+void lower_linear_attention(OnnxNode *n)
+{
+    Build *b = n->b;
+    Value *q = in(n, 0), *past = in(n, 3), *decay = in(n, 4), *beta = in(n, 5), *erase = in(n, 6);
+    int64_t q_heads = onnx_int(n, "q_num_heads", 0), heads = onnx_int(n, "kv_num_heads", 0), size = 1, wide = heads;
+    const char *rule = onnx_str(n, "update_rule", "gated_delta");
+    bool gated = strncmp(rule, "gated", 5) == 0, delta = strstr(rule, "delta") != NULL;
+    if (strcmp(rule, "linear") != 0 && strcmp(rule, "gated") != 0 && strcmp(rule, "delta") != 0 &&
+        strcmp(rule, "gated_delta") != 0) {
+        onnx_error(n, "attribute 'update_rule' is '%s'", rule);
+        return;
+    }
+    if (heads < 1 || q_heads < 1 || q_heads % heads || gated != has_in(n, 4) || delta != has_in(n, 5) ||
+        (!delta && has_in(n, 6))) {
+        onnx_error(n, "q_num_heads %lld, kv_num_heads %lld, or inputs that update_rule '%s' does not go with", (long long)q_heads,
+                   (long long)heads, rule);
+        return;
+    }
+    if (!q || (gated && !decay) || (delta && !beta)) return;
+    double scale = onnx_float(n, "scale", 0);
+    LinearStep s = {.q = time_first(n, q, q_heads), .k = time_first(n, in(n, 1), heads), .v = time_first(n, in(n, 2), heads)};
+    if (!s.q || !s.k || !s.v) return;
+    if (scale == 0 && !dim_is_const(s.k->type.dim[3], &size)) {
+        onnx_error(n, "the head size is unknown and attribute 'scale' is missing");
+        return;
+    }
+    s.scale = scale == 0 ? 1 / sqrt((double)size) : scale;
+    s.repeat = dim_of_int(b, q_heads / heads);
+    s.decay = time_first(n, decay, heads); /* one a head, or one a key channel */
+    if (beta && beta->type.rank == 3) dim_is_const(beta->type.dim[2], &wide);
+    s.beta = time_first(n, beta, wide == 1 ? 1 : heads);
+    s.erase = time_first(n, erase, heads);
+    if ((decay && !s.decay) || (beta && !s.beta) || (erase && !s.erase) || (has_in(n, 3) && !past)) return;
+    const Dim *shape[] = {q->type.dim[0], dim_of_int(b, heads), s.k->type.dim[3], s.v->type.dim[3]};
+    Value *state = past ? build_cast(b, past, DLVK_F32) : build_full(b, (Type){DLVK_F32, 4, shape}, 0);
+    Value *y = onnx_over_time(b, s.q->type.dim[0], 1, &state, linear_step, &s); /* [seq, batch, q heads, size of v] */
+    const int perm[] = {1, 0, 2, 3};
+    const Dim *out[] = {q->type.dim[0], q->type.dim[1], times_int(b, shape[3], q_heads)};
+    n->out[0] = build_cast(b, build_reshape(b, build_transpose(b, y, perm), 3, out), q->type.dtype);
+    if (has_out(n, 1)) n->out[1] = build_cast(b, state, past ? past->type.dtype : q->type.dtype);
+}
+
 /* cache[b, ..., write[b] + s, ...] = update[b, ..., s, ...] */
 void lower_tensor_scatter(OnnxNode *n)
 {

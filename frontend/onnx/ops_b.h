@@ -29,4 +29,9 @@ Value *onnx_centered(OnnxNode *n, Value *x, Value *zero_point, int axis);
 Value *onnx_interpolate(OnnxNode *n, Value *flat, Value *base, int spatial, const Dim *const *size, Value *const *pos,
                         Kind combine);
 
+/* A loop over `length` time steps. `one` replaces the n states by the next ones and returns what is collected; t is the step's
+ * number (i64). Gives the collected values stacked along a new first axis; state[] becomes the last. */
+typedef Value *(*TimeStep)(Build *b, void *user, Value *t, Value **state);
+Value *onnx_over_time(Build *b, const Dim *length, int n, Value **state, TimeStep one, void *user);
+
 #endif

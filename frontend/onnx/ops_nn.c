@@ -171,6 +171,27 @@ void lower_qlinear_conv(OnnxNode *n)
     n->out[0] = onnx_requantize(n, real, f32(n, in(n, 6)), in(n, 7), DLVK_U8);
 }
 
+/* A depthwise convolution over the input behind the last kernel - 1 elements of the call before. */
+void lower_causal_conv(OnnxNode *n)
+{
+    Build *b = n->b;
+    Value *x = in(n, 0), *w = in(n, 1), *past = in(n, 3);
+    if (!x || !w || (has_in(n, 3) && !past)) return;
+    int64_t channels;
+    const char *f = onnx_str(n, "activation", "none");
+    bool silu = strcmp(f, "silu") == 0 || strcmp(f, "swish") == 0;
+    if (x->type.rank != 3 || w->type.rank != 3 || !dim_is_const(w->type.dim[0], &channels) || (!silu && strcmp(f, "none") != 0)) {
+        onnx_error(n, "operands of rank %d and %d, activation '%s'", x->type.rank, w->type.rank, f);
+        return;
+    }
+    const Dim *before = plus_int(b, w->type.dim[2], -1), *shape[] = {x->type.dim[0], x->type.dim[1], before};
+    Value *both[] = {past ? past : build_full(b, (Type){x->type.dtype, 3, shape}, 0), x}, *padded = build_concat(b, 2, both, 2);
+    ConvSpec c = {.spatial = 1, .group = channels};
+    Value *y = compose_affine(b, build_conv_nchw(b, padded, w, &c), NULL, in(n, 2), 1);
+    n->out[0] = silu ? build_map2(b, OP_MUL, y, build_map1(b, OP_SIGMOID, y)) : y;
+    if (has_out(n, 1)) n->out[1] = build_slice_axis(b, padded, 2, x->type.dim[2], before);
+}
+
 void lower_matmul(OnnxNode *n)
 {
     n->out[0] = build_matmul(n->b, in(n, 0), in(n, 1));

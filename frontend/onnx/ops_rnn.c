@@ -154,36 +154,55 @@ static Value *step(Build *b, const Cell *c, Value *x, Value *t, Value **state)
     return build_map3(b, OP_SELECT, live, state[0], build_scalar(b, c->t, 0));
 }
 
-/* All time steps of one direction: x [seq, batch, gates * hidden]. Gives y [seq, batch, hidden]; `state` becomes the last. */
-static Value *run(Build *b, const Cell *c, Value *x, bool backward, Value **state)
+Value *onnx_over_time(Build *b, const Dim *length, int n, Value **state, TimeStep one, void *user)
 {
-    if (!x || !state[0]) return NULL;
-    int states = c->kind == LSTM ? 2 : 1, zero = 0;
-    const Dim *length = x->type.dim[0], *last = plus_int(b, length, -1);
     Context *ctx = b->ctx;
-    if (dim_is(length, 1)) { /* one step: no loop */
-        Value *y = step(b, c, build_squeeze(b, x, 1, &zero), build_scalar_i(b, DLVK_I64, 0), state);
-        return build_unsqueeze(b, y, 1, &zero);
-    }
+    int zero = 0;
+    for (int i = 0; i < n; i++)
+        if (!state[i]) return NULL;
+    if (dim_is(length, 1)) /* one step: no loop */
+        return build_unsqueeze(b, one(b, user, build_scalar_i(b, DLVK_I64, 0), state), 1, &zero);
     Region *body = region_new(b->at->graph, b->at);
     Build in_body = {.ctx = ctx, .at = body};
-    Value *t = region_param(body, type_make(ctx, DLVK_I64, 0, NULL), NULL), *inner[2] = {NULL, NULL};
-    for (int i = 0; i < states; i++) {
-        if (!state[i]) return NULL;
-        inner[i] = region_param(body, state[i]->type, NULL);
-    }
-    if (backward) t = build_map2(&in_body, OP_SUB, build_dims(&in_body, DLVK_I64, -1, &last), t);
-    Value *y = step(&in_body, c, compose_at(&in_body, x, t, 0), t, inner);
-    Value *go_on = build_scalar_i(&in_body, DLVK_BOOL, 1);
-    if (!y || !inner[0] || (states == 2 && !inner[1])) return NULL;
-    *VEC_PUSH(ctx->pool, body->results) = go_on;
-    for (int i = 0; i < states; i++) *VEC_PUSH(ctx->pool, body->results) = inner[i];
+    Value *t = region_param(body, type_make(ctx, DLVK_I64, 0, NULL), NULL);
+    Value **inner = POOL_ARRAY(ctx->pool, Value *, n), **operands = POOL_ARRAY(ctx->pool, Value *, n + 2);
+    for (int i = 0; i < n; i++) inner[i] = region_param(body, state[i]->type, NULL);
+    Value *y = one(&in_body, user, t, inner);
+    *VEC_PUSH(ctx->pool, body->results) = build_scalar_i(&in_body, DLVK_BOOL, 1);
+    for (int i = 0; i < n; i++) *VEC_PUSH(ctx->pool, body->results) = inner[i];
     *VEC_PUSH(ctx->pool, body->results) = y;
-    Value *operands[4] = {build_dims(b, DLVK_I64, -1, &length), build_scalar_i(b, DLVK_BOOL, 1), state[0], state[1]};
-    Node *loop = build_node(b, OP_LOOP, 2 + states, operands, 0, NULL, 1, &body);
+    for (int i = 0; i < body->results.n; i++)
+        if (!body->results.at[i]) return NULL;
+    operands[0] = build_dims(b, DLVK_I64, -1, &length);
+    operands[1] = build_scalar_i(b, DLVK_BOOL, 1);
+    memcpy(operands + 2, state, sizeof *state * (size_t)n);
+    Node *loop = build_node(b, OP_LOOP, n + 2, operands, 0, NULL, 1, &body);
     if (!loop) return NULL;
-    for (int i = 0; i < states; i++) state[i] = loop->out[i];
-    y = loop->out[states];
+    memcpy(state, loop->out, sizeof *state * (size_t)n);
+    return loop->out[n];
+}
+
+typedef struct Pass { /* of one direction over time */
+    const Cell *cell;
+    Value *x; /* [seq, batch, gates * hidden] */
+    bool backward;
+} Pass;
+
+static Value *pass_step(Build *b, void *user, Value *t, Value **state)
+{
+    const Pass *p = user;
+    const Dim *last = plus_int(b, p->x->type.dim[0], -1);
+    if (p->backward) t = build_map2(b, OP_SUB, build_dims(b, DLVK_I64, -1, &last), t);
+    return step(b, p->cell, compose_at(b, p->x, t, 0), t, state);
+}
+
+/* All time steps of one direction. Gives y [seq, batch, hidden]; `state` becomes the last. */
+static Value *run(Build *b, const Cell *c, Value *x, bool backward, Value **state)
+{
+    if (!x) return NULL;
+    int zero = 0;
+    Pass p = {c, x, backward};
+    Value *y = onnx_over_time(b, x->type.dim[0], c->kind == LSTM ? 2 : 1, state, pass_step, &p);
     return backward ? build_reverse(b, y, 1, &zero) : y;
 }
 
