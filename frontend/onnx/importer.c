@@ -34,10 +34,10 @@ static const struct {
 } required[] = {
     {0, " Constant Loop Optional OptionalHasElement RandomNormal RandomUniform Scan SequenceEmpty "},
     {2, " Add AffineGrid And BitShift BitwiseAnd BitwiseOr BitwiseXor CastLike CausalConvWithState CenterCropPad Compress Conv ConvInteger "
-        "ConvTranspose CumProd CumSum DequantizeLinear Div Equal Expand Gather GatherElements GatherND Gemm Greater "
+        "ConvTranspose CumProd CumSum DequantizeLinear Div Equal Expand Gather GatherElements GatherND GeGLU Gemm Greater "
         "GreaterOrEqual GridSample LayerNormalization Less LessOrEqual MatMul MatMulInteger MaxRoiPool MaxUnpool Mod Mul "
         "NegativeLogLikelihoodLoss NonMaxSuppression Or PRelu Pow QuantizeLinear RMSNormalization ReverseSequence STFT "
-        "SequenceAt SequenceInsert SoftmaxCrossEntropyLoss StringConcat Sub Tile Xor "},
+        "SequenceAt SequenceInsert SoftmaxCrossEntropyLoss StringConcat Sub SwiGLU Tile Xor "},
     {3, " Adagrad Adam Attention Col2Im DeformConv FlexAttention GRU GroupNormalization InstanceNormalization LSTM LinearAttention Momentum OneHot RNN "
         "Range RoiAlign RotaryEmbedding Scatter ScatterElements ScatterND Where "},
     {5, " BatchNormalization MelWeightMatrix "},

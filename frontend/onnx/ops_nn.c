@@ -192,6 +192,13 @@ void lower_causal_conv(OnnxNode *n)
     if (has_out(n, 1)) n->out[1] = build_slice_axis(b, padded, 2, x->type.dim[2], before);
 }
 
+/* SwiGLU and (arg 1) GeGLU: the activation of the first operand scales the second. */
+void lower_gated(OnnxNode *n)
+{
+    (n->arg ? lower_gelu : lower_swish)(n);
+    n->out[0] = build_map2(n->b, OP_MUL, n->out[0], in(n, 1));
+}
+
 void lower_matmul(OnnxNode *n)
 {
     n->out[0] = build_matmul(n->b, in(n, 0), in(n, 1));
