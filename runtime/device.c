@@ -109,9 +109,10 @@ typedef struct Features {
     VkPhysicalDeviceVulkan12Features v12;
     VkPhysicalDeviceVulkan13Features v13;
     VkPhysicalDeviceCooperativeMatrixFeaturesKHR coopmat;
+    VkPhysicalDeviceShaderObjectFeaturesEXT shader_object;
 } Features;
 
-static void chain(Features *f, bool coopmat)
+static void chain(Features *f, bool coopmat, bool shader_object)
 {
     f->base.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2;
     f->v11.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_1_FEATURES;
@@ -121,7 +122,9 @@ static void chain(Features *f, bool coopmat)
     f->base.pNext = &f->v11;
     f->v11.pNext = &f->v12;
     f->v12.pNext = &f->v13;
-    f->v13.pNext = coopmat ? &f->coopmat : NULL;
+    f->shader_object.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_OBJECT_FEATURES_EXT;
+    f->coopmat.pNext = shader_object ? &f->shader_object : NULL;
+    f->v13.pNext = coopmat ? &f->coopmat : f->coopmat.pNext;
 }
 
 static bool has_extension(VkPhysicalDevice p, const char *name)
@@ -234,16 +237,21 @@ static void examine(dlvk_device *d, VkPhysicalDevice physical, Features *f)
                  VK_API_VERSION_MAJOR(base.apiVersion), VK_API_VERSION_MINOR(base.apiVersion));
         return;
     }
-    VkPhysicalDeviceVulkan13Properties p13 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_3_PROPERTIES};
+    VkPhysicalDeviceShaderObjectPropertiesEXT pso = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_OBJECT_PROPERTIES_EXT};
+    bool shader_object = d->cpu && has_extension(physical, VK_EXT_SHADER_OBJECT_EXTENSION_NAME);
+    VkPhysicalDeviceVulkan13Properties p13 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_3_PROPERTIES,
+                                              .pNext = shader_object ? &pso : NULL};
     VkPhysicalDeviceVulkan12Properties p12 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_PROPERTIES, .pNext = &p13};
     VkPhysicalDeviceVulkan11Properties p11 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_1_PROPERTIES, .pNext = &p12};
     VkPhysicalDeviceProperties2 props = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = &p11};
     vkGetPhysicalDeviceProperties2(physical, &props);
     bool coopmat = has_extension(physical, VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME);
     *f = (Features){0};
-    chain(f, coopmat);
+    chain(f, coopmat, shader_object);
     vkGetPhysicalDeviceFeatures2(physical, &f->base);
     coopmat = coopmat && f->coopmat.cooperativeMatrix && f->v12.vulkanMemoryModel && has_coopmat_16(d->instance, physical);
+
+    memcpy(d->shader_uuid, pso.shaderBinaryUUID, sizeof d->shader_uuid);
 
     const VkPhysicalDeviceLimits *lim = &base.limits;
     snprintf(info->driver, sizeof info->driver, "%s", p12.driverName);
@@ -398,7 +406,8 @@ static dlvk_status make_device(dlvk_device *d, const Features *have, dlvk_error 
 {
     bool coopmat = (d->info.features & DLVK_FEATURE_COOPMAT) != 0;
     Features want = {0};
-    chain(&want, coopmat);
+    bool shader_object = have->shader_object.shaderObject;
+    chain(&want, coopmat, shader_object);
 #define TAKE(part, feature) want.part.feature = have->part.feature
     TAKE(base, features.shaderInt64);
     TAKE(base, features.shaderFloat64);
@@ -421,6 +430,7 @@ static dlvk_status make_device(dlvk_device *d, const Features *have, dlvk_error 
     TAKE(v13, computeFullSubgroups);
     TAKE(v13, shaderIntegerDotProduct);
     if (coopmat) TAKE(coopmat, cooperativeMatrix);
+    TAKE(shader_object, shaderObject);
 #undef TAKE
     d->full_subgroups = have->v13.computeFullSubgroups;
     const float priority = 1;
@@ -428,16 +438,26 @@ static dlvk_status make_device(dlvk_device *d, const Features *have, dlvk_error 
                                            .queueFamilyIndex = d->family,
                                            .queueCount = 1,
                                            .pQueuePriorities = &priority};
-    const char *const extensions[] = {VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME};
+    const char *extensions[2];
+    uint32_t n_extension = 0;
+    if (coopmat) extensions[n_extension++] = VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME;
+    if (shader_object) extensions[n_extension++] = VK_EXT_SHADER_OBJECT_EXTENSION_NAME;
     const VkDeviceCreateInfo info = {.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
                                      .pNext = &want.base,
                                      .queueCreateInfoCount = 1,
                                      .pQueueCreateInfos = &queue,
-                                     .enabledExtensionCount = coopmat,
+                                     .enabledExtensionCount = n_extension,
                                      .ppEnabledExtensionNames = extensions};
     VkResult r = vkCreateDevice(d->physical, &info, NULL, &d->device);
     if (r) return vk_error(r, "vkCreateDevice", err);
     vkGetDeviceQueue(d->device, d->family, 0, &d->queue);
+    if (!shader_object) return DLVK_OK;
+#define LOAD(field, name) d->field = (PFN_##name)(void *)vkGetDeviceProcAddr(d->device, #name)
+    LOAD(destroy_shader, vkDestroyShaderEXT);
+    LOAD(get_shader_binary, vkGetShaderBinaryDataEXT);
+    LOAD(bind_shaders, vkCmdBindShadersEXT);
+    if (d->destroy_shader && d->get_shader_binary && d->bind_shaders) LOAD(create_shaders, vkCreateShadersEXT);
+#undef LOAD
     return DLVK_OK;
 }
 

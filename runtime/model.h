@@ -59,6 +59,7 @@ struct dlvk_model {
     Segment *segment;
     uint32_t n_segment;
     VkPipeline *pipeline;        /* by index in the plan; unused ones are null */
+    VkShaderEXT *shader;         /* instead of pipelines, where the device takes shader objects; else NULL */
     VkPipelineLayout layout[65]; /* by push constant words */
     Memory *chunk;               /* that hold the weights */
     uint32_t n_chunk;
@@ -76,6 +77,14 @@ const char *model_kernel_text(const Dlvk__Plan__Plan *plan, const Dlvk__Plan__Di
 /* pipeline.c: picks variants, then builds the pipelines they need. cache: file name or NULL */
 dlvk_status model_pipelines(dlvk_model *m, const char *cache, int threads, dlvk_error *err);
 void model_pipelines_free(dlvk_model *m);
+enum { MODEL_MAX_SPEC = 256 }; /* specialization constants of a pipeline; plan_check.c sees to it */
+VkSpecializationInfo model_spec(const Dlvk__Plan__Pipeline *p, VkSpecializationMapEntry *entry);
+/* "CALL, module 'NAME'", for messages. */
+void model_pipeline_call(const char *call, const dlvk_model *m, uint32_t pipeline, char *buf, size_t size);
+
+/* shader_object.c */
+dlvk_status model_shaders(dlvk_model *m, const uint32_t *list, int n, const char *cache, int threads, dlvk_error *err);
+void model_shaders_free(dlvk_model *m);
 
 /* weights.c */
 dlvk_status model_weights(dlvk_model *m, int threads, dlvk_error *err);

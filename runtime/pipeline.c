@@ -91,15 +91,25 @@ static void build_module(void *user, int i)
     if (r) atomic_store(&b->failed, r);
 }
 
+VkSpecializationInfo model_spec(const Dlvk__Plan__Pipeline *p, VkSpecializationMapEntry *entry)
+{
+    for (uint32_t k = 0; k < p->n_spec; k++) entry[k] = (VkSpecializationMapEntry){.constantID = k, .offset = 4 * k, .size = 4};
+    return (VkSpecializationInfo){
+        .mapEntryCount = (uint32_t)p->n_spec, .pMapEntries = entry, .dataSize = 4 * p->n_spec, .pData = p->spec};
+}
+
+void model_pipeline_call(const char *call, const dlvk_model *m, uint32_t pipeline, char *buf, size_t size)
+{
+    snprintf(buf, size, "%s, module '%.200s'", call, m->plan->module[m->plan->pipeline[pipeline]->module]->name);
+}
+
 static void build_pipeline(void *user, int i)
 {
     Build *b = user;
     const Dlvk__Plan__Pipeline *p = b->m->plan->pipeline[b->list[i]];
     const Dlvk__Plan__Module *mod = b->m->plan->module[p->module];
-    VkSpecializationMapEntry entry[256];
-    for (uint32_t k = 0; k < p->n_spec; k++) entry[k] = (VkSpecializationMapEntry){.constantID = k, .offset = 4 * k, .size = 4};
-    const VkSpecializationInfo spec = {
-        .mapEntryCount = (uint32_t)p->n_spec, .pMapEntries = entry, .dataSize = 4 * p->n_spec, .pData = p->spec};
+    VkSpecializationMapEntry entry[MODEL_MAX_SPEC];
+    const VkSpecializationInfo spec = model_spec(p, entry);
     bool full = (mod->features & DLVK_FEATURE_COOPMAT) && b->m->dev->full_subgroups;
     const VkComputePipelineCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
@@ -155,14 +165,28 @@ static dlvk_status build_all(Build *b, int n, int threads, dlvk_error *err)
     rt_parallel(threads, n, build_pipeline, b);
     if (!b->failed) return DLVK_OK;
     char call[300];
-    snprintf(call, sizeof call, "vkCreateComputePipelines, module '%.200s'",
-             m->plan->module[m->plan->pipeline[b->where]->module]->name);
+    model_pipeline_call("vkCreateComputePipelines", m, b->where, call, sizeof call);
     return vk_error(b->failed, call, err);
+}
+
+static dlvk_status build_cached(Build *b, int n, const char *path, int threads, dlvk_error *err)
+{
+    dlvk_device *d = b->m->dev;
+    CacheFile file;
+    read_cache(path, d, &file);
+    const VkPipelineCacheCreateInfo info = {.sType = VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO,
+                                            .initialDataSize = file.size,
+                                            .pInitialData = rt_cache_data(&file)};
+    VkResult r = vkCreatePipelineCache(d->device, &info, NULL, &b->cache);
+    dlvk_status st = r ? vk_error(r, "vkCreatePipelineCache", err) : build_all(b, n, threads, err);
+    if (!st && path) write_cache(path, d, &file, b->cache);
+    vkDestroyPipelineCache(d->device, b->cache, NULL);
+    rt_cache_free(&file);
+    return st;
 }
 
 dlvk_status model_pipelines(dlvk_model *m, const char *path, int threads, dlvk_error *err)
 {
-    VkDevice device = m->dev->device;
     size_t n_pipeline = m->plan->n_pipeline, n_module = m->plan->n_module;
     bool *used = calloc(n_pipeline + 1, 1);
     Build b = {.m = m,
@@ -175,20 +199,9 @@ dlvk_status model_pipelines(dlvk_model *m, const char *path, int threads, dlvk_e
     dlvk_status st = ok ? pick_variants(m, used, err) : rt_error(err, DLVK_OUT_OF_MEMORY, "out of memory");
     int n = 0;
     if (!st) st = prepare(&b, &n, err);
-    if (!st && n) {
-        CacheFile file;
-        read_cache(path, m->dev, &file);
-        VkPipelineCacheCreateInfo info = {.sType = VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO,
-                                          .initialDataSize = file.size,
-                                          .pInitialData = rt_cache_data(&file)};
-        VkResult r = vkCreatePipelineCache(device, &info, NULL, &b.cache);
-        if (r) st = vk_error(r, "vkCreatePipelineCache", err);
-        if (!st) st = build_all(&b, n, threads, err);
-        if (!st && path) write_cache(path, m->dev, &file, b.cache);
-        vkDestroyPipelineCache(device, b.cache, NULL);
-        rt_cache_free(&file);
-    }
-    for (size_t i = 0; b.module && i < n_module; i++) vkDestroyShaderModule(device, b.module[i], NULL);
+    if (!st && n)
+        st = m->dev->create_shaders ? model_shaders(m, b.list, n, path, threads, err) : build_cached(&b, n, path, threads, err);
+    for (size_t i = 0; b.module && i < n_module; i++) vkDestroyShaderModule(m->dev->device, b.module[i], NULL);
     free(used);
     free(b.list);
     free(b.module);
@@ -201,4 +214,5 @@ void model_pipelines_free(dlvk_model *m)
     for (size_t i = 0; m->pipeline && i < m->plan->n_pipeline; i++) vkDestroyPipeline(m->dev->device, m->pipeline[i], NULL);
     for (size_t i = 0; i < sizeof m->layout / sizeof *m->layout; i++) vkDestroyPipelineLayout(m->dev->device, m->layout[i], NULL);
     free(m->pipeline);
+    model_shaders_free(m);
 }

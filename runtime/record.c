@@ -202,7 +202,10 @@ static dlvk_status record_dispatch(Recorder *c, const Dispatch *d, const Dlvk__P
     }
     if (st) return st;
     stamp(c, 0);
-    vkCmdBindPipeline(c->cmd, VK_PIPELINE_BIND_POINT_COMPUTE, s->m->pipeline[v->pipeline]);
+    if (s->m->shader)
+        s->dev->bind_shaders(c->cmd, 1, (const VkShaderStageFlagBits[]){VK_SHADER_STAGE_COMPUTE_BIT}, &s->m->shader[v->pipeline]);
+    else
+        vkCmdBindPipeline(c->cmd, VK_PIPELINE_BIND_POINT_COMPUTE, s->m->pipeline[v->pipeline]);
     if (mod->push_bytes)
         vkCmdPushConstants(c->cmd, s->m->layout[mod->push_bytes / 4], VK_SHADER_STAGE_COMPUTE_BIT, 0, mod->push_bytes, push);
     vkCmdDispatch(c->cmd, grid[0], grid[1], grid[2]);

@@ -43,13 +43,19 @@ struct dlvk_device {
     uint32_t memory_type[MEMORY_USES];
     bool cpu;            /* a CPU driver */
     bool unified;        /* MEMORY_DEVICE is mapped */
-    bool poison; /* DLVK_POISON is set: memory the host can see begins as NaNs */
+    bool poison;         /* DLVK_POISON is set: memory the host can see begins as NaNs */
     bool full_subgroups; /* computeFullSubgroups is enabled */
     double timestamp_ns; /* of one tick; 0: the queue has no timestamps */
     uint64_t timestamp_mask;
     uint32_t max_groups[3];
     uint8_t cache_uuid[VK_UUID_SIZE];
     uint32_t driver_number;
+    uint8_t shader_uuid[VK_UUID_SIZE];
+    /* Of VK_EXT_shader_object; NULL: the device takes pipelines. */
+    PFN_vkCreateShadersEXT create_shaders;
+    PFN_vkDestroyShaderEXT destroy_shader;
+    PFN_vkGetShaderBinaryDataEXT get_shader_binary;
+    PFN_vkCmdBindShadersEXT bind_shaders;
     Memory nothing; /* what the address of an empty buffer leads to */
 };
 
