@@ -111,11 +111,12 @@ void lower_grid_sample(OnnxNode *n)
         onnx_error(n, "mode '%s' with padding_mode '%s' is not supported", name, padding);
         return;
     }
-    if (spatial < 1 || spatial > 3 || grid->type.rank != x->type.rank || !dim_is(grid->type.dim[spatial + 1], spatial)) {
+    if (spatial < 1 || spatial > 3 || grid->type.rank != x->type.rank) {
         onnx_error(n, "grid %s does not fit input %s", type_to_string(b->ctx->pool, grid->type),
                    type_to_string(b->ctx->pool, x->type));
         return;
     }
+    ctx_constrain(b->ctx, DIM_EQ, grid->type.dim[spatial + 1], dim_of_int(b, spatial));
     DType t = x->type.dtype, wide = mode && t != DLVK_F64 && t != DLVK_F32 ? DLVK_F32 : t;
     x = build_cast(b, x, wide);
     grid = build_cast(b, grid, grid->type.dtype == DLVK_F64 ? DLVK_F64 : DLVK_F32);

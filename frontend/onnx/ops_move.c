@@ -253,11 +253,16 @@ void lower_expand(OnnxNode *n)
         onnx_error(n, "rank %d is above the limit of %d", rank, DLVK_MAX_RANK);
         return;
     }
-    for (int i = 0; i < rank; i++) { /* a size that only the device knows can only be that of x, or 1, where x has more than 1 */
-        int64_t d;
+    for (int i = 0; i < rank; i++) { /* sizes that only the device knows */
         int k = i - rank + x->type.rank;
-        bool keep = k >= 0 && dim_has_data_symbol(want[i]) && dim_is_const(x->type.dim[k], &d) && d != 1;
-        shape[i] = keep ? x->type.dim[k] : want[i];
+        shape[i] = want[i];
+        if (!x || k < 0 || !dim_has_data_symbol(want[i]) || dim_is(x->type.dim[k], 1)) continue;
+        if (dim_is_const(x->type.dim[k], NULL)) { /* that of x, or 1, for want of another choice */
+            shape[i] = x->type.dim[k];
+        } else { /* x may have 1 there and be repeated: a gather clamps its indices */
+            shape[i] = dim_max(&n->b->ctx->dims, x->type.dim[k], want[i]);
+            x = build_gather(n->b, x, build_iota(n->b, DLVK_I64, 1, &shape[i], 0), k);
+        }
     }
     n->out[0] = build_broadcast(n->b, x, rank, shape);
 }
@@ -288,8 +293,9 @@ void lower_tile(OnnxNode *n)
     if (n->opset < 6) { /* tiles and axis, both scalars */
         const int64_t *axis;
         int n_axis;
-        const Dim *const *tiles = onnx_dims(n, 1, &count);
-        if (!tiles || !onnx_known_ints(n, in(n, 2), "axis", &n_axis, &axis) || n_axis != 1) return;
+        const Dim *const *tiles =
+            build_contents(b, build_cast(b, in(n, 1), DLVK_I64), &count); /* of the data's type, reals too */
+        if (!tiles || !onnx_known_ints(n, build_cast(b, in(n, 2), DLVK_I64), "axis", &n_axis, &axis) || n_axis != 1) return;
         int a = onnx_axis(n, *axis, rank);
         for (int i = 0; i < rank; i++) repeats[i] = i == a ? tiles[0] : dim_of_int(b, 1);
         n->out[0] = tile(b, x, repeats);
