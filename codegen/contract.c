@@ -180,10 +180,18 @@ const char *contract_end(Shader *s, Piece p)
     return text;
 }
 
+static bool is_output(const Kernel *k, const Value *v)
+{
+    for (int i = 0; i < k->out.n; i++)
+        if (k->out.at[i] == v) return true;
+    return false;
+}
+
 /* Values that the epilogue reads along the columns alone (a bias): computed once for all rows of a tile. */
 static void emit_column_values(Shader *s, const Contraction *c, const Value *v, const Ix *column, int depth)
 {
     Node *n = v->def;
+    if (s->kg->sched->materialized[v->id] && !is_output(s->kg->kernel, v)) return;
     if (!n || v == c->out || depth > 32 ||
         !(op_info[n->op].point || n->op == OP_CAST || n->op == OP_BITCAST || n->op == OP_BROADCAST))
         return;
@@ -200,13 +208,6 @@ static void emit_column_values(Shader *s, const Contraction *c, const Value *v, 
     if (t.rank == 0 || n->out[0]->type.dim[t.rank - 1] != c->out->type.dim[c->out->type.rank - 1]) return;
     ax[t.rank - 1] = dim_is(t.dim[t.rank - 1], 1) ? ix_const(s, 0) : column;
     emit_value(s, n->in[0], index_of_axes(t, ax));
-}
-
-static bool is_output(const Kernel *k, const Value *v)
-{
-    for (int i = 0; i < k->out.n; i++)
-        if (k->out.at[i] == v) return true;
-    return false;
 }
 
 /* Operands of the epilogue that lie in memory in the result's own shape (a residual): loaded as whole vectors. */

@@ -103,11 +103,15 @@ static const char *a_load_text(Shader *s, const Contraction *c)
 static const char *b_load_text(Shader *s, const Contraction *c)
 {
     Piece piece = contract_begin(s);
-    s->role = "b";
+    s->role = "taps";
     const Ix *k = ix_var(s, "k", c->steps), *n = ix_var(s, "n", c->n);
     if (c->b.affine) {
-        const Ix *at = ix_add(s, contract_b_offset(s, c, "z"), ix_mul(s, k_inner(s, c, k), c->b_k));
-        for (int i = 0; i < c->n_tap; i++) at = ix_add(s, at, ix_mul(s, k_tap(s, c, i, k), c->tap[i].b_stride));
+        const Ix *at = contract_b_offset(s, c, "z");
+        if (c->b_dense)
+            at = ix_add(s, at, ix_mul(s, k, c->b_k));
+        else
+            at = ix_add(s, at, ix_mul(s, k_inner(s, c, k), c->b_k));
+        for (int i = 0; i < c->n_tap && !c->b_dense; i++) at = ix_add(s, at, ix_mul(s, k_tap(s, c, i, k), c->tap[i].b_stride));
         at = ix_add(s, at, ix_mul(s, n, c->b_n));
         const char *b = arg_buffer(s, c->b.at.buffer, false, "BufF32"), *flat = ix_text(s, at);
         sh_line(s, "x = %s.d[%s];", b, flat);
