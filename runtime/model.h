@@ -65,7 +65,6 @@ struct dlvk_model {
     uint32_t n_chunk;
     Slice *weight;   /* by buffer; CONSTANT ones */
     char **dim_text; /* of inputs, then outputs, DLVK_MAX_RANK each; NULL for constants */
-    atomic_int sessions;
 };
 
 /* program.c */

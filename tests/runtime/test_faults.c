@@ -53,6 +53,23 @@ FAULTY(vkQueueSubmit2, (VkQueue q, uint32_t n, const VkSubmitInfo2 *s, VkFence f
 FAULTY(vkWaitForFences, (VkDevice d, uint32_t n, const VkFence *f, VkBool32 all, uint64_t t), (d, n, f, all, t))
 FAULTY(vkWaitSemaphores, (VkDevice d, const VkSemaphoreWaitInfo *i, uint64_t t), (d, i, t))
 
+static PFN_vkCreateShadersEXT create_shaders;
+static VKAPI_ATTR VkResult VKAPI_CALL faulty_shaders(VkDevice d, uint32_t n, const VkShaderCreateInfoEXT *i,
+                                                     const VkAllocationCallbacks *a, VkShaderEXT *o)
+{
+    return fails("vkCreateShadersEXT") ? fault : create_shaders(d, n, i, a, o);
+}
+
+VKAPI_ATTR PFN_vkVoidFunction VKAPI_CALL vkGetDeviceProcAddr(VkDevice d, const char *name)
+{
+    static PFN_vkGetDeviceProcAddr real;
+    if (!real) real = (PFN_vkGetDeviceProcAddr)dlsym(RTLD_NEXT, "vkGetDeviceProcAddr");
+    PFN_vkVoidFunction f = real(d, name);
+    if (!f || strcmp(name, "vkCreateShadersEXT") != 0) return f;
+    create_shaders = (PFN_vkCreateShadersEXT)(void *)f;
+    return (PFN_vkVoidFunction)(void *)faulty_shaders;
+}
+
 /* Weights, a state, an indirect dispatch, sizes read back and a loop whose results grow: something of all that allocates. */
 static void everything(Planner *p)
 {
