@@ -71,8 +71,8 @@ void lower_deform_conv(OnnxNode *n)
         return;
     }
     for (int i = 0; i < sp; i++) {
-        if (!dim_is_const(s.kernel[i], &kernel[i])) {
-            onnx_error(n, "a kernel of unknown size");
+        if (!dim_is_const(s.kernel[i], &kernel[i]) || kernel[i] < 1 || kernel[i] > INT32_MAX) {
+            onnx_error(n, "a kernel of unknown size, or of none");
             return;
         }
         taps *= kernel[i];
