@@ -66,6 +66,10 @@ Value *build_const(Build *b, const Tensor *t)
 
 static Value *scalar(Build *b, DType t, double x, int64_t i, bool as_int)
 {
+    if (t == DLVK_STRING) {
+        ctx_error(b->ctx, DLVK_UNSUPPORTED, "a number among strings");
+        return NULL;
+    }
     void *data = pool_alloc(b->ctx->pool, (size_t)dtype_bytes(t, 1));
     if (as_int)
         elem_set_i(t, data, 0, i);

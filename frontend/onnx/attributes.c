@@ -163,9 +163,11 @@ const int *onnx_axes(OnnxNode *n, const char *name, int i, int rank, int *count)
         *count = -1;
         return NULL;
     }
-    int *axes = POOL_ARRAY(n->im->ctx->pool, int, *count);
+    int *axes = POOL_ARRAY(n->im->ctx->pool, int, *count), errors = n->im->ctx->diag.errors;
     for (int k = 0; k < *count; k++) axes[k] = onnx_axis(n, ints[k], rank);
-    return axes;
+    if (n->im->ctx->diag.errors == errors) return axes;
+    *count = 0;
+    return NULL;
 }
 
 const Dim *const *onnx_dims(OnnxNode *n, int i, int *count)

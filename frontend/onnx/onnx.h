@@ -71,7 +71,8 @@ bool onnx_known_ints(OnnxNode *n, Value *v, const char *what, int *count, const 
 
 /* Axis attribute or value, made non-negative; an error and 0 when out of range. */
 int onnx_axis(OnnxNode *n, int64_t axis, int rank);
-/* Axes from attribute `name` (older opsets) or from input i (newer); NULL and *count = -1 when neither is there. */
+/* Axes from attribute `name` (older opsets) or from input i (newer); NULL and *count = -1 when neither is there;
+ * NULL and 0 after an error. */
 const int *onnx_axes(OnnxNode *n, const char *name, int i, int rank, int *count);
 /* An integer tensor's contents as dims (shapes, starts, pads); see build_contents. */
 const Dim *const *onnx_dims(OnnxNode *n, int i, int *count);

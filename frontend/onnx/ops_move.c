@@ -71,7 +71,7 @@ void lower_reshape(OnnxNode *n)
         for (int i = 0; i < rank; i++) d[i] = dim_of_int(n->b, s[i]);
         want = d;
     } else {
-        want = shape_contents(n, x, in(n, 1), &allow_zero, &rank);
+        want = in(n, 1) ? shape_contents(n, x, in(n, 1), &allow_zero, &rank) : NULL;
     }
     if (want) reshape(n, x, want, rank, allow_zero);
 }

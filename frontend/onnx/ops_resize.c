@@ -250,6 +250,7 @@ static void resize(OnnxNode *n, const Resize *r, Value *roi, Value *scales, Valu
     ResizeAxis a[DLVK_MAX_RANK] = {0};
     int count, all[DLVK_MAX_RANK];
     const int *axes = onnx_axes(n, "axes", -1, x->type.rank, &count);
+    if (!axes && count == 0) return;
     if (!axes) count = axes_from(0, x->type.rank, all), axes = all;
     if (!resize_sizes(n, x, scales, sizes, axes, count, a) || (sizes && !keep_aspect_ratio(n, x, a, count))) return;
     DType t = x->type.dtype, wide = t == DLVK_F64 || strcmp(r->mode, "nearest") == 0 ? t : DLVK_F32;
