@@ -260,6 +260,14 @@ static const char *emit_def(Shader *s, Value *v, Index *idx)
     }
 }
 
+/* The element number `flat`; a vector load where lanes read neighbours. */
+static const char *load_at(Shader *s, Value *v, const Ix *flat)
+{
+    const Ix *base = s->vector && v->type.dtype == DLVK_F32 ? ix_without(s, flat, s->vector) : NULL;
+    if (!base) return emit_load(s, v, ix_text(s, flat));
+    return sh_printf(s, "neighbours(BufF32(address_at(%s, %s)), 0)", arg_buffer(s, v, false, "BufF32"), ix_text(s, base));
+}
+
 static bool is_output_of_kernel(const Shader *s, const Value *v)
 {
     for (int i = 0; i < s->kg->kernel->out.n; i++)
@@ -279,7 +287,7 @@ const char *emit_value(Shader *s, Value *v, Index idx)
     const char *text;
     bool load = s->kg->sched->materialized[v->id] && !(v->def && is_output_of_kernel(s, v));
     if (load)
-        text = emit_load(s, v, ix_text(s, idx.flat));
+        text = load_at(s, v, idx.flat);
     else
         text = emit_def(s, v, &idx);
 
@@ -289,7 +297,8 @@ const char *emit_value(Shader *s, Value *v, Index idx)
         name = sh_fresh(s, "v");
         /* precise: what is computed twice must come out the same (a softmax's x - max(x) is then never above 0), which a
          * multiplication and an addition made one would spoil. */
-        sh_line(s, "%s%s %s = %s;", glsl_class_letter(v->type.dtype) == 'f' ? "precise " : "", glsl_class(v->type.dtype), name, text);
+        sh_line(s, "%s%s %s = %s;", glsl_class_letter(v->type.dtype) == 'f' ? "precise " : "", glsl_class(v->type.dtype), name,
+                text);
     }
     *VEC_PUSH(s->pool, s->memo) = (Memo){v, idx, name, s->scopes.at[s->scopes.n - 1]};
     return name;

@@ -195,6 +195,16 @@ const Ix *ix_split(Shader *s, const Ix *a, const Dim *stride, const Dim *size)
             if (q != a || !dim_is(stride, 1)) return ix_split(s, q, dim_const(dt, 1), size);
         }
     }
+    /* Digits of which `stride` and `size` cut the leading one: t * g + rest with rest < g. */
+    if (a->kind == IX_SUM && dim_is(a->dim, 0) && a->n > 1) {
+        const Dim *g = a->term[0].stride, *rest = terms_bound(s, a->term, a->n, 1), *q, *m;
+        if (rest && dim_le(rest, g)) {
+            const Ix *tail = make_sum(s, a->n - 1, a->term + 1, dim_const(dt, 0));
+            if ((q = dim_exact(s, stride, g))) return ix_split(s, a->term[0].x, q, size);
+            if ((q = dim_exact(s, g, stride)) && size && (m = dim_exact(s, size, q)))
+                return ix_add(s, ix_mul(s, ix_split(s, a->term[0].x, dim_const(dt, 1), m), q), ix_split(s, tail, stride, NULL));
+        }
+    }
     if (a->kind == IX_SPLIT) {
         const Dim *st = dim_mul(dt, a->stride, stride);
         if (!a->size) return ix_split(s, a->a, st, size);
@@ -204,6 +214,30 @@ const Ix *ix_split(Shader *s, const Ix *a, const Dim *stride, const Dim *size)
     const Dim *bound = want;
     if (!bound && a->bound) bound = dim_exact(s, a->bound, stride);
     return ix_intern(s, (Ix){.kind = IX_SPLIT, .a = a, .stride = stride, .size = size, .bound = bound});
+}
+
+bool ix_depends(const Ix *a, const Ix *on)
+{
+    if (a == on) return true;
+    if (a->a && ix_depends(a->a, on)) return true;
+    if (a->b && ix_depends(a->b, on)) return true;
+    for (int i = 0; i < a->n; i++)
+        if (ix_depends(a->term[i].x, on)) return true;
+    return false;
+}
+
+const Ix *ix_without(Shader *s, const Ix *a, const Ix *x)
+{
+    if (a == x) return ix_const(s, 0);
+    if (a->kind != IX_SUM) return NULL;
+    IxTerm rest[32];
+    int n = 0;
+    for (int i = 0; i < a->n; i++) {
+        if (a->term[i].x == x && dim_is(a->term[i].stride, 1)) continue;
+        if (ix_depends(a->term[i].x, x)) return NULL;
+        rest[n++] = a->term[i];
+    }
+    return n == a->n - 1 ? make_sum(s, n, rest, a->dim) : NULL;
 }
 
 const Dim *type_stride(Shader *s, Type t, int axis)

@@ -51,6 +51,11 @@ const Ix *index_axis(Shader *s, Type t, Index *i, int axis);
 const Ix *index_flat(Shader *s, Type t, Index *i);
 const Dim *type_stride(Shader *s, Type t, int axis); /* product of the dims behind axis */
 
+bool ix_depends(const Ix *a, const Ix *on);
+/* a without its term x, where a is x, or a sum in which x stands once, with stride 1, and nothing else depends on it; else NULL.
+ */
+const Ix *ix_without(Shader *s, const Ix *a, const Ix *x);
+
 /* GLSL text of type int, made of names that are in scope. */
 const char *ix_text(Shader *s, const Ix *a);
 

@@ -1,4 +1,5 @@
 /* Map kernels: one invocation an element, or a 32-bit word of elements; see shader.h. */
+#include "codegen/prelude.h"
 #include "codegen/shader.h"
 #include "dlvk/runtime.h"
 
@@ -50,9 +51,43 @@ static void write_map(KernelGen *kg, bool scalar)
     sh_close(s);
 }
 
+/* On a CPU driver, a load is a vector load where eight lanes are seen to read neighbours: so a workgroup is one vector, and
+ * everything but the lane's number is the same in all of it. False: there is no such view of the elements. */
+static bool write_vectors(KernelGen *kg)
+{
+    DimTable *dt = &kg->ctx->dims;
+    Value *v = kg->kernel->out.at[0];
+    const Dim *count = type_count(kg->ctx, v->type), *eight = dim_const(dt, 8);
+    if (storage_per_word(kg, v) != 1 || !dim_is(dim_mod(dt, count, eight), 0) || dim_is(count, 0)) return false;
+    const Dim *blocks = dim_floordiv(dt, count, eight);
+    int64_t n;
+    uint32_t items = 16;
+    if (dim_is_const(blocks, &n)) items = (uint32_t)(n < 32 ? 1 : n < 8192 ? n / 16 : 512);
+
+    Shader *s = shader_new(kg, DLVK_FEATURE_SCALAR | DLVK_FEATURE_INT64);
+    *VEC_PUSH(s->pool, s->spec) = items;
+    s->local[0] = 8;
+    s->grid[0] = dim_ceildiv(dt, blocks, dim_const(dt, items));
+    sh_decl(s, "layout(constant_id = 0) const uint ITEMS = 1; /* vectors that a workgroup computes */");
+    sh_decl(s, "uint lane;");
+    sh_decl(s, "%s", prelude_file("neighbours.glsl"));
+    sh_line(s, "lane = gl_LocalInvocationID.x;");
+    sh_line(s, "int lane_number = int(lane), first = int(%s * ITEMS);", GROUP_INDEX);
+    sh_line(s, "int last = %s - 1;", arg_int(s, blocks));
+    sh_open(s, "for (int item = 0; item < int(ITEMS) && first + item <= last; item++) {");
+    /* The loop's last trip runs with all lanes off, and its loads are done all the same. */
+    sh_line(s, "int block = min(first + item, last);");
+    s->vector = ix_var(s, "lane_number", eight);
+    const Ix *i = ix_add(s, ix_mul(s, ix_var(s, "block", blocks), eight), s->vector);
+    const char *x = emit_value(s, v, index_of_flat(s, v->type, i));
+    emit_store(s, v, ix_text(s, i), x);
+    sh_close(s);
+    return true;
+}
+
 bool gen_map(KernelGen *kg)
 {
-    write_map(kg, true);
+    if (!write_vectors(kg)) write_map(kg, true);
     write_map(kg, false);
     return true;
 }
