@@ -86,10 +86,14 @@ dlvk_value dlvk_convolve_transposed(dlvk_graph *g, dlvk_value x, dlvk_value w, d
     BUILDER_RETURN(g, "convolve_transposed", convolve(g, inside(x), inside(w), inside(bias), o, true));
 }
 
-static Value *pool(dlvk_graph *g, Value *x, const dlvk_window *o, bool average)
+typedef enum Pooling { POOL_REDUCE, POOL_ARG, POOL_AVERAGE } Pooling;
+
+static Value *pool(dlvk_graph *g, Pooling how, dlvk_kind k, Value *x, const dlvk_window *o)
 {
     Window w;
-    if (!read_window(g, x, o, &w)) return NULL;
+    Kind kind;
+    unsigned extremes = 1 << DLVK_MAX | 1 << DLVK_MIN, all = extremes | 1 << DLVK_SUM | 1 << DLVK_PROD;
+    if (!read_window(g, x, o, &w) || !builder_kind(g, k, how == POOL_ARG ? extremes : all, &kind)) return NULL;
     PoolSpec s = {.n = w.n, .ceil_mode = o->ceil_mode};
     for (int i = 0; i < w.n; i++) {
         s.window[i] = o->kernel[i];
@@ -102,16 +106,28 @@ static Value *pool(dlvk_graph *g, Value *x, const dlvk_window *o, bool average)
             return NULL;
         }
     }
-    return average ? compose_average_pool(&g->b, x, &s, o->count_padding) : compose_pool(&g->b, KIND_MAX, x, &s);
+    if (how == POOL_AVERAGE) return compose_average_pool(&g->b, x, &s, o->count_padding);
+    return how == POOL_ARG ? compose_arg_pool(&g->b, kind, x, &s) : compose_pool(&g->b, kind, x, &s);
+}
+
+dlvk_value dlvk_window_reduce(dlvk_graph *g, dlvk_kind k, dlvk_value x, const dlvk_window *o)
+{
+    BUILDER_RETURN(g, "window_reduce", pool(g, POOL_REDUCE, k, inside(x), o));
+}
+
+dlvk_value dlvk_arg_window(dlvk_graph *g, dlvk_kind k, dlvk_value x, const dlvk_window *o)
+{
+    BUILDER_RETURN(g, "arg_window", pool(g, POOL_ARG, k, inside(x), o));
 }
 
 dlvk_value dlvk_max_pool(dlvk_graph *g, dlvk_value x, const dlvk_window *o)
 {
-    BUILDER_RETURN(g, "max_pool", pool(g, inside(x), o, false));
+    BUILDER_RETURN(g, "max_pool", pool(g, POOL_REDUCE, DLVK_MAX, inside(x), o));
 }
+
 dlvk_value dlvk_average_pool(dlvk_graph *g, dlvk_value x, const dlvk_window *o)
 {
-    BUILDER_RETURN(g, "average_pool", pool(g, inside(x), o, true));
+    BUILDER_RETURN(g, "average_pool", pool(g, POOL_AVERAGE, DLVK_SUM, inside(x), o));
 }
 
 static Value *global_average_pool(dlvk_graph *g, Value *x)

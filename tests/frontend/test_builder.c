@@ -153,7 +153,9 @@ Test(builder, pooling_in_ceil_mode)
     dlvk_value v = dlvk_input(g, "x", DLVK_F32, "1,1,h,h");
     dlvk_output(g, "max", dlvk_max_pool(g, v, &o));
     dlvk_output(g, "mean", dlvk_average_pool(g, v, &o));
-    const Tensor *out[2];
+    dlvk_output(g, "sum", dlvk_window_reduce(g, DLVK_SUM, v, &o));
+    dlvk_output(g, "where", dlvk_arg_window(g, DLVK_MAX, v, &o));
+    const Tensor *out[4];
     run(g, &(Feed){4, {1, 1, 5, 5}, x}, out);
     for (int i = 0; i < 3; i++)
         for (int j = 0; j < 3; j++) {
@@ -167,6 +169,8 @@ Test(builder, pooling_in_ceil_mode)
             cr_assert_eq(out[0]->dim[2], 3);
             CLOSE(at(out[0], i * 3 + j), max);
             CLOSE(at(out[1], i * 3 + j), sum / n);
+            CLOSE(at(out[2], i * 3 + j), sum);
+            CLOSE(x[(int)at(out[3], i * 3 + j)], max);
         }
     dlvk_graph_free(g);
 }

@@ -184,6 +184,10 @@ DLVK_API dlvk_value dlvk_convolve_transposed(dlvk_graph *g, dlvk_value x, dlvk_v
 DLVK_API dlvk_value dlvk_max_pool(dlvk_graph *g, dlvk_value x, const dlvk_window *o);     /* over x's axes from 2 on */
 DLVK_API dlvk_value dlvk_average_pool(dlvk_graph *g, dlvk_value x, const dlvk_window *o);
 DLVK_API dlvk_value dlvk_global_average_pool(dlvk_graph *g, dlvk_value x);               /* [n,c,s...] to [n,c] */
+/* Any reduction (sum, prod, max, min) over windows of x's axes from 2 on; padding counts as the reduction's identity. */
+DLVK_API dlvk_value dlvk_window_reduce(dlvk_graph *g, dlvk_kind k, dlvk_value x, const dlvk_window *o);
+/* Where each window's greatest (DLVK_MAX) or least (DLVK_MIN) element lies: flat indices into x, i64. */
+DLVK_API dlvk_value dlvk_arg_window(dlvk_graph *g, dlvk_kind k, dlvk_value x, const dlvk_window *o);
 /* softmax(q k^T * scale + mask) v: q [...,n,d] k [...,m,d] v [...,m,e]. scale 0: 1/sqrt(d). mask: bool (true: attend), float (added), or
  * NULL; causal: query i sees keys up to i. */
 DLVK_API dlvk_value dlvk_attention(dlvk_graph *g, dlvk_value q, dlvk_value k, dlvk_value v, dlvk_value mask, bool causal, double scale);
