@@ -346,6 +346,12 @@ static void eval_sizes(Eval *e, int n_values)
     e->left = POOL_ARRAY(e->pool, int, n_values);
 }
 
+static bool bind_input(Eval *e, const Value *v, const Array *a)
+{
+    bool defined = false;
+    return bind_shape(e, v->type, a, pool_printf(e->ctx->pool, "input '%s'", v->name ? v->name : ""), &defined);
+}
+
 static bool run_graph(Eval *e, void *user)
 {
     GraphRun *run = user;
@@ -355,12 +361,12 @@ static bool run_graph(Eval *e, void *user)
     Array **args = POOL_ARRAY(e->pool, Array *, top->params.n), **results = POOL_ARRAY(e->pool, Array *, top->results.n);
     for (int i = 0; i < top->params.n; i++) {
         const Value *v = top->params.at[i];
-        bool defined = false;
         if (!run->inputs[i]) return eval_fail(e, "input '%s' is missing", v->name ? v->name : "");
         args[i] = array_from_tensor(e, run->inputs[i], false);
-        if (!bind_shape(e, v->type, args[i], pool_printf(e->ctx->pool, "input '%s'", v->name ? v->name : ""), &defined))
-            return false;
+        if (!bind_input(e, v, args[i])) return false;
     }
+    for (int i = 0; i < top->params.n; i++) /* again, now that every symbol is known */
+        if (!bind_input(e, top->params.at[i], args[i])) return false;
     if (!check_constraints(e) || !run_region(e, top, args, results)) return false;
     for (int i = 0; i < top->results.n && run->outputs; i++) {
         Array *dense = array_dense(e, results[i]);

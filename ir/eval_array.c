@@ -1,9 +1,12 @@
 /* Arrays of the interpreter: allocation, and conversion from and to stored tensors. */
+#include "ir/eval_internal.h"
 #include <stdlib.h>
 #include <string.h>
-#include "ir/eval_internal.h"
 
-static void out_of_memory(Eval *e) { longjmp(*e->oom, 1); }
+static void out_of_memory(Eval *e)
+{
+    longjmp(*e->oom, 1);
+}
 
 static Array *array_header(Eval *e, DType t, int esize, int rank, const int64_t *dim)
 {
@@ -36,7 +39,10 @@ Array *array_raw(Eval *e, DType t, int esize, int rank, const int64_t *dim, bool
     return a;
 }
 
-static int wide_size(DType t) { return dtype_class(t) == DC_STRING ? (int)sizeof(Str) : 8; }
+static int wide_size(DType t)
+{
+    return dtype_class(t) == DC_STRING ? (int)sizeof(Str) : 8;
+}
 
 Array *array_new(Eval *e, DType t, int rank, const int64_t *dim, bool splat)
 {
@@ -79,15 +85,15 @@ void array_unref(Eval *e, Array *a)
 }
 
 /* The types that matter for speed are converted in loops the compiler can see through; the rest element by element. */
-#define LOAD(T, field)                                              \
-    do {                                                            \
-        const T *src = t->data;                                     \
-        for (int64_t k = 0; k < n; k++) a->field[k] = src[k];       \
+#define LOAD(T, field)                                                                                                           \
+    do {                                                                                                                         \
+        const T *src = t->data;                                                                                                  \
+        for (int64_t k = 0; k < n; k++) a->field[k] = src[k];                                                                    \
     } while (0)
-#define STORE(T, field)                                             \
-    do {                                                            \
-        T *dst = data;                                              \
-        for (int64_t k = 0; k < n; k++) dst[k] = (T)a->field[k];    \
+#define STORE(T, field)                                                                                                          \
+    do {                                                                                                                         \
+        T *dst = data;                                                                                                           \
+        for (int64_t k = 0; k < n; k++) dst[k] = (T)a->field[k];                                                                 \
     } while (0)
 
 Array *array_from_tensor(Eval *e, const Tensor *t, bool raw)
@@ -146,7 +152,10 @@ const Tensor *array_to_tensor(Eval *e, const Array *a, DType t)
     return r;
 }
 
-int64_t int_wrap(DType t, int64_t v) { return t == DLVK_BOOL ? v & 1 : dtype_wrap_i(t, v); }
+int64_t int_wrap(DType t, int64_t v)
+{
+    return t == DLVK_BOOL ? v & 1 : dtype_wrap_i(t, v);
+}
 
 void row_major(int rank, const int64_t *dim, int64_t *stride)
 {

@@ -1,6 +1,6 @@
 /* Contractions of the interpreter: dot and conv, in double or, for integers, modulo 2^64 and then wrapped. */
-#include <string.h>
 #include "ir/eval_internal.h"
+#include <string.h>
 
 enum { GEMM_PACK = 256 * 64 };
 #define T    double
@@ -34,15 +34,16 @@ static void product_end(Eval *e, Product *p)
     array_unref(e, p->rows), array_unref(e, p->pack), array_unref(e, p->splat_row);
 }
 
-static void product(const Product *p, int64_t m, int64_t n, int64_t k, int64_t at, const Array *b, int64_t offset, int64_t b_row, Array *c,
-                    int64_t c_offset, int64_t c_row)
+static void product(const Product *p, int64_t m, int64_t n, int64_t k, int64_t at, const Array *b, int64_t offset, int64_t b_row,
+                    Array *c, int64_t c_offset, int64_t c_row)
 {
     int64_t b_col = b->splat ? 0 : 1;
     if (b->splat) offset = b_row = 0;
     if (p->is_float)
         gemm_f(m, n, k, p->rows->data, at, b->f + offset, b_row, b_col, c->f + c_offset, c_row, p->pack->data);
     else
-        gemm_u(m, n, k, p->rows->data, at, (const uint64_t *)b->i + offset, b_row, b_col, (uint64_t *)c->i + c_offset, c_row, p->pack->data);
+        gemm_u(m, n, k, p->rows->data, at, (const uint64_t *)b->i + offset, b_row, b_col, (uint64_t *)c->i + c_offset, c_row,
+               p->pack->data);
 }
 
 static Array *zeros(Eval *e, DType t, int rank, const int64_t *dim)
@@ -107,10 +108,11 @@ bool eval_conv(Eval *e, const Node *n, Array *const *in, Array **out)
     const int64_t *step = attr_ints(n, A_STEP), *dilation = attr_ints(n, A_DILATION), *spread = attr_ints(n, A_IN_DILATION);
     int64_t group = attr_i(n, A_GROUP, 1), ci = x->dim[r - 1], per_group = w->dim[r - 2], co = w->dim[r - 1];
     int64_t lo[DLVK_MAX_RANK], hi[DLVK_MAX_RANK], dim[DLVK_MAX_RANK], xs[DLVK_MAX_RANK];
-    if (!solve_dims(e, spatial, attr_dims(n, A_LO), lo, true) || !solve_dims(e, spatial, attr_dims(n, A_HI), hi, true)) return false;
+    if (!solve_dims(e, spatial, attr_dims(n, A_LO), lo, true) || !solve_dims(e, spatial, attr_dims(n, A_HI), hi, true))
+        return false;
     if (group < 1 || ci != per_group * group || co % group)
-        return eval_fail(e, "conv: %lld input and %lld output channels, weights of %lld, %lld groups", (long long)ci, (long long)co,
-                         (long long)per_group, (long long)group);
+        return eval_fail(e, "conv: %lld input and %lld output channels, weights of %lld, %lld groups", (long long)ci,
+                         (long long)co, (long long)per_group, (long long)group);
     dim[0] = x->dim[0], dim[r - 1] = co;
     for (int i = 0; i < spatial; i++) {
         int64_t size = x->dim[i + 1] ? (x->dim[i + 1] - 1) * (spread ? spread[i] : 1) + 1 : 0;
@@ -129,7 +131,8 @@ bool eval_conv(Eval *e, const Node *n, Array *const *in, Array **out)
             int64_t at = t[0] * xs[0];
             bool inside = true;
             for (int s = 0; s < spatial && inside; s++) {
-                int64_t q = t[s + 1] * (step ? step[s] : 1) + place[s] * (dilation ? dilation[s] : 1) - lo[s], by = spread ? spread[s] : 1;
+                int64_t q = t[s + 1] * (step ? step[s] : 1) + place[s] * (dilation ? dilation[s] : 1) - lo[s],
+                        by = spread ? spread[s] : 1;
                 inside = q >= 0 && q % by == 0 && q / by < x->dim[s + 1];
                 at += q / by * xs[s + 1];
             }

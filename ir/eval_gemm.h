@@ -3,8 +3,8 @@
  * c[i][j] += sum over l of rows[i][at + l] * b[l*b_row + j*b_col], for i < m, j < n, l < k. A row that is NULL counts as
  * zeros: so convolution is this product, with rows that point into its operand or, in the padding, nowhere. b_row = b_col = 0
  * repeats a splat. `pack` has room for GEMM_PACK elements. */
-static void GEMM(int64_t m, int64_t n, int64_t k, const T *const *rows, int64_t at, const T *b, int64_t b_row, int64_t b_col, T *c,
-                 int64_t c_row, T *pack)
+static void GEMM(int64_t m, int64_t n, int64_t k, const T *const *rows, int64_t at, const T *b, int64_t b_row, int64_t b_col,
+                 T *c, int64_t c_row, T *pack)
 {
     enum { KC = 256, NC = 64, NR = 4, MR = 4 };
     _Static_assert((KC * NC) <= GEMM_PACK, "room for a block of b");

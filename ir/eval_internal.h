@@ -30,11 +30,11 @@ struct Array {
 
 typedef struct Eval {
     Context *ctx;
-    Pool *pool;    /* of the results */
-    bool quiet;    /* do not report: folding may fail in silence */
-    bool in_pool;  /* new arrays come from the pool: they are the results */
-    bool keep;     /* keep every value */
-    int64_t *sym;  /* by Symbol.index */
+    Pool *pool;   /* of the results */
+    bool quiet;   /* do not report: folding may fail in silence */
+    bool in_pool; /* new arrays come from the pool: they are the results */
+    bool keep;    /* keep every value */
+    int64_t *sym; /* by Symbol.index */
     bool *known;
     int n_sym;
     Array **val; /* by value id; constants appear when first used */
@@ -59,7 +59,10 @@ Array *array_ref(Array *a);
 void array_unref(Eval *e, Array *a);
 Array *array_from_tensor(Eval *e, const Tensor *t, bool raw);
 const Tensor *array_to_tensor(Eval *e, const Array *a, DType t); /* t: the stored type */
-static inline bool array_is_float(const Array *a) { return dtype_is_float(a->dtype); }
+static inline bool array_is_float(const Array *a)
+{
+    return dtype_is_float(a->dtype);
+}
 
 int64_t int_wrap(DType t, int64_t v); /* to the type's width; bool: the low bit */
 /* dst[i] = src[i] over a box; strides in elements, of any sign. */

@@ -1,24 +1,24 @@
 /* Movement ops of the interpreter: every one is a copy of a box between strided arrays, or an alias of its operand. None
  * looks at an element's value, so they run on stored elements as well as on wide ones, and a splat stays a splat. */
-#include <string.h>
 #include "ir/eval_internal.h"
+#include <string.h>
 
-#define EACH_SIZE(DO)                      \
-    switch (esize) {                       \
-    case 1: DO(uint8_t); break;            \
-    case 2: DO(uint16_t); break;           \
-    case 4: DO(uint32_t); break;           \
-    case 8: DO(uint64_t); break;           \
-    default: DO(Str); break;               \
+#define EACH_SIZE(DO)                                                                                                            \
+    switch (esize) {                                                                                                             \
+    case 1: DO(uint8_t); break;                                                                                                  \
+    case 2: DO(uint16_t); break;                                                                                                 \
+    case 4: DO(uint32_t); break;                                                                                                 \
+    case 8: DO(uint64_t); break;                                                                                                 \
+    default: DO(Str); break;                                                                                                     \
     }
 
 void box_fill(void *dst, int64_t count, const void *elem, int esize)
 {
-#define FILL(T)                                              \
-    do {                                                     \
-        T x;                                                 \
-        memcpy(&x, elem, sizeof x);                          \
-        for (int64_t i = 0; i < count; i++) ((T *)dst)[i] = x; \
+#define FILL(T)                                                                                                                  \
+    do {                                                                                                                         \
+        T x;                                                                                                                     \
+        memcpy(&x, elem, sizeof x);                                                                                              \
+        for (int64_t i = 0; i < count; i++) ((T *)dst)[i] = x;                                                                   \
     } while (0)
     EACH_SIZE(FILL)
 }
@@ -31,14 +31,14 @@ static void copy_2d(int64_t n0, int64_t n1, char *dst, int64_t d0, int64_t d1, c
         for (int64_t i = 0; i < n0; i++) memcpy(dst + i * d0 * esize, src + i * s0 * esize, (size_t)(n1 * esize));
         return;
     }
-#define TILES(T)                                                                                          \
-    for (int64_t i0 = 0; i0 < n0; i0 += TILE)                                                             \
-        for (int64_t j0 = 0; j0 < n1; j0 += TILE)                                                         \
-            for (int64_t i = i0; i < n0 && i < i0 + TILE; i++) {                                          \
-                T *d = (T *)dst + i * d0;                                                                 \
-                const T *s = (const T *)src + i * s0;                                                     \
-                int64_t end = j0 + TILE < n1 ? j0 + TILE : n1;                                            \
-                for (int64_t j = j0; j < end; j++) d[j * d1] = s[j * s1];                                 \
+#define TILES(T)                                                                                                                 \
+    for (int64_t i0 = 0; i0 < n0; i0 += TILE)                                                                                    \
+        for (int64_t j0 = 0; j0 < n1; j0 += TILE)                                                                                \
+            for (int64_t i = i0; i < n0 && i < i0 + TILE; i++) {                                                                 \
+                T *d = (T *)dst + i * d0;                                                                                        \
+                const T *s = (const T *)src + i * s0;                                                                            \
+                int64_t end = j0 + TILE < n1 ? j0 + TILE : n1;                                                                   \
+                for (int64_t j = j0; j < end; j++) d[j * d1] = s[j * s1];                                                        \
             }
     EACH_SIZE(TILES)
 }
@@ -57,7 +57,8 @@ void box_copy(int rank, const int64_t *dim, void *dst, const int64_t *ds, const 
             n[r] = dim[i], d[r] = ds[i], s[r] = ss[i], r++;
     }
     for (; r < 2; r++) { /* in front */
-        memmove(n + 1, n, sizeof *n * (size_t)r), memmove(d + 1, d, sizeof *d * (size_t)r), memmove(s + 1, s, sizeof *s * (size_t)r);
+        memmove(n + 1, n, sizeof *n * (size_t)r), memmove(d + 1, d, sizeof *d * (size_t)r),
+            memmove(s + 1, s, sizeof *s * (size_t)r);
         n[0] = 1, d[0] = 0, s[0] = r ? 0 : 1;
         if (r == 0) d[0] = 1;
     }
@@ -124,7 +125,8 @@ bool eval_broadcast(Eval *e, const Node *n, Array *const *in, Array **out)
     row_major(a->rank, a->dim, s);
     for (int i = 0; i < a->rank; i++) {
         if (a->dim[i] != dim[i] && a->dim[i] != 1)
-            return eval_fail(e, "broadcast: axis %d has size %lld, which cannot become %lld", i, (long long)a->dim[i], (long long)dim[i]);
+            return eval_fail(e, "broadcast: axis %d has size %lld, which cannot become %lld", i, (long long)a->dim[i],
+                             (long long)dim[i]);
         if (a->dim[i] == 1) s[i] = 0;
     }
     Array view = *a;
@@ -138,7 +140,8 @@ bool eval_slice(Eval *e, const Node *n, Array *const *in, Array **out)
     const Array *a = in[0];
     int64_t start[DLVK_MAX_RANK], dim[DLVK_MAX_RANK], s[DLVK_MAX_RANK], offset = 0;
     const int64_t *step = attr_ints(n, A_STEP);
-    if (!solve_dims(e, a->rank, attr_dims(n, A_START), start, true) || !solve_dims(e, a->rank, attr_dims(n, A_SHAPE), dim, false)) return false;
+    if (!solve_dims(e, a->rank, attr_dims(n, A_START), start, true) || !solve_dims(e, a->rank, attr_dims(n, A_SHAPE), dim, false))
+        return false;
     row_major(a->rank, a->dim, s);
     for (int i = 0; i < a->rank; i++) {
         int64_t by = step ? step[i] : 1;
@@ -171,7 +174,8 @@ bool eval_pad(Eval *e, const Node *n, Array *const *in, Array **out)
 {
     const Array *a = in[0], *value = in[1];
     int64_t lo[DLVK_MAX_RANK], hi[DLVK_MAX_RANK], dim[DLVK_MAX_RANK], s[DLVK_MAX_RANK], d[DLVK_MAX_RANK], offset = 0;
-    if (!solve_dims(e, a->rank, attr_dims(n, A_LO), lo, false) || !solve_dims(e, a->rank, attr_dims(n, A_HI), hi, false)) return false;
+    if (!solve_dims(e, a->rank, attr_dims(n, A_LO), lo, false) || !solve_dims(e, a->rank, attr_dims(n, A_HI), hi, false))
+        return false;
     for (int i = 0; i < a->rank; i++) dim[i] = lo[i] + a->dim[i] + hi[i];
     bool splat = a->count == 0 || (a->splat && !memcmp(a->data, value->data, (size_t)a->esize));
     Array *r = array_raw(e, a->dtype, a->esize, a->rank, dim, splat);
@@ -199,8 +203,8 @@ bool eval_concat(Eval *e, const Node *n, Array *const *in, Array **out)
     for (int i = 0; i < n->n_in; i++) {
         for (int k = 0; k < rank; k++)
             if (k != axis && in[i]->dim[k] != dim[k])
-                return eval_fail(e, "concat: operand %d has size %lld in axis %d, the first has %lld", i, (long long)in[i]->dim[k], k,
-                                 (long long)dim[k]);
+                return eval_fail(e, "concat: operand %d has size %lld in axis %d, the first has %lld", i,
+                                 (long long)in[i]->dim[k], k, (long long)dim[k]);
         dim[axis] += in[i]->dim[axis];
         if (!in[i]->count) continue;
         if (!first) first = in[i];
@@ -257,4 +261,7 @@ bool eval_stop_gradient(Eval *e, const Node *n, Array *const *in, Array **out)
     return true;
 }
 
-bool eval_barrier(Eval *e, const Node *n, Array *const *in, Array **out) { return eval_stop_gradient(e, n, in, out); }
+bool eval_barrier(Eval *e, const Node *n, Array *const *in, Array **out)
+{
+    return eval_stop_gradient(e, n, in, out);
+}

@@ -2,17 +2,26 @@
  *
  * Integers are computed wider than they are and wrapped afterwards: signed ones in 128 bits, where nothing overflows and
  * INT64_MIN / -1 does not trap; unsigned ones in uint64_t, which wraps by itself. */
-#include <math.h>
 #include "ir/eval_internal.h"
+#include <math.h>
 
 #pragma GCC diagnostic ignored "-Wtype-limits" /* the table's `a < 0` is instantiated for unsigned types, too */
 
 typedef __int128 Signed;
 typedef uint64_t Unsigned;
 
-static double FMAX(double a, double b) { return isnan(a) || isnan(b) ? a + b : a > b ? a : b; }
-static double FMIN(double a, double b) { return isnan(a) || isnan(b) ? a + b : a < b ? a : b; }
-static double FSIGN(double a) { return isnan(a) ? a : (a > 0) - (a < 0); }
+static double FMAX(double a, double b)
+{
+    return isnan(a) || isnan(b) ? a + b : a > b ? a : b;
+}
+static double FMIN(double a, double b)
+{
+    return isnan(a) || isnan(b) ? a + b : a < b ? a : b;
+}
+static double FSIGN(double a)
+{
+    return isnan(a) ? a : (a > 0) - (a < 0);
+}
 static double FMOD(double a, double b)
 {
     double r = fmod(a, b);
@@ -62,43 +71,43 @@ typedef struct Loop {
 #define IN_F_CMP      f
 #define IN_F_PICK     i
 
-#define LOOP_F(name, rule, c_f)                                                                         \
-    static void f_##name(const Loop *l)                                                                 \
-    {                                                                                                   \
-        for (int64_t k = 0; k < l->n; k++) {                                                            \
-            const double a = (double)l->in[0].IN_F_##rule[k * l->step[0]], b = l->in[1].f[k * l->step[1]], \
-                         c = l->in[2].f[k * l->step[2]];                                                \
-            (void)b, (void)c;                                                                           \
-            OUT_F_##rule(c_f);                                                                          \
-        }                                                                                               \
+#define LOOP_F(name, rule, c_f)                                                                                                  \
+    static void f_##name(const Loop *l)                                                                                          \
+    {                                                                                                                            \
+        for (int64_t k = 0; k < l->n; k++) {                                                                                     \
+            const double a = (double)l->in[0].IN_F_##rule[k * l->step[0]], b = l->in[1].f[k * l->step[1]],                       \
+                         c = l->in[2].f[k * l->step[2]];                                                                         \
+            (void)b, (void)c;                                                                                                    \
+            OUT_F_##rule(c_f);                                                                                                   \
+        }                                                                                                                        \
     }
-#define LOOP_I(name, T, prefix, c_i)                                                                      \
-    static void prefix##name(const Loop *l)                                                              \
-    {                                                                                                     \
-        const int bits = l->bits;                                                                         \
-        (void)bits;                                                                                       \
-        for (int64_t k = 0; k < l->n; k++) {                                                              \
-            const T a = (T)(prefix##element)l->in[0].i[k * l->step[0]], b = (T)(prefix##element)l->in[1].i[k * l->step[1]], \
-                    c = (T)(prefix##element)l->in[2].i[k * l->step[2]];                                   \
-            (void)b, (void)c;                                                                             \
-            l->out.i[k] = int_wrap(l->dtype, (int64_t)(c_i));                                             \
-        }                                                                                                 \
+#define LOOP_I(name, T, prefix, c_i)                                                                                             \
+    static void prefix##name(const Loop *l)                                                                                      \
+    {                                                                                                                            \
+        const int bits = l->bits;                                                                                                \
+        (void)bits;                                                                                                              \
+        for (int64_t k = 0; k < l->n; k++) {                                                                                     \
+            const T a = (T)(prefix##element)l->in[0].i[k * l->step[0]], b = (T)(prefix##element)l->in[1].i[k * l->step[1]],      \
+                    c = (T)(prefix##element)l->in[2].i[k * l->step[2]];                                                          \
+            (void)b, (void)c;                                                                                                    \
+            l->out.i[k] = int_wrap(l->dtype, (int64_t)(c_i));                                                                    \
+        }                                                                                                                        \
     }
 typedef int64_t i_element;
 typedef uint64_t u_element;
 
 /* The loops each `takes` asks for, and their place in the tables. */
 #define NO(...)
-#define F_F     LOOP_F
-#define F_FI    LOOP_F
-#define F_FIB   LOOP_F
-#define F_I     NO
-#define F_IB    NO
+#define F_F   LOOP_F
+#define F_FI  LOOP_F
+#define F_FIB LOOP_F
+#define F_I   NO
+#define F_IB  NO
 #define I_F(...)
-#define I_FI(name, c_i)  LOOP_I(name, Signed, i_, c_i) LOOP_I(name, Unsigned, u_, c_i)
-#define I_FIB            I_FI
-#define I_I              I_FI
-#define I_IB             I_FI
+#define I_FI(name, c_i)                                               LOOP_I(name, Signed, i_, c_i) LOOP_I(name, Unsigned, u_, c_i)
+#define I_FIB                                                         I_FI
+#define I_I                                                           I_FI
+#define I_IB                                                          I_FI
 #define POINT(id, name, arity, takes, rule, glsl_f, glsl_i, c_f, c_i) F_##takes(name, rule, c_f)
 #include "ir/ops.def"
 #define POINT(id, name, arity, takes, rule, glsl_f, glsl_i, c_f, c_i) I_##takes(name, c_i)
@@ -110,20 +119,20 @@ typedef void (*LoopFn)(const Loop *);
 #undef F_FIB
 #undef F_I
 #undef F_IB
-#define F_F(name)         f_##name
-#define F_FI(name)        f_##name
-#define F_FIB(name)       f_##name
-#define F_I(name)         NULL
-#define F_IB(name)        NULL
-#define INT_F(p, name)    NULL
-#define INT_FI(p, name)   p##name
-#define INT_FIB(p, name)  p##name
-#define INT_I(p, name)    p##name
-#define INT_IB(p, name)   p##name
+#define F_F(name)        f_##name
+#define F_FI(name)       f_##name
+#define F_FIB(name)      f_##name
+#define F_I(name)        NULL
+#define F_IB(name)       NULL
+#define INT_F(p, name)   NULL
+#define INT_FI(p, name)  p##name
+#define INT_FIB(p, name) p##name
+#define INT_I(p, name)   p##name
+#define INT_IB(p, name)  p##name
 static const struct {
     LoopFn f, i, u;
 } loops[OP_COUNT] = {
-#define POINT(id, name, arity, takes, rule, glsl_f, glsl_i, c_f, c_i) \
+#define POINT(id, name, arity, takes, rule, glsl_f, glsl_i, c_f, c_i)                                                            \
     [OP_##id] = {F_##takes(name), INT_##takes(i_, name), INT_##takes(u_, name)},
 #include "ir/ops.def"
 };
@@ -143,7 +152,10 @@ bool eval_point(Eval *e, const Node *n, Array *const *in, Array **out)
         splat = splat && in[i]->splat;
     }
     DClass c = dtype_class(like->dtype);
-    LoopFn fn = c == DC_FLOAT ? loops[n->op].f : c == DC_INT ? loops[n->op].i : c == DC_UINT || c == DC_BOOL ? loops[n->op].u : NULL;
+    LoopFn fn = c == DC_FLOAT                  ? loops[n->op].f
+                : c == DC_INT                  ? loops[n->op].i
+                : c == DC_UINT || c == DC_BOOL ? loops[n->op].u
+                                               : NULL;
     if (!fn) return eval_fail(e, "%s: no evaluation for %s", info->name, dtype_name(like->dtype));
     DType t = info->rule == RULE_CMP ? DLVK_BOOL : like->dtype;
     Array *r = array_new(e, t, like->rank, like->dim, splat);

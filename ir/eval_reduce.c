@@ -1,8 +1,8 @@
 /* Reductions, scans, sort, scatter and compaction of the interpreter. */
+#include "ir/eval_internal.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include "ir/eval_internal.h"
 
 int64_t fold_i(Kind k, DType t, int64_t acc, int64_t x)
 {
@@ -19,7 +19,10 @@ int64_t fold_i(Kind k, DType t, int64_t acc, int64_t x)
     }
 }
 
-double identity_f(Kind k) { return k == KIND_PROD ? 1 : k == KIND_MAX ? -INFINITY : k == KIND_MIN ? INFINITY : 0; }
+double identity_f(Kind k)
+{
+    return k == KIND_PROD ? 1 : k == KIND_MAX ? -INFINITY : k == KIND_MIN ? INFINITY : 0;
+}
 
 int64_t identity_i(Kind k, DType t)
 {
@@ -36,7 +39,8 @@ int64_t identity_i(Kind k, DType t)
 int64_t order_key(const Array *a, int64_t i)
 {
     if (a->splat) i = 0;
-    if (!array_is_float(a)) return dtype_class(a->dtype) == DC_UINT ? (int64_t)((uint64_t)a->i[i] ^ (UINT64_C(1) << 63)) : a->i[i];
+    if (!array_is_float(a))
+        return dtype_class(a->dtype) == DC_UINT ? (int64_t)((uint64_t)a->i[i] ^ (UINT64_C(1) << 63)) : a->i[i];
     double x = a->f[i];
     if (isnan(x)) return INT64_MAX;
     if (x == 0) return 0;
@@ -109,7 +113,10 @@ static Lanes lanes(const Array *a, int axis)
     l.count = l.n ? a->count / l.n : 0;
     return l;
 }
-static int64_t lane_start(const Lanes *l, int64_t lane) { return lane / l->step * l->step * l->n + lane % l->step; }
+static int64_t lane_start(const Lanes *l, int64_t lane)
+{
+    return lane / l->step * l->step * l->n + lane % l->step;
+}
 
 bool eval_argreduce(Eval *e, const Node *n, Array *const *in, Array **out)
 {
@@ -170,7 +177,8 @@ static Item *merge_sort(Item *v, Item *spare, int64_t n)
     for (int64_t width = 1; width < n; width *= 2) {
         for (int64_t lo = 0; lo < n; lo += 2 * width) {
             int64_t mid = lo + width < n ? lo + width : n, hi = mid + width < n ? mid + width : n;
-            for (int64_t i = lo, j = mid, k = lo; k < hi; k++) spare[k] = j >= hi || (i < mid && v[i].key <= v[j].key) ? v[i++] : v[j++];
+            for (int64_t i = lo, j = mid, k = lo; k < hi; k++)
+                spare[k] = j >= hi || (i < mid && v[i].key <= v[j].key) ? v[i++] : v[j++];
         }
         Item *t = v;
         v = spare, spare = t;
@@ -216,7 +224,8 @@ bool eval_scatter(Eval *e, const Node *n, Array *const *in, Array **out)
         memcpy(y->data, a->data, (size_t)a->count * (size_t)a->esize);
     int64_t row = 1, step = u->splat ? 0 : 1;
     for (int i = 1; i < a->rank; i++) row *= a->dim[i];
-    if (u->count != index->count * row) return eval_fail(e, "scatter: %lld updates for %lld indices", (long long)u->count, (long long)index->count);
+    if (u->count != index->count * row)
+        return eval_fail(e, "scatter: %lld updates for %lld indices", (long long)u->count, (long long)index->count);
     for (int64_t j = 0; j < index->count && a->rank > 0; j++) {
         int64_t i = index->i[index->splat ? 0 : j];
         if (i < 0 || i >= a->dim[0]) continue;

@@ -1,7 +1,7 @@
 /* Sources and type changes of the interpreter. */
+#include "ir/eval_internal.h"
 #include <math.h>
 #include <string.h>
-#include "ir/eval_internal.h"
 
 bool eval_const(Eval *e, const Node *n, Array *const *in, Array **out)
 {
@@ -48,8 +48,8 @@ bool eval_iota(Eval *e, const Node *n, Array *const *in, Array **out)
     return true;
 }
 
-/* Philox4x32-10 (Salmon et al., Parallel random numbers: as easy as 1, 2, 3, SC11). The counter is the element's flat index (64 bits,
- * then zeros), the key the seed; an element is word 0 of the block, so that kernels need nothing of their neighbours. */
+/* Philox4x32-10 (Salmon et al., Parallel random numbers: as easy as 1, 2, 3, SC11). The counter is the element's flat index (64
+ * bits, then zeros), the key the seed; an element is word 0 of the block, so that kernels need nothing of their neighbours. */
 static uint32_t philox(uint64_t seed, uint64_t index)
 {
     uint32_t c0 = (uint32_t)index, c1 = (uint32_t)(index >> 32), c2 = 0, c3 = 0, k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);

@@ -2,8 +2,8 @@
  *
  * The loop over the window's places is the outer one. For each, the outputs whose element there lies inside the operand
  * form a box, so padding is skipped by bounds and the inner loop runs straight along the last axis. */
-#include <string.h>
 #include "ir/eval_internal.h"
+#include <string.h>
 
 typedef struct Windows {
     int64_t dim[DLVK_MAX_RANK]; /* of the result */
@@ -11,14 +11,21 @@ typedef struct Windows {
     const int64_t *window, *step, *dilation; /* step, dilation may be NULL: ones */
 } Windows;
 
-static int64_t of(const int64_t *v, int i) { return v ? v[i] : 1; }
-static int64_t floor_div(int64_t a, int64_t b) { return a / b - (a % b != 0 && (a < 0) != (b < 0)); }
+static int64_t of(const int64_t *v, int i)
+{
+    return v ? v[i] : 1;
+}
+static int64_t floor_div(int64_t a, int64_t b)
+{
+    return a / b - (a % b != 0 && (a < 0) != (b < 0));
+}
 
 static bool windows(Eval *e, const Node *n, const Array *a, Windows *w)
 {
     int64_t hi[DLVK_MAX_RANK];
     w->window = attr_ints(n, A_WINDOW), w->step = attr_ints(n, A_STEP), w->dilation = attr_ints(n, A_DILATION);
-    if (!solve_dims(e, a->rank, attr_dims(n, A_LO), w->lo, true) || !solve_dims(e, a->rank, attr_dims(n, A_HI), hi, true)) return false;
+    if (!solve_dims(e, a->rank, attr_dims(n, A_LO), w->lo, true) || !solve_dims(e, a->rank, attr_dims(n, A_HI), hi, true))
+        return false;
     for (int i = 0; i < a->rank; i++) {
         int64_t room = a->dim[i] + w->lo[i] + hi[i] - (of(w->window, i) - 1) * of(w->dilation, i) - 1;
         w->dim[i] = room < 0 ? 0 : room / of(w->step, i) + 1;

@@ -47,19 +47,21 @@ static bool pipe_new(dlvk_device *d, const SpirvJob *job, Pipe *p, dlvk_error *e
 {
     VkShaderModuleCreateInfo mi = {VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO, .codeSize = job->bytes, .pCode = job->words};
     VkPushConstantRange range = {VK_SHADER_STAGE_COMPUTE_BIT, 0, 24};
-    VkPipelineLayoutCreateInfo li = {VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO, .pushConstantRangeCount = 1, .pPushConstantRanges = &range};
+    VkPipelineLayoutCreateInfo li = {VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO, .pushConstantRangeCount = 1,
+                                     .pPushConstantRanges = &range};
     VkResult r = vkCreateShaderModule(d->device, &mi, NULL, &p->module);
     if (r == VK_SUCCESS) r = vkCreatePipelineLayout(d->device, &li, NULL, &p->layout);
-    VkComputePipelineCreateInfo ci = {
-        VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
-        .stage = {VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO, .stage = VK_SHADER_STAGE_COMPUTE_BIT, .module = p->module, .pName = "main"},
-        .layout = p->layout};
+    VkComputePipelineCreateInfo ci = {VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
+                                      .stage = {VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
+                                                .stage = VK_SHADER_STAGE_COMPUTE_BIT, .module = p->module, .pName = "main"},
+                                      .layout = p->layout};
     if (r == VK_SUCCESS) r = vkCreateComputePipelines(d->device, VK_NULL_HANDLE, 1, &ci, NULL, &p->pipeline);
     if (r != VK_SUCCESS) vk_error(r, "making a pipeline", err);
     return r == VK_SUCCESS;
 }
 
-bool gpu_run(dlvk_device *d, const char *glsl, uint32_t n, const uint64_t *x, uint32_t n_in, uint64_t *y, uint32_t n_out, dlvk_error *err)
+bool gpu_run(dlvk_device *d, const char *glsl, uint32_t n, const uint64_t *x, uint32_t n_in, uint64_t *y, uint32_t n_out,
+             dlvk_error *err)
 {
     SpirvJob job = {.name = "test", .glsl = glsl};
     Memory in = {0}, out = {0};
@@ -80,8 +82,9 @@ bool gpu_run(dlvk_device *d, const char *glsl, uint32_t n, const uint64_t *x, ui
         vkCmdBindPipeline(once.cmd, VK_PIPELINE_BIND_POINT_COMPUTE, pipe.pipeline);
         vkCmdPushConstants(once.cmd, pipe.layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, sizeof push, &push);
         vkCmdDispatch(once.cmd, (n + 63) / 64, 1, 1);
-        VkMemoryBarrier2 barrier = {VK_STRUCTURE_TYPE_MEMORY_BARRIER_2, NULL, VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT,
-                                    VK_ACCESS_2_SHADER_STORAGE_WRITE_BIT, VK_PIPELINE_STAGE_2_HOST_BIT, VK_ACCESS_2_HOST_READ_BIT};
+        VkMemoryBarrier2 barrier = {VK_STRUCTURE_TYPE_MEMORY_BARRIER_2,     NULL,
+                                    VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT, VK_ACCESS_2_SHADER_STORAGE_WRITE_BIT,
+                                    VK_PIPELINE_STAGE_2_HOST_BIT,           VK_ACCESS_2_HOST_READ_BIT};
         VkDependencyInfo dep = {VK_STRUCTURE_TYPE_DEPENDENCY_INFO, .memoryBarrierCount = 1, .pMemoryBarriers = &barrier};
         vkCmdPipelineBarrier2(once.cmd, &dep);
         ok = vk_one_time_end(d, &once, err) == DLVK_OK;

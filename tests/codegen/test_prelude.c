@@ -17,7 +17,10 @@ enum { RANDOM = 20000, SPECIALS_MAX = 64, N_MAX = RANDOM + SPECIALS_MAX * SPECIA
 static dlvk_device *device;
 static Pool pool;
 
-static void setup(void) { device = gpu_device(); }
+static void setup(void)
+{
+    device = gpu_device();
+}
 static void teardown(void)
 {
     dlvk_device_close(device);
@@ -42,10 +45,13 @@ static uint64_t float_bits(DType t, double x)
 
 static int specials(DType t, uint64_t *s)
 {
-    static const double f[] = {0,       -0.0,    1,     -1,      0.5,   -0.5,       2,         -2,         3,    -3,   1e-10, -1e-10, 1e-30,
-                               -1e-30,  1e30,    -1e30, 88,      -88,   104,        -104,      0.99999994, 1.5,  -1.5, 2.5,   -2.5,   INFINITY,
-                               -INFINITY, NAN,   16777216, 16777217, 4097, 1e5,     -1e7,      3.4e38,     -3.4e38, 1.17549435e-38, 0.69314718, 3.14159265};
-    static const int64_t i[] = {0, 1, -1, 2, -2, 3, -3, 7, -7, 31, 32, 33, 63, 64, 65, 255, 65536, INT32_MAX, INT32_MIN, UINT32_MAX, INT64_MAX, INT64_MIN};
+    static const double f[] = {0,          -0.0,      1,          -1,    0.5,    -0.5, 2,      -2,       3,
+                               -3,         1e-10,     -1e-10,     1e-30, -1e-30, 1e30, -1e30,  88,       -88,
+                               104,        -104,      0.99999994, 1.5,   -1.5,   2.5,  -2.5,   INFINITY, -INFINITY,
+                               NAN,        16777216,  16777217,   4097,  1e5,    -1e7, 3.4e38, -3.4e38,  1.17549435e-38,
+                               0.69314718, 3.14159265};
+    static const int64_t i[] = {0,  1,  -1, 2,  -2,  3,     -3,        7,         -7,         31,        32,
+                                33, 63, 64, 65, 255, 65536, INT32_MAX, INT32_MIN, UINT32_MAX, INT64_MAX, INT64_MIN};
     int n = 0;
     if (dtype_is_float(t))
         for (size_t k = 0; k < sizeof f / sizeof *f; k++) s[n++] = float_bits(t, f[k]);
@@ -76,9 +82,17 @@ static uint64_t random_bits(DType t)
 /* GLSL that reads operand k of invocation i, and that makes a result's word. */
 static const char *load(DType t, int k)
 {
-    static const char *const form[] = {"uintBitsToFloat(p.x.d[i * 3 + %d].x)", "f64_load(p.x.d[i * 3 + %d])", "int(p.x.d[i * 3 + %d].x)", "i64_load(p.x.d[i * 3 + %d])",
-                                       "p.x.d[i * 3 + %d].x",                  "u64_load(p.x.d[i * 3 + %d])", "(p.x.d[i * 3 + %d].x != 0u)"};
-    int f = t == DLVK_F32 ? 0 : t == DLVK_F64 ? 1 : t == DLVK_I32 ? 2 : t == DLVK_I64 ? 3 : t == DLVK_U32 ? 4 : t == DLVK_U64 ? 5 : 6;
+    static const char *const form[] = {
+        "uintBitsToFloat(p.x.d[i * 3 + %d].x)", "f64_load(p.x.d[i * 3 + %d])", "int(p.x.d[i * 3 + %d].x)",
+        "i64_load(p.x.d[i * 3 + %d])",          "p.x.d[i * 3 + %d].x",         "u64_load(p.x.d[i * 3 + %d])",
+        "(p.x.d[i * 3 + %d].x != 0u)"};
+    int f = t == DLVK_F32   ? 0
+            : t == DLVK_F64 ? 1
+            : t == DLVK_I32 ? 2
+            : t == DLVK_I64 ? 3
+            : t == DLVK_U32 ? 4
+            : t == DLVK_U64 ? 5
+                            : 6;
     char buf[128];
     snprintf(buf, sizeof buf, form[f], k);
     return pool_strdup(&pool, buf);
@@ -95,14 +109,18 @@ static const char *store(DType t, const char *x)
     }
 }
 
-static bool is_wide(DType t) { return t == DLVK_F64 || t == DLVK_I64 || t == DLVK_U64; }
+static bool is_wide(DType t)
+{
+    return t == DLVK_F64 || t == DLVK_I64 || t == DLVK_U64;
+}
 
 static const char *op_code(Op op, DType t, DType result)
 {
     const OpInfo *o = &op_info[op];
-    const char *text = is_wide(t) && op != OP_SELECT ? pool_printf(&pool, "op_%s($a%s%s)", o->name, o->n_in > 1 ? ", $b" : "", o->n_in > 2 ? ", $c" : "")
-                       : dtype_is_float(t)           ? o->glsl_f
-                                                     : o->glsl_i;
+    const char *text = is_wide(t) && op != OP_SELECT
+                           ? pool_printf(&pool, "op_%s($a%s%s)", o->name, o->n_in > 1 ? ", $b" : "", o->n_in > 2 ? ", $c" : "")
+                       : dtype_is_float(t) ? o->glsl_f
+                                           : o->glsl_i;
     char out[1024] = "";
     for (const char *s = text; *s; s++) {
         char one[2] = {*s, 0};
@@ -113,7 +131,8 @@ static const char *op_code(Op op, DType t, DType result)
             strcat(out, one);
         }
     }
-    return pool_printf(&pool, "void main()\n{\n    uint i = gl_GlobalInvocationID.x;\n    if (i < p.n) p.y.d[i] = %s;\n}\n", store(result, pool_strdup(&pool, out)));
+    return pool_printf(&pool, "void main()\n{\n    uint i = gl_GlobalInvocationID.x;\n    if (i < p.n) p.y.d[i] = %s;\n}\n",
+                       store(result, pool_strdup(&pool, out)));
 }
 
 /* The interpreter's result: floats as doubles. */
@@ -148,7 +167,8 @@ static double ulps(DType t, double want, double got)
 {
     if (isnan(want) || isnan(got)) return isnan(want) && isnan(got) ? 0 : INFINITY;
     double most = t == DLVK_F32 ? 0x1.ffffffp127 : 0x1.fffffffffffffp1023;
-    if (fabs(want) > most) return got == copysign(INFINITY, want) ? 0 : fabs(want) < most * 1.000001 && fabs(got) > most * 0.999999 ? 1 : INFINITY;
+    if (fabs(want) > most)
+        return got == copysign(INFINITY, want) ? 0 : fabs(want) < most * 1.000001 && fabs(got) > most * 0.999999 ? 1 : INFINITY;
     if (isinf(got)) return fabs(want) > most * 0.999999 ? 1 : INFINITY;
     int e, least = t == DLVK_F32 ? -125 : -1021, digits = t == DLVK_F32 ? 24 : 53;
     frexp(want, &e);
@@ -159,9 +179,23 @@ static double ulps(DType t, double want, double got)
 static double limit(Op op, DType t)
 {
     switch (op) {
-    case OP_ADD: case OP_SUB: case OP_MUL: case OP_NEG: case OP_ABS: case OP_FLOOR: case OP_CEIL: case OP_TRUNC: case OP_ROUND:
-    case OP_MAX: case OP_MIN: case OP_SIGN: case OP_REM: case OP_SELECT: return 0.5;
-    case OP_DIV: case OP_SQRT: case OP_MOD: return t == DLVK_F64 ? 0.5 : 2.5;
+    case OP_ADD:
+    case OP_SUB:
+    case OP_MUL:
+    case OP_NEG:
+    case OP_ABS:
+    case OP_FLOOR:
+    case OP_CEIL:
+    case OP_TRUNC:
+    case OP_ROUND:
+    case OP_MAX:
+    case OP_MIN:
+    case OP_SIGN:
+    case OP_REM:
+    case OP_SELECT: return 0.5;
+    case OP_DIV:
+    case OP_SQRT:
+    case OP_MOD: return t == DLVK_F64 ? 0.5 : 2.5;
     case OP_RSQRT: return 4;
     default: return t == DLVK_F64 ? 2000 : 4;
     }
@@ -200,13 +234,17 @@ static void check(Op op, DType t, uint32_t features)
             d = elem_get_i(result, want->data, i) == elem_get_i(result, &y[i], 0) ? 0 : INFINITY;
         if (d > worst) worst = d, at = i;
     }
-    if (getenv("PRELUDE_TABLE")) fprintf(stderr, "%-9s %-4s %8.2f ulp  %6.3f s cpu\n", o->name, dtype_name(t), worst, (double)(clock() - start) / CLOCKS_PER_SEC);
+    if (getenv("PRELUDE_TABLE"))
+        fprintf(stderr, "%-9s %-4s %8.2f ulp  %6.3f s cpu\n", o->name, dtype_name(t), worst,
+                (double)(clock() - start) / CLOCKS_PER_SEC);
     if (dtype_is_float(result))
-        cr_expect(worst <= limit(op, result), "%s of %s: %g ulp at (%a, %a): %a, should be %a", o->name, dtype_name(t), worst, elem_get_f(t, &x[at * 3], 0),
-                  elem_get_f(t, &x[at * 3 + 1], 0), elem_get_f(result, &y[at], 0), ((const double *)want->data)[at]);
+        cr_expect(worst <= limit(op, result), "%s of %s: %g ulp at (%a, %a): %a, should be %a", o->name, dtype_name(t), worst,
+                  elem_get_f(t, &x[at * 3], 0), elem_get_f(t, &x[at * 3 + 1], 0), elem_get_f(result, &y[at], 0),
+                  ((const double *)want->data)[at]);
     else
-        cr_expect(worst == 0, "%s of %s (%llx, %llx): %lld, should be %lld", o->name, dtype_name(t), (unsigned long long)x[at * 3],
-                  (unsigned long long)x[at * 3 + 1], (long long)elem_get_i(result, &y[at], 0), (long long)elem_get_i(result, want->data, at));
+        cr_expect(worst == 0, "%s of %s (%llx, %llx): %lld, should be %lld", o->name, dtype_name(t),
+                  (unsigned long long)x[at * 3], (unsigned long long)x[at * 3 + 1], (long long)elem_get_i(result, &y[at], 0),
+                  (long long)elem_get_i(result, want->data, at));
 }
 
 enum { WIDE = DLVK_FEATURE_INT64 | DLVK_FEATURE_FLOAT64 };
@@ -222,13 +260,43 @@ static void check_all(DType t, bool native)
         if (op_info[op].point && (op_info[op].takes & takes)) check(op, t, features);
 }
 
-Test(prelude, f32) { check_all(DLVK_F32, true); }
-Test(prelude, i32) { check_all(DLVK_I32, true); }
-Test(prelude, u32) { check_all(DLVK_U32, true); }
-Test(prelude, boolean) { check_all(DLVK_BOOL, true); }
-Test(prelude, i64) { check_all(DLVK_I64, true); }
-Test(prelude, u64) { check_all(DLVK_U64, true); }
-Test(prelude, f64) { check_all(DLVK_F64, true); }
-Test(prelude, f64_emulated) { check_all(DLVK_F64, false); }
-Test(prelude, i64_emulated) { check_all(DLVK_I64, false); }
-Test(prelude, u64_emulated) { check_all(DLVK_U64, false); }
+Test(prelude, f32)
+{
+    check_all(DLVK_F32, true);
+}
+Test(prelude, i32)
+{
+    check_all(DLVK_I32, true);
+}
+Test(prelude, u32)
+{
+    check_all(DLVK_U32, true);
+}
+Test(prelude, boolean)
+{
+    check_all(DLVK_BOOL, true);
+}
+Test(prelude, i64)
+{
+    check_all(DLVK_I64, true);
+}
+Test(prelude, u64)
+{
+    check_all(DLVK_U64, true);
+}
+Test(prelude, f64)
+{
+    check_all(DLVK_F64, true);
+}
+Test(prelude, f64_emulated)
+{
+    check_all(DLVK_F64, false);
+}
+Test(prelude, i64_emulated)
+{
+    check_all(DLVK_I64, false);
+}
+Test(prelude, u64_emulated)
+{
+    check_all(DLVK_U64, false);
+}

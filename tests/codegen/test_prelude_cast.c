@@ -16,7 +16,10 @@ static dlvk_device *device;
 static Pool pool;
 static uint64_t x[N], y[N];
 
-static void setup(void) { device = gpu_device(); }
+static void setup(void)
+{
+    device = gpu_device();
+}
 static void teardown(void)
 {
     dlvk_device_close(device);
@@ -34,7 +37,9 @@ static uint64_t next(void)
 static void run(const char *expression, uint32_t features)
 {
     dlvk_error err;
-    const char *code = pool_printf(&pool, "void main()\n{\n    uint i = gl_GlobalInvocationID.x;\n    uvec2 w = p.x.d[i];\n    p.y.d[i] = %s;\n}\n", expression);
+    const char *code = pool_printf(
+        &pool, "void main()\n{\n    uint i = gl_GlobalInvocationID.x;\n    uvec2 w = p.x.d[i];\n    p.y.d[i] = %s;\n}\n",
+        expression);
     cr_assert(device != NULL, "no Vulkan device");
     cr_assert(gpu_run(device, gpu_source(&pool, code, features), N, x, N, y, N, &err), "%s", err.text);
 }
@@ -49,8 +54,11 @@ static uint32_t features_of(bool native)
 static double interesting(void)
 {
     double u = (double)(next() >> 11) * 0x1p-53 + 1;
-    static const double limit[] = {INFINITY, NAN, 0, -0.0, 1, 448, 464, 465, 240, 248, 57344, 61440, 61439, 6, 5, 7, 65504, 65520, 65519.99, 0x1p31, 0x1p32, 0x1p63, 0x1p64,
-                                   3.4e38, 3.5e38, 0x1p-24, 0x1p-25, 0x1.8p-25, 0x1p-133, 0x1p-134, 0x1p-10, 0x1.8p-9, 2147483647.5, 4294967295.5, 0x1p127, 0x1.1p127, 0x1p-127, 0x1p-128};
+    static const double limit[] = {INFINITY,     NAN,          0,        -0.0,      1,        448,      464,     465,
+                                   240,          248,          57344,    61440,     61439,    6,        5,       7,
+                                   65504,        65520,        65519.99, 0x1p31,    0x1p32,   0x1p63,   0x1p64,  3.4e38,
+                                   3.5e38,       0x1p-24,      0x1p-25,  0x1.8p-25, 0x1p-133, 0x1p-134, 0x1p-10, 0x1.8p-9,
+                                   2147483647.5, 4294967295.5, 0x1p127,  0x1.1p127, 0x1p-127, 0x1p-128};
     double v;
     switch (next() % 4) {
     case 0: v = limit[next() % (sizeof limit / sizeof *limit)]; break;
@@ -65,8 +73,10 @@ static void fill(DType t)
 {
     for (int i = 0; i < N; i++) {
         x[i] = 0;
-        if (dtype_is_float(t)) elem_set_f(t, &x[i], 0, interesting());
-        else elem_set_i(t, &x[i], 0, (int64_t)(next() >> (next() % 64)) * (next() & 1 ? 1 : -1));
+        if (dtype_is_float(t))
+            elem_set_f(t, &x[i], 0, interesting());
+        else
+            elem_set_i(t, &x[i], 0, (int64_t)(next() >> (next() % 64)) * (next() & 1 ? 1 : -1));
     }
 }
 
@@ -135,16 +145,23 @@ static void classes(bool native)
                 memcpy(&want, (const char *)out->data + (size_t)i * w, w);
                 if (types[b] == DLVK_F32 && denormal(DLVK_F32, want)) continue; /* a device may flush */
                 if (types[a] == DLVK_F32 && denormal(DLVK_F32, x[i])) continue;
-                cr_assert(same(types[b], want, y[i]), "%s to %s of %llx: %llx, should be %llx", dtype_name(types[a]), dtype_name(types[b]),
-                          (unsigned long long)x[i], (unsigned long long)y[i], (unsigned long long)want);
+                cr_assert(same(types[b], want, y[i]), "%s to %s of %llx: %llx, should be %llx", dtype_name(types[a]),
+                          dtype_name(types[b]), (unsigned long long)x[i], (unsigned long long)y[i], (unsigned long long)want);
             }
         }
 }
 
-Test(prelude_cast, classes_native) { classes(true); }
-Test(prelude_cast, classes_emulated) { classes(false); }
+Test(prelude_cast, classes_native)
+{
+    classes(true);
+}
+Test(prelude_cast, classes_emulated)
+{
+    classes(false);
+}
 
-static const DType narrow[] = {DLVK_F16, DLVK_BF16, DLVK_F8E4M3FN, DLVK_F8E4M3FNUZ, DLVK_F8E5M2, DLVK_F8E5M2FNUZ, DLVK_F8E8M0, DLVK_F4E2M1};
+static const DType narrow[] = {DLVK_F16,    DLVK_BF16,       DLVK_F8E4M3FN, DLVK_F8E4M3FNUZ,
+                               DLVK_F8E5M2, DLVK_F8E5M2FNUZ, DLVK_F8E8M0,   DLVK_F4E2M1};
 
 Test(prelude_cast, narrow_decode)
 {
@@ -157,7 +174,8 @@ Test(prelude_cast, narrow_decode)
             for (int i = 0; i < N; i++) {
                 double want = elem_get_f(t, &x[i], 0), got = elem_get_f(DLVK_F32, &y[i], 0);
                 bool equal = (isnan(want) && isnan(got)) || (want == got && signbit(want) == signbit(got));
-                cr_assert(equal || (fabs(want) < 0x1p-126 && got == 0), "%s %llx: %a, should be %a", dtype_name(t), (unsigned long long)x[i], got, want);
+                cr_assert(equal || (fabs(want) < 0x1p-126 && got == 0), "%s %llx: %a, should be %a", dtype_name(t),
+                          (unsigned long long)x[i], got, want);
             }
         }
     }
@@ -169,18 +187,31 @@ static void encode(DType from, bool saturate)
         DType t = narrow[k];
         const char *nosat = dtype_bits(t) == 8 && !saturate ? "_nosat" : "";
         fill(from);
-        run(pool_printf(&pool, "uvec2(%s_to_%s%s(%s), 0u)", dtype_name(from), dtype_name(t), nosat, from_word(from)), features_of(false));
+        run(pool_printf(&pool, "uvec2(%s_to_%s%s(%s), 0u)", dtype_name(from), dtype_name(t), nosat, from_word(from)),
+            features_of(false));
         for (int i = 0; i < N; i++) {
             double want = dtype_round_f(t, elem_get_f(from, &x[i], 0), saturate), got = elem_get_f(t, &y[i], 0);
             if (from == DLVK_F32 && denormal(DLVK_F32, x[i])) continue;
             bool equal = (isnan(want) && isnan(got)) || (want == got && signbit(want) == signbit(got));
-            cr_assert(equal, "%s to %s%s of %a: %a, should be %a",
-                      dtype_name(from), dtype_name(t), nosat, elem_get_f(from, &x[i], 0), got, want);
+            cr_assert(equal, "%s to %s%s of %a: %a, should be %a", dtype_name(from), dtype_name(t), nosat,
+                      elem_get_f(from, &x[i], 0), got, want);
         }
     }
 }
 
-Test(prelude_cast, narrow_encode) { encode(DLVK_F32, true); }
-Test(prelude_cast, narrow_encode_nosat) { encode(DLVK_F32, false); }
-Test(prelude_cast, narrow_encode_f64) { encode(DLVK_F64, true); }
-Test(prelude_cast, narrow_encode_f64_nosat) { encode(DLVK_F64, false); }
+Test(prelude_cast, narrow_encode)
+{
+    encode(DLVK_F32, true);
+}
+Test(prelude_cast, narrow_encode_nosat)
+{
+    encode(DLVK_F32, false);
+}
+Test(prelude_cast, narrow_encode_f64)
+{
+    encode(DLVK_F64, true);
+}
+Test(prelude_cast, narrow_encode_f64_nosat)
+{
+    encode(DLVK_F64, false);
+}
