@@ -166,13 +166,13 @@ void rewrite_body(Rewrite *rw, const Region *old)
         if (w->live[old->nodes.at[i]->id]) visit(w, old->nodes.at[i]);
 }
 
-Graph *graph_rewrite(Graph *src, RewriteRule rule, void *user, bool cse)
+Rewrite *rewrite_start(Graph *src, RewriteRule rule, void *user, bool cse)
 {
     Context *c = src->ctx;
     const Origin *origin = c->origin;
-    int errors = c->diag.errors;
-    Walk w = {.rule = rule, .live = graph_live(src)};
-    Rewrite *rw = &w.rw;
+    Walk *w = POOL_NEW(c->pool, Walk);
+    *w = (Walk){.rule = rule, .live = graph_live(src)};
+    Rewrite *rw = &w->rw;
     rw->src = src;
     rw->dst = graph_new(c, src->name);
     rw->map = POOL_ARRAY(c->pool, Value *, src->n_values);
@@ -187,7 +187,15 @@ Graph *graph_rewrite(Graph *src, RewriteRule rule, void *user, bool cse)
         *VEC_PUSH(c->pool, rw->dst->top->results) = rw->map[src->top->results.at[i]->id];
     for (int i = 0; i < src->output_names.n; i++) *VEC_PUSH(c->pool, rw->dst->output_names) = src->output_names.at[i];
     c->origin = origin;
-    for (int i = 0; i < rw->dst->top->results.n && c->diag.errors == errors; i++)
-        if (!rw->dst->top->results.at[i]) ctx_error(c, DLVK_INTERNAL, "a rewrite of '%s' lost output %d", src->name, i);
-    return c->diag.errors > errors ? NULL : rw->dst;
+    return rw;
+}
+
+Graph *graph_rewrite(Graph *src, RewriteRule rule, void *user, bool cse)
+{
+    Context *c = src->ctx;
+    int errors = c->diag.errors;
+    Graph *g = rewrite_start(src, rule, user, cse)->dst;
+    for (int i = 0; i < g->top->results.n && c->diag.errors == errors; i++)
+        if (!g->top->results.at[i]) ctx_error(c, DLVK_INTERNAL, "a rewrite of '%s' lost output %d", src->name, i);
+    return c->diag.errors > errors ? NULL : g;
 }

@@ -18,6 +18,8 @@ typedef struct Rewrite {
 /* READ_DIMS nodes have no outputs: one is live when a live node's types or attributes use one of its symbols. */
 typedef bool (*RewriteRule)(Rewrite *rw, const Node *old, Value *const *in, Value **out);
 Graph *graph_rewrite(Graph *src, RewriteRule rule, void *user, bool cse);
+/* The same for who has more to build on the copy, rw->dst, or to rewrite regions of the old graph again; never NULL. */
+Rewrite *rewrite_start(Graph *src, RewriteRule rule, void *user, bool cse);
 /* For rules. The nodes of a region of the old graph, rewritten to where rw->b stands; results stay in rw->map. The caller maps
  * the region's parameters first. */
 void rewrite_body(Rewrite *rw, const Region *old);

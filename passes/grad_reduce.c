@@ -1,0 +1,240 @@
+/* Adjoints of reductions, running reductions, windows and sort. */
+#include "passes/grad_internal.h"
+
+static Kind kind_of(const Node *n)
+{
+    return (Kind)attr_i(n, A_KIND, KIND_SUM);
+}
+
+/* Of the elements along an axis, for each the product of all others; zeros among them do no harm. */
+static Value *product_of_others(Build *b, Value *x, int axis)
+{
+    return mul(b, build_cumulate(b, KIND_PROD, x, axis, true, false), build_cumulate(b, KIND_PROD, x, axis, true, true));
+}
+
+/* One axis after the other: the product of all others is that along the axis, times what the remaining axes give. */
+static Value *reduce_prod(Build *b, Value *x, Value *d, const Attr *axes)
+{
+    Value *stage[DLVK_MAX_RANK + 1] = {x};
+    int n = axes->n;
+    for (int i = 0; i < n; i++) {
+        int axis = (int)axes->ints[i];
+        stage[i + 1] = build_reduce(b, KIND_PROD, stage[i], 1, &axis, true);
+    }
+    for (int i = n - 1; i >= 0; i--) d = mul(b, d, product_of_others(b, stage[i], (int)axes->ints[i]));
+    return d;
+}
+
+void adjoint_reduce(Adjoint *a)
+{
+    Build *b = a->b;
+    Value *x = a->in[0], *d = a->d[0];
+    const Attr *axes = node_attr(a->n, A_AXES);
+    int axis[DLVK_MAX_RANK];
+    for (int i = 0; i < axes->n; i++) axis[i] = (int)axes->ints[i];
+    switch (kind_of(a->n)) {
+    case KIND_SUM: a->dx[0] = build_broadcast(b, d, x->type.rank, x->type.dim); return;
+    case KIND_PROD: a->dx[0] = axes->n ? reduce_prod(b, x, d, axes) : d; return;
+    case KIND_MAX:
+    case KIND_MIN: {
+        Value *hit = build_cast(b, build_map2(b, OP_EQ, x, a->out[0]), x->type.dtype); /* equal ones share it */
+        Value *count = axes->n ? build_reduce(b, KIND_SUM, hit, axes->n, axis, true) : hit;
+        a->dx[0] = mul(b, hit, build_map2(b, OP_DIV, d, count));
+        return;
+    }
+    default: grad_blocked(a, "a reduction of kind %s has no gradient", kind_name[kind_of(a->n)]);
+    }
+}
+
+void adjoint_argreduce(Adjoint *a)
+{
+    (void)a; /* integers */
+}
+void adjoint_argwindow(Adjoint *a)
+{
+    (void)a;
+}
+
+/* Along the axis, [i, j]: v with a new axis of size 1 before it (columns) or behind it (rows). */
+static Value *as_columns(Build *b, Value *v, int axis)
+{
+    return build_unsqueeze(b, v, 1, &axis);
+}
+static Value *as_rows(Build *b, Value *v, int axis)
+{
+    int after = axis + 1;
+    return build_unsqueeze(b, v, 1, &after);
+}
+static Value *positions(Build *b, Value *x, int axis)
+{
+    const Dim *shape[DLVK_MAX_RANK];
+    for (int i = 0; i < x->type.rank; i++) shape[i] = i == axis ? x->type.dim[i] : dim_const(&b->ctx->dims, 1);
+    return build_iota(b, DLVK_I64, x->type.rank, shape, axis);
+}
+
+/* A matrix of positions of x by results of y: P[i, j] is the product that y[j] is of, without x[i]. Quadratic, but no zero
+ * is divided by. */
+static Value *cumulated_product(Adjoint *a, int axis, bool exclusive, bool reverse)
+{
+    Build *b = a->b;
+    Value *x = a->in[0], *at = positions(b, x, axis);
+    if (x->type.rank == DLVK_MAX_RANK) {
+        grad_blocked(a, "of rank %d, a running product has no gradient", x->type.rank);
+        return NULL;
+    }
+    Value *i = as_rows(b, at, axis), *j = as_columns(b, at, axis);
+    Value *others =
+        build_map3(b, OP_SELECT, build_map2(b, OP_EQ, i, j), build_scalar(b, x->type.dtype, 1), as_columns(b, x, axis));
+    Value *p = build_cumulate(b, KIND_PROD, others, axis + 1, exclusive, reverse);
+    Op in_product = exclusive ? (reverse ? OP_GT : OP_LT) : (reverse ? OP_GE : OP_LE);
+    Value *terms = where(b, build_map2(b, in_product, i, j), mul(b, p, as_columns(b, a->d[0], axis)));
+    int last = axis + 1;
+    return build_reduce(b, KIND_SUM, terms, 1, &last, false);
+}
+
+void adjoint_cumulate(Adjoint *a)
+{
+    int axis = (int)attr_i(a->n, A_AXIS, 0);
+    bool exclusive = attr_i(a->n, A_EXCLUSIVE, 0), reverse = attr_i(a->n, A_REVERSE, 0);
+    Kind k = kind_of(a->n);
+    if (k == KIND_SUM)
+        a->dx[0] = build_cumulate(a->b, KIND_SUM, a->d[0], axis, exclusive, !reverse);
+    else if (k == KIND_PROD)
+        a->dx[0] = cumulated_product(a, axis, exclusive, reverse);
+    else
+        grad_blocked(a, "a running %s has no gradient", kind_name[k]);
+}
+
+/* Windows. Element p of the operand is place k of window q when q*step + k*dilation = p + lo. */
+
+typedef struct Win {
+    int rank;
+    const int64_t *window, *step, *dilation;
+    const Dim *const *lo;
+} Win;
+
+static Win win_of(const Node *n)
+{
+    return (Win){n->in[0]->type.rank, attr_ints(n, A_WINDOW), attr_ints(n, A_STEP), attr_ints(n, A_DILATION), attr_dims(n, A_LO)};
+}
+
+/* d, one element a window, at the operand's elements that are place k[] of them. */
+static Value *to_place(Build *b, Value *d, const Win *w, const int64_t *k, Type x)
+{
+    DimTable *t = &b->ctx->dims;
+    const Dim *lo[DLVK_MAX_RANK], *hi[DLVK_MAX_RANK];
+    for (int i = 0; i < w->rank && d; i++) {
+        d = grad_spread(b, d, i, w->step[i]);
+        if (!d) return NULL;
+        lo[i] = dim_sub(t, dim_const(t, k[i] * w->dilation[i]), w->lo[i]);
+        hi[i] = dim_sub(t, x.dim[i], dim_add(t, d->type.dim[i], lo[i]));
+    }
+    return d ? build_pad(b, d, lo, hi, build_scalar(b, d->type.dtype, 0)) : NULL;
+}
+
+/* Sum windows: a sum over the windows that p is in, of the same size and dilation. */
+static Value *window_sum(Build *b, Value *d, const Win *w, Type x)
+{
+    DimTable *t = &b->ctx->dims;
+    const Dim *lo[DLVK_MAX_RANK], *hi[DLVK_MAX_RANK];
+    for (int i = 0; i < w->rank; i++) {
+        d = grad_spread(b, d, i, w->step[i]);
+        if (!d) return NULL;
+        const Dim *reach = dim_const(t, (w->window[i] - 1) * w->dilation[i]);
+        lo[i] = dim_sub(t, reach, w->lo[i]);
+        hi[i] = dim_sub(t, dim_add(t, x.dim[i], reach), dim_add(t, d->type.dim[i], lo[i]));
+    }
+    d = build_pad(b, d, lo, hi, build_scalar(b, x.dtype, 0));
+    return build_window(b, KIND_SUM, d, w->window, NULL, w->dilation, NULL, NULL);
+}
+
+/* Windows side by side: every element is in one of them at most. */
+static bool tiles(const Win *w)
+{
+    for (int i = 0; i < w->rank; i++)
+        if (w->window[i] != w->step[i] || w->dilation[i] != 1) return false;
+    return true;
+}
+
+/* One value a window, repeated at all its places. */
+static Value *repeat(Build *b, Value *v, const Win *w, Type x, double outside)
+{
+    DimTable *t = &b->ctx->dims;
+    const Dim *lo[DLVK_MAX_RANK], *hi[DLVK_MAX_RANK], *shape[DLVK_MAX_RANK];
+    for (int i = 0; i < w->rank && v; i++) {
+        int after = i + 1;
+        v = w->step[i] > 1 ? build_unsqueeze(b, v, 1, &after) : v;
+        if (!v) return NULL;
+        if (w->step[i] > 1) {
+            for (int k = 0; k < v->type.rank; k++) shape[k] = k == after ? dim_const(t, w->step[i]) : v->type.dim[k];
+            v = build_broadcast(b, v, v->type.rank, shape);
+            for (int k = 0; k < w->rank; k++) shape[k] = v->type.dim[k < after ? k : k + 1];
+            shape[i] = dim_mul(t, shape[i], dim_const(t, w->step[i]));
+            v = build_reshape(b, v, w->rank, shape);
+        }
+        if (!v) return NULL;
+        lo[i] = dim_neg(t, w->lo[i]);
+        hi[i] = dim_sub(t, x.dim[i], dim_add(t, v->type.dim[i], lo[i]));
+    }
+    return v ? build_pad(b, v, lo, hi, build_scalar(b, v->type.dtype, outside)) : NULL;
+}
+
+/* The flat index in x of every element. */
+static Value *flat_index(Build *b, Type x)
+{
+    const Dim *count = type_count(b->ctx, x);
+    return build_reshape(b, build_iota(b, DLVK_I64, 1, &count, 0), x.rank, x.dim);
+}
+
+enum { FEW_PLACES = 32 };
+
+/* Extreme windows: the place found gets it all. */
+static Value *window_extreme(Adjoint *a, const Win *w)
+{
+    Build *b = a->b;
+    Value *x = a->in[0], *d = a->d[0];
+    Value *best = build_op(b, OP_ARGWINDOW, 1, &x, a->n->n_attr, a->n->attr);
+    if (tiles(w))
+        return where(b, build_map2(b, OP_EQ, repeat(b, best, w, x->type, -1), flat_index(b, x->type)),
+                     repeat(b, d, w, x->type, 0));
+    int64_t places = 1, k[DLVK_MAX_RANK] = {0};
+    for (int i = 0; i < w->rank; i++) places *= w->window[i];
+    if (places > FEW_PLACES || !best) {
+        const Dim *count = type_count(b->ctx, x->type), *many = type_count(b->ctx, d->type);
+        Value *none = build_full(b, type_make(b->ctx, x->type.dtype, 1, &count), 0);
+        Value *sum = build_scatter(b, KIND_SUM, none, build_reshape(b, best, 1, &many), build_reshape(b, d, 1, &many));
+        return reshape_like(b, sum, x);
+    }
+    Value *sum = NULL, *here = flat_index(b, x->type);
+    best = build_map2(b, OP_ADD, best, build_scalar_i(b, DLVK_I64, 1)); /* 0: between windows */
+    here = build_map2(b, OP_ADD, here, build_scalar_i(b, DLVK_I64, 1));
+    for (int64_t p = 0; p < places; p++) {
+        Value *hit = build_map2(b, OP_EQ, to_place(b, best, w, k, x->type), here);
+        Value *term = where(b, hit, to_place(b, d, w, k, x->type));
+        sum = sum ? add(b, sum, term) : term;
+        for (int i = w->rank - 1; i >= 0 && ++k[i] == w->window[i]; i--) k[i] = 0;
+    }
+    return sum;
+}
+
+void adjoint_window(Adjoint *a)
+{
+    Win w = win_of(a->n);
+    Kind k = kind_of(a->n);
+    if (k == KIND_SUM)
+        a->dx[0] = window_sum(a->b, a->d[0], &w, a->in[0]->type);
+    else if (k == KIND_MAX || k == KIND_MIN)
+        a->dx[0] = window_extreme(a, &w);
+    else
+        grad_blocked(a, "a window of kind %s has no gradient", kind_name[k]);
+}
+
+/* The inverse of the permutation is its argsort. */
+void adjoint_sort(Adjoint *a)
+{
+    Build *b = a->b;
+    int axis = (int)attr_i(a->n, A_AXIS, 0);
+    Value *sorted, *inverse;
+    if (a->d[0] && build_sort(b, a->out[1], axis, false, &sorted, &inverse))
+        a->dx[0] = grad_take_along(b, a->d[0], inverse, axis);
+}
