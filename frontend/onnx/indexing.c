@@ -52,6 +52,10 @@ Value *flat(Build *b, Value *x)
 Value *merge_front(Build *b, Value *x, int n)
 {
     if (!x) return NULL;
+    if (n > x->type.rank) {
+        ctx_error(b->ctx, DLVK_INVALID_ARGUMENT, "%s has fewer than %d axes", type_to_string(b->ctx->pool, x->type), n);
+        return NULL;
+    }
     const Dim *shape[DLVK_MAX_RANK + 1];
     shape[0] = dim_product(b, n, x->type.dim);
     for (int i = n; i < x->type.rank; i++) shape[i - n + 1] = x->type.dim[i];
