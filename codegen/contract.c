@@ -297,6 +297,7 @@ bool gen_contract(KernelGen *kg)
     bool thin = !dim_is(c.z, 1) && c.conv && dim_is_const(c.n, &columns) && columns < 8;
     if (!f32_sum || thin) return gen_map(kg);
     if (c.a.affine && (c.b.affine || c.b.splat)) contract_scalar(kg, &c);
-    contract_wave(kg, &c);
+    contract_wave(kg, &c, DLVK_FEATURE_WAVE | DLVK_FEATURE_WG512);
+    contract_wave(kg, &c, 0);
     return true;
 }

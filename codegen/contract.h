@@ -57,7 +57,7 @@ typedef struct Piece {
 Piece contract_begin(Shader *s);
 const char *contract_end(Shader *s, Piece p);
 
-void contract_scalar(KernelGen *kg, const Contraction *c); /* codegen/contract_scalar.c */
-void contract_wave(KernelGen *kg, const Contraction *c);   /* codegen/contract_wave.c */
+void contract_scalar(KernelGen *kg, const Contraction *c);                  /* codegen/contract_scalar.c */
+void contract_wave(KernelGen *kg, const Contraction *c, uint32_t features); /* codegen/contract_wave.c */
 
 #endif

@@ -130,10 +130,21 @@ static const char *b_load_text(Shader *s, const Contraction *c)
     return contract_end(s, piece);
 }
 
-void contract_wave(KernelGen *kg, const Contraction *c)
+/* Teams that share out k: more where tiles are too few to fill a GPU. */
+static uint32_t choose_parts(const Contraction *c)
+{
+    int64_t m, n, k, z;
+    if (!dim_is_const(c->m, &m) || !dim_is_const(c->n, &n) || !dim_is_const(c->steps, &k) || !dim_is_const(c->z, &z)) return 2;
+    int64_t tiles = (m + 63) / 64 * ((n + 31) / 32) * z;
+    return k >= 256 && tiles < 256 ? 4 : k >= 64 && tiles < 1024 ? 2 : 1;
+}
+
+void contract_wave(KernelGen *kg, const Contraction *c, uint32_t features)
 {
     DimTable *dt = &kg->ctx->dims;
-    Shader *s = shader_new(kg, 0);
+    Shader *s = shader_new(kg, features);
+    /* Four teams take 27 KiB of shared memory: more than every device has, but a GPU for whom large workgroups are no trouble. */
+    *VEC_PUSH(s->pool, s->spec) = 64 * (features ? choose_parts(c) : 1);
     const Dim *row_tiles = dim_ceildiv(dt, c->m, dim_const(dt, 64)), *column_tiles = dim_ceildiv(dt, c->n, dim_const(dt, 32));
     s->grid[0] = dim_mul(dt, dim_mul(dt, row_tiles, column_tiles), c->z);
     const char *shared_rows = c->a.affine ? "shared int row_at[BM];\n" : "";
