@@ -63,17 +63,20 @@ dlvk_status device_make_instance(dlvk_device *user, VkInstance *out, dlvk_error 
     if (validate && !has_layer(layer))
         return rt_error(err, DLVK_UNSUPPORTED,
                         "DLVK_VALIDATE is set, but the layer %s is not installed: apt install vulkan-validationlayers", layer);
+    bool on_device = validate && strcmp(env, "gpu") == 0;
     VkDebugUtilsMessengerCreateInfoEXT messages = {
         .sType = VK_STRUCTURE_TYPE_DEBUG_UTILS_MESSENGER_CREATE_INFO_EXT,
-        .messageSeverity = VK_DEBUG_UTILS_MESSAGE_SEVERITY_WARNING_BIT_EXT | VK_DEBUG_UTILS_MESSAGE_SEVERITY_ERROR_BIT_EXT,
+        .messageSeverity = VK_DEBUG_UTILS_MESSAGE_SEVERITY_ERROR_BIT_EXT |
+                           (on_device ? 0 : VK_DEBUG_UTILS_MESSAGE_SEVERITY_WARNING_BIT_EXT), /* its set-up warns of itself */
         .messageType = VK_DEBUG_UTILS_MESSAGE_TYPE_VALIDATION_BIT_EXT,
         .pfnUserCallback = on_message,
         .pUserData = user,
     };
-    VkValidationFeatureEnableEXT enable[] = {VK_VALIDATION_FEATURE_ENABLE_SYNCHRONIZATION_VALIDATION_EXT};
+    VkValidationFeatureEnableEXT enable[] = {VK_VALIDATION_FEATURE_ENABLE_SYNCHRONIZATION_VALIDATION_EXT,
+                                             VK_VALIDATION_FEATURE_ENABLE_GPU_ASSISTED_EXT};
     VkValidationFeaturesEXT features = {.sType = VK_STRUCTURE_TYPE_VALIDATION_FEATURES_EXT,
                                         .pNext = &messages,
-                                        .enabledValidationFeatureCount = 1,
+                                        .enabledValidationFeatureCount = on_device ? 2 : 1,
                                         .pEnabledValidationFeatures = enable};
     VkApplicationInfo app = {
         .sType = VK_STRUCTURE_TYPE_APPLICATION_INFO, .pEngineName = "dlvk", .apiVersion = VK_API_VERSION_1_3};

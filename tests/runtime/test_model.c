@@ -152,7 +152,7 @@ Test(model, cycles_do_not_grow)
     OK(bundle_write_file(&p.plan, p.blob, p.n_blob, path, err));
     long after_warm_up = 0;
     int files = 0;
-    for (int i = 0; i < 140; i++) {
+    for (int i = 0; i < 1000; i++) {
         load_and_check(path);
         if (i == 39) after_warm_up = resident_kib(), files = open_files();
     }

@@ -62,7 +62,7 @@ DLVK_API const dlvk_device_info *dlvk_device_get_info(const dlvk_device *d);
 /* Features to do without (switches kernel variants off); call before loading models. Also: environment DLVK_DISABLE=float16,coopmat,... */
 DLVK_API void dlvk_device_disable(dlvk_device *d, uint32_t features);
 /* Messages of the Khronos validation layer so far. The layer is on, with synchronization validation, where the environment has
- * DLVK_VALIDATE=1 when the device is opened; its messages also go to stderr. 0 where it is off. */
+ * DLVK_VALIDATE=1 when the device is opened (=gpu: kernels check their addresses, too); its messages also go to stderr. 0 where it is off. */
 DLVK_API uint64_t dlvk_device_validation_messages(const dlvk_device *d);
 /* The name of one feature bit as DLVK_DISABLE takes it ("float16", "coopmat", ...); NULL for a bit that is none. */
 DLVK_API const char *dlvk_feature_name(uint32_t feature);
