@@ -201,17 +201,22 @@ void lower_roi_align(OnnxNode *n)
     n->out[0] = build_squeeze(b, v, 2, axes);
 }
 
+/* Half away from zero, as C's round(). */
+static Value *round_away(Build *b, Value *x)
+{
+    Value *up = build_map1(b, OP_FLOOR, build_map2s(b, OP_ADD, x, 0.5)),
+          *down = build_map1(b, OP_CEIL, build_map2s(b, OP_SUB, x, 0.5));
+    return build_map3(b, OP_SELECT, build_map2s(b, OP_LT, x, 0), down, up);
+}
+
 /* Pixels of each bin along one axis: bool [rois, 1, bins, pixels]. */
 static Value *roi_bins(OnnxNode *n, Value *x, Value *rois, int axis, int64_t bins)
 {
     Build *b = n->b;
     DType t = rois->type.dtype;
     double scale = onnx_float(n, "spatial_scale", 1);
-    Value *half = build_scalar(b, t, 0.5); /* rounded half up, as Caffe does */
-    Value *start = build_map2(b, OP_ADD, build_map2s(b, OP_MUL, column(b, rois, 2 - axis, 4), scale), half);
-    Value *end = build_map2(b, OP_ADD, build_map2s(b, OP_MUL, column(b, rois, 4 - axis, 4), scale), half);
-    start = build_map1(b, OP_FLOOR, start);
-    end = build_map1(b, OP_FLOOR, end);
+    Value *start = round_away(b, build_map2s(b, OP_MUL, column(b, rois, 2 - axis, 4), scale));
+    Value *end = round_away(b, build_map2s(b, OP_MUL, column(b, rois, 4 - axis, 4), scale));
     Value *size = build_map2s(b, OP_MAX, build_map2s(b, OP_ADD, build_map2(b, OP_SUB, end, start), 1), 1);
     Value *bin = build_map2s(b, OP_DIV, size, (double)bins), *i = counter(b, t, 4, 2, dim_of_int(b, bins));
     Value *first = build_map2(b, OP_ADD, start, build_map1(b, OP_FLOOR, build_map2(b, OP_MUL, i, bin)));

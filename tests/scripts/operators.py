@@ -1,0 +1,282 @@
+#!/usr/bin/python3
+"""Writes test folders (model.onnx, test_data_set_0) for operators, options and opsets that ONNX's own suite leaves out.
+
+usage: operators.py DIR
+
+Expected outputs come from ONNX Runtime, or, for operators newer than the ONNX Runtime of Debian, from numpy below. Every
+case has symbolic sizes where `symbolic` is not False. The cases are the same in every run.
+"""
+import os
+import sys
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+rng = np.random.default_rng(20)
+F32, I64 = np.float32, np.int64
+
+
+def normal(*shape):
+    return rng.standard_normal(shape).astype(F32)
+
+
+def positive(*shape):
+    return np.abs(normal(*shape)) + F32(0.1)
+
+
+def value_info(name, x, symbol=None):
+    shape = [f"{symbol}_{k}" if symbol else n for k, n in enumerate(x.shape)]
+    return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(x.dtype), shape)
+
+
+class Case:
+    """One node. None stands for an absent input or output; `const` lists the inputs that become initializers."""
+
+    def __init__(self, name, op, inputs, opset, const=(), symbolic=True, domain="", **attributes):
+        self.name = name
+        self.inputs = [(f"i{k}", x) for k, x in enumerate(inputs)]
+        self.fed = [(n, x) for k, (n, x) in enumerate(self.inputs) if x is not None and k not in const]
+        self.fixed = [numpy_helper.from_array(x, n) for k, (n, x) in enumerate(self.inputs) if k in const and x is not None]
+        self.symbolic = symbolic
+        self.opsets = [helper.make_opsetid("", opset)] + ([helper.make_opsetid(domain, 1)] if domain else [])
+        self.make_node = lambda outputs: helper.make_node(
+            op, [n if x is not None else "" for n, x in self.inputs], outputs, domain=domain, **attributes)
+
+    def model(self, names, outputs):
+        inputs = [value_info(n, x, n if self.symbolic else None) for n, x in self.fed]
+        graph = helper.make_graph([self.make_node(names)], "g", inputs, outputs, self.fixed)
+        return helper.make_model(graph, opset_imports=self.opsets, ir_version=8)
+
+    def write(self, outputs):
+        names = [f"o{k}" if x is not None else "" for k, x in enumerate(outputs)]
+        present = [(n, np.array(x, order="C")) for n, x in zip(names, outputs) if x is not None]
+        data = os.path.join(sys.argv[1], self.name, "test_data_set_0")
+        os.makedirs(data)
+        onnx.save(self.model(names, [value_info(n, x, n) for n, x in present]), os.path.join(sys.argv[1], self.name, "model.onnx"))
+        for kind, tensors in (("input", self.fed), ("output", present)):
+            for k, (n, x) in enumerate(tensors):
+                with open(os.path.join(data, f"{kind}_{k}.pb"), "wb") as f:
+                    f.write(numpy_helper.from_array(x, n).SerializeToString())
+
+
+def expect(name, op, inputs, outputs, opset, **options):
+    Case(name, op, inputs, opset, **options).write(outputs)
+
+
+def runtime(name, op, inputs, opset, outputs=1, **options):
+    import onnxruntime
+
+    case = Case(name, op, inputs, opset, **options)
+    names = [f"o{k}" for k in range(outputs)]
+    model = onnx.shape_inference.infer_shapes(case.model(names, [onnx.ValueInfoProto(name=n) for n in names]))
+    case.write(onnxruntime.InferenceSession(model.SerializeToString()).run(None, dict(case.fed)))
+
+
+def convolution():
+    for n, size, kernel, step in ((1, [9], [3], [2]), (2, [7, 8], [3, 2], [2, 3]), (3, [6, 7, 6], [2, 3, 2], [1, 2, 1])):
+        x, w, wt, bias = normal(2, 4, *size), normal(6, 2, *kernel), normal(4, 3, *kernel), normal(6)
+        for pad in ("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID"):
+            how = {"auto_pad": pad} if pad != "NOTSET" else {"pads": [1] * n + [0] * n, "dilations": [2] + [1] * (n - 1)}
+            runtime(f"conv_{n}d_{pad}", "Conv", [x, w, bias], 11, const=(1, 2), group=2, strides=step, **how)
+            runtime(f"max_pool_{n}d_{pad}", "MaxPool", [x], 12, outputs=2, kernel_shape=kernel, strides=step, storage_order=1, **how)
+            how.pop("dilations", None)
+            runtime(f"average_pool_{n}d_{pad}", "AveragePool", [x], 11, kernel_shape=kernel, strides=step, **how)
+            if not pad.startswith("SAME") or all(s <= k for s, k in zip(step, kernel)):
+                runtime(f"conv_transpose_{n}d_{pad}", "ConvTranspose", [x, wt, bias], 11, const=(1, 2), group=2, strides=step, **how)
+        runtime(f"max_pool_{n}d_ceil", "MaxPool", [x], 12, kernel_shape=[2] * n, strides=[3] * n, ceil_mode=1)
+        runtime(f"average_pool_{n}d_ceil", "AveragePool", [x], 11, kernel_shape=[2] * n, strides=[3] * n, ceil_mode=1)
+        runtime(f"lp_pool_{n}d", "LpPool", [x], 11, kernel_shape=kernel, strides=step, p=3)
+    x, w = normal(1, 2, 5, 5), normal(2, 3, 3, 3)
+    runtime("conv_transpose_extra", "ConvTranspose", [x, w], 11, strides=[2, 3], output_padding=[1, 2], pads=[1, 0, 1, 1], dilations=[2, 1])
+    for pad in ("NOTSET", "SAME_UPPER"):
+        runtime(f"conv_transpose_shape_{pad}", "ConvTranspose", [x, w], 11, strides=[2, 3], output_shape=[10, 14], auto_pad=pad)
+
+
+def recurrence():
+    seq, batch, size, hidden = 5, 3, 4, 6
+    lengths = np.array([5, 2, 3], np.int32)
+    for op, gates in (("RNN", 1), ("GRU", 3), ("LSTM", 4)):
+        for way, d in (("forward", 1), ("reverse", 1), ("bidirectional", 2)):
+            x, w, r = normal(seq, batch, size), normal(d, gates * hidden, size) / 2, normal(d, gates * hidden, hidden) / 2
+            bias, h = normal(d, 2 * gates * hidden), normal(d, batch, hidden)
+            more = [normal(d, batch, hidden), normal(d, 3 * hidden)] if op == "LSTM" else []
+            option = {"linear_before_reset": 1} if op == "GRU" else {}
+            outputs = 3 if op == "LSTM" else 2
+            runtime(f"{op}_{way}", op, [x, w, r], 14, outputs=outputs, hidden_size=hidden, direction=way)
+            runtime(f"{op}_{way}_full", op, [x, w, r, bias, lengths, h] + more, 14, outputs=outputs, const=(1, 2, 3), hidden_size=hidden,
+                    direction=way, **option)
+        names = {"RNN": ["Affine"], "GRU": ["HardSigmoid", "Softsign"], "LSTM": ["HardSigmoid", "ScaledTanh", "Elu"]}[op]
+        runtime(f"{op}_activations", op, [x, w[:1], r[:1]], 14, outputs=outputs, hidden_size=hidden, activations=names,
+                activation_alpha=[0.3, 0.8, 0.7][:len(names)], activation_beta=[0.4, 0.5])
+    runtime("LSTM_one_step", "LSTM", [x[:1], w[:1], r[:1]], 14, outputs=3, symbolic=False, hidden_size=hidden, input_forget=1)
+
+
+def contraction():
+    for k, (equation, *shapes) in enumerate((
+            ("ij,jk->ik", (3, 4), (4, 5)), ("bij,bjk", (2, 3, 4), (2, 4, 5)), ("ii->i", (4, 4)), ("ii", (4, 4)), ("ij->", (2, 3)),
+            ("bhwk,hkc->bhwc", (2, 3, 4, 5), (3, 5, 6)), ("ij,kl->ijkl", (2, 3), (4, 5)), ("a,ab,b->", (3,), (3, 4), (4,)),
+            ("abc,cd,def->abef", (2, 3, 4), (4, 5), (5, 2, 3)), ("...ii->...i", (2, 3, 3)), ("ij,ij->i", (3, 4), (3, 4)),
+            ("bqhd,bkhd->bhqk", (2, 3, 4, 5), (2, 6, 4, 5)), ("b...,b...->...", (2, 3, 4), (2, 3, 4)))):
+        runtime(f"einsum_{k}", "Einsum", [normal(*s) for s in shapes], 12, equation=equation)
+    for x, y in (((3,), (3,)), ((2, 3), (3,)), ((3,), (3, 2)), ((4, 2, 3), (3,)), ((3,), (4, 3, 2)), ((2, 3), (4, 3, 2))):
+        runtime("matmul_" + "_".join(map(str, x + ("by",) + y)), "MatMul", [normal(*x), normal(*y)], 13)
+    runtime("matmul_broadcast", "MatMul", [normal(5, 1, 2, 3), normal(4, 3, 2)], 13, symbolic=False)
+    for c in ((), (1,), (5,), (4, 1), (4, 5)):
+        name = "gemm_" + ("_".join(map(str, c)) or "scalar")
+        runtime(name, "Gemm", [normal(3, 4), normal(5, 3), normal(*c)], 13, symbolic=False, transA=1, transB=1, alpha=0.5, beta=0.25)
+    bytes_ = rng.integers(0, 255, (2, 3, 4)).astype(np.uint8)
+    signed = rng.integers(-128, 127, (4, 5)).astype(np.int8)
+    runtime("matmul_integer_columns", "MatMulInteger", [bytes_, signed, np.array(120, np.uint8), signed[0]], 10)
+
+
+def normalization():
+    for op in ("Softmax", "LogSoftmax"):
+        for opset, axis in ((8, 1), (8, 2), (11, 0), (11, -1), (13, 0), (13, 1)):
+            runtime(f"{op}_{opset}_axis_{axis}", op, [normal(2, 3, 4)], opset, axis=axis)
+    x, c = normal(2, 6, 4, 5), [normal(6), normal(6), normal(6), positive(6)]
+    runtime("batch_norm_7", "BatchNormalization", [x] + c, 7, epsilon=1e-3)
+    runtime("batch_norm_training", "BatchNormalization", [x] + c, 15, outputs=3, training_mode=1, momentum=0.7)
+    runtime("layer_norm_statistics", "LayerNormalization", [x, normal(4, 5), normal(4, 5)], 17, outputs=3, symbolic=False, axis=2)
+    runtime("group_norm_18", "GroupNormalization", [x, normal(3), normal(3)], 18, num_groups=3)
+    runtime("group_norm_21", "GroupNormalization", [x, normal(6), normal(6)], 21, num_groups=3)
+    runtime("lrn", "LRN", [x], 13, size=5, alpha=0.2, beta=0.6, bias=1.5)
+    for p in (1, 2):
+        runtime(f"lp_normalization_{p}", "LpNormalization", [x], 1, p=p, axis=1)
+
+
+def losses():
+    x, target = normal(4, 5, 2), rng.integers(0, 5, (4, 2)).astype(I64)
+    for reduction in ("none", "sum", "mean"):
+        for k, (weight, option) in enumerate(((None, {}), (positive(5), {}), (None, {"ignore_index": 1}), (positive(5), {"ignore_index": 1}))):
+            runtime(f"nll_{reduction}_{k}", "NegativeLogLikelihoodLoss", [x, target, weight], 13, reduction=reduction, **option)
+            runtime(f"sce_{reduction}_{k}", "SoftmaxCrossEntropyLoss", [x, target, weight], 13, outputs=2, reduction=reduction, **option)
+
+
+def regions():
+    rois = np.array([[0, 0, 7, 5], [1.3, 2.2, 6.1, 6.9], [-2, -1, 3, 9], [5, 5, 5.2, 5.1]], F32)
+    images = np.array([0, 1, 1, 0], I64)
+    for mode in ("avg", "max"):
+        for ratio in (0, 2):
+            for frame in ("half_pixel", "output_half_pixel"):
+                runtime(f"roi_align_{mode}_{ratio}_{frame}", "RoiAlign", [normal(2, 3, 8, 8), rois, images], 16, mode=mode, output_height=3,
+                        output_width=2, sampling_ratio=ratio, spatial_scale=0.9, coordinate_transformation_mode=frame)
+    runtime("max_roi_pool", "MaxRoiPool", [normal(2, 3, 8, 8), np.column_stack([images, rois]).astype(F32)], 1, pooled_shape=[3, 2],
+            spatial_scale=0.75)
+    corner = rng.random((2, 20, 2))
+    boxes = np.concatenate([corner, corner + 0.3 * rng.random((2, 20, 2))], 2).astype(F32)
+    runtime("non_max_suppression", "NonMaxSuppression", [boxes, rng.random((2, 3, 20)).astype(F32), np.array([4], I64),
+                                                          np.array([0.3], F32), np.array([0.4], F32)], 11)
+
+
+def softmax(x):
+    e = np.exp(x - x.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)
+
+
+def attend(q, k, v, mask=0.0, scale=None, cap=0.0):
+    scores = q.astype(float) @ np.swapaxes(k, -1, -2) * (q.shape[-1] ** -0.5 if scale is None else scale)
+    if cap:
+        scores = np.tanh(scores / cap) * cap
+    scores = scores + mask
+    return (softmax(scores) @ v).astype(F32), scores.astype(F32)
+
+
+def causal(queries, keys, offset=0):
+    return np.where(np.arange(keys) <= np.arange(queries)[:, None] + offset, 0.0, -np.inf)
+
+
+def heads(x, n):
+    return x.reshape(*x.shape[:2], n, -1).transpose(0, 2, 1, 3)
+
+
+def flat(x):
+    return x.transpose(0, 2, 1, 3).reshape(x.shape[0], x.shape[2], -1)
+
+
+def attention():
+    b, h, s, t, d, e = 2, 4, 3, 5, 8, 6
+    q, k, v = normal(b, h, s, d), normal(b, h, t, d), normal(b, h, t, e)
+    expect("attention", "Attention", [q, k, v], [attend(q, k, v)[0]], 23, symbolic=False)
+    expect("attention_causal", "Attention", [q, k, v], [attend(q, k, v, causal(s, t))[0]], 23, symbolic=False, is_causal=1)
+    mask = normal(s, t)
+    expect("attention_mask", "Attention", [q, k, v, mask], [attend(q, k, v, mask)[0]], 23, symbolic=False)
+    allowed = rng.random((b, 1, s, t)) > 0.3
+    allowed[..., 0] = True
+    want, scores = attend(q, k, v, np.where(allowed, 0.0, -np.inf), 0.3, 2.0)
+    expect("attention_bool_mask_softcap", "Attention", [q, k, v, allowed], [want, None, None, scores], 23, symbolic=False, softcap=2.0,
+           scale=0.3, qk_matmul_output_mode=2)
+    past_k, past_v = normal(b, h, 4, d), normal(b, h, 4, e)
+    all_k, all_v = np.concatenate([past_k, k[:, :, :s]], 2), np.concatenate([past_v, v[:, :, :s]], 2)
+    expect("attention_past", "Attention", [q, k[:, :, :s], v[:, :, :s], None, past_k, past_v],
+           [attend(q, all_k, all_v, causal(s, s + 4, 4))[0], all_k, all_v], 23, symbolic=False, is_causal=1)
+    q3, k3, v3 = normal(b, s, 4 * d), normal(b, t, 2 * d), normal(b, t, 2 * e)
+    want = attend(heads(q3, 4), np.repeat(heads(k3, 2), 2, 1), np.repeat(heads(v3, 2), 2, 1))[0]
+    expect("attention_grouped_flat", "Attention", [q3, k3, v3], [flat(want)], 23, symbolic=False, q_num_heads=4, kv_num_heads=2)
+    lengths = np.array([4, 5], I64)
+    real = np.where(np.arange(t) < lengths[:, None], 0.0, -np.inf)[:, None, None]
+    expect("attention_lengths", "Attention", [q, k, v, None, None, None, lengths], [attend(q, k, v, real)[0]], 24, symbolic=False)
+
+
+def rotary(x, cosine, sine, interleaved, size):
+    a, rest = x[..., :size], x[..., size:]
+    p, q = (a[..., 0::2], a[..., 1::2]) if interleaved else np.split(a, 2, -1)
+    pair = [cosine * p - sine * q, sine * p + cosine * q]
+    turned = np.stack(pair, -1).reshape(a.shape) if interleaved else np.concatenate(pair, -1)
+    return np.concatenate([turned, rest], -1)
+
+
+def positions():
+    b, h, s, d = 2, 4, 3, 8
+    at = rng.integers(0, 10, (b, s)).astype(I64)
+    for interleaved in (0, 1):
+        for size in (4, 8):
+            x, cosine, sine = normal(b, h, s, d), normal(10, size // 2), normal(10, size // 2)
+            want = rotary(x, cosine[at][:, None], sine[at][:, None], interleaved, size)
+            expect(f"rotary_{interleaved}_{size}", "RotaryEmbedding", [x, cosine, sine, at], [want], 23, symbolic=False,
+                   interleaved=interleaved, rotary_embedding_dim=size)
+    for mode, start in (("linear", [1, 3]), ("circular", [1, 5])):
+        cache, update = normal(2, 3, 6, 4), normal(2, 3, 3, 4)
+        want = cache.copy()
+        for k in range(2):
+            want[k][:, (start[k] + np.arange(3)) % 6] = update[k]
+        expect(f"tensor_scatter_{mode}", "TensorScatter", [cache, update, np.array(start, I64)], [want], 24, symbolic=False, mode=mode)
+
+
+def newer():
+    x, w = normal(2, 3, 8), normal(8)
+    rms = np.sqrt((x.astype(float) ** 2).mean(-1, keepdims=True) + 1e-5)
+    expect("rms_normalization", "RMSNormalization", [x, w], [(x / rms * w).astype(F32)], 23, symbolic=False)
+    a, b = normal(3, 4), normal(3, 4)
+    expect("swiglu", "SwiGLU", [a, b], [(a / (1 + np.exp(-0.5 * a)) * b).astype(F32)], 28, alpha=0.5, symbolic=False)
+    x, w, past = normal(2, 4, 7), normal(4, 1, 3), normal(2, 4, 2)
+    padded = np.concatenate([past, x], 2)
+    y = sum(padded[:, :, k:k + 7].astype(float) * w[:, 0, k, None] for k in range(3))
+    expect("causal_conv", "CausalConvWithState", [x, w, None, past], [(y / (1 + np.exp(-y))).astype(F32), padded[:, :, -2:]], 28,
+           symbolic=False, activation="silu")
+    linear_attention()
+
+
+def linear_attention():
+    b, t, hq, h, dk, dv = 2, 5, 4, 2, 3, 6
+    q, k, v, past = normal(b, t, hq * dk), normal(b, t, h * dk), normal(b, t, h * dv), normal(b, h, dk, dv)
+    decay, beta, erase = -positive(b, t, h * dk), positive(b, t, h), normal(b, t, h * dk)
+    for rule in ("linear", "gated", "delta", "gated_delta"):
+        gated, delta = "gated" in rule, "delta" in rule
+        state, out = past.astype(float), np.zeros((b, hq, t, dv))
+        for i in range(t):
+            key, value = heads(k, h)[:, :, i], heads(v, h)[:, :, i].astype(float)
+            if gated:
+                state = state * np.exp(heads(decay, h)[:, :, i])[..., None]
+            if delta:
+                recalled = np.einsum("bhdm,bhd->bhm", state, key * heads(erase, h)[:, :, i])
+                value = heads(beta, h)[:, :, i] * (value - recalled)
+            state = state + key[..., None] * value[..., None, :]
+            out[:, :, i] = 0.7 * np.einsum("bhd,bhdm->bhm", heads(q, hq)[:, :, i], np.repeat(state, hq // h, 1))
+        inputs = [q, k, v, past, decay if gated else None, beta if delta else None, erase if delta else None]
+        expect(f"linear_attention_{rule}", "LinearAttention", inputs, [flat(out).astype(F32), state.astype(F32)], 28, update_rule=rule,
+               symbolic=False, q_num_heads=hq, kv_num_heads=h, scale=0.7)
+
+
+for family in (convolution, recurrence, contraction, normalization, losses, regions, attention, positions, newer):
+    family()
