@@ -176,6 +176,14 @@ const Dim *const *onnx_dims(OnnxNode *n, int i, int *count)
     return in(n, i) ? build_contents(n->b, in(n, i), count) : NULL;
 }
 
+const Dim *onnx_dim(OnnxNode *n, int i)
+{
+    int count;
+    const Dim *const *d = onnx_dims(n, i, &count);
+    if (d && count != 1) onnx_error(n, "input %d has %d elements, not one", i, count);
+    return d && count == 1 ? *d : NULL;
+}
+
 const Dim *const *onnx_signed_dims(OnnxNode *n, int i, int64_t lo, int *count)
 {
     *count = 0;

@@ -76,7 +76,9 @@ int onnx_axis(OnnxNode *n, int64_t axis, int rank);
 const int *onnx_axes(OnnxNode *n, const char *name, int i, int rank, int *count);
 /* An integer tensor's contents as dims (shapes, starts, pads); see build_contents. */
 const Dim *const *onnx_dims(OnnxNode *n, int i, int *count);
-/* The same for values that may be negative: from lo on. */
+/* One dim from a scalar or a tensor of one element; NULL after an error. */
+const Dim *onnx_dim(OnnxNode *n, int i);
+/* Dims again, for values that may be negative: from lo on. */
 const Dim *const *onnx_signed_dims(OnnxNode *n, int i, int64_t lo, int *count);
 /* Records an error that names the node, its operator and opset: status DLVK_UNSUPPORTED. */
 void onnx_error(OnnxNode *n, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -275,6 +275,10 @@ static bool scan_loop(OnnxNode *n, Build *b, const ScanSpec *s, Value **out)
     }
     for (int i = 0; i < s->scans; i++) {
         if (!s->scan[i]) return false;
+        if (s->scan[i]->type.rank < 1) {
+            onnx_error(n, "scan input %d has rank 0", i);
+            return false;
+        }
         ctx_constrain(ctx, DIM_EQ, s->scan[i]->type.dim[0], s->scan[0]->type.dim[0]);
     }
     Region *body;

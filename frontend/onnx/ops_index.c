@@ -107,11 +107,11 @@ void lower_topk(OnnxNode *n)
         onnx_error(n, "the input has rank 0");
         return;
     }
-    int axis = onnx_axis(n, onnx_int(n, "axis", -1), x->type.rank), count = 1;
-    const Dim *fixed = dim_of_int(b, onnx_int(n, "k", 1)), *const *k = n->opset < 10 ? &fixed : onnx_dims(n, 1, &count);
-    if (!k || count != 1 || !build_sort(b, x, axis, onnx_int(n, "largest", 1) != 0, &values, &indices)) return;
-    n->out[0] = build_slice_axis(b, values, axis, dim_of_int(b, 0), k[0]);
-    if (n->n_out > 1) n->out[1] = build_slice_axis(b, indices, axis, dim_of_int(b, 0), k[0]);
+    int axis = onnx_axis(n, onnx_int(n, "axis", -1), x->type.rank);
+    const Dim *k = n->opset < 10 ? dim_of_int(b, onnx_int(n, "k", 1)) : onnx_dim(n, 1);
+    if (!k || !build_sort(b, x, axis, onnx_int(n, "largest", 1) != 0, &values, &indices)) return;
+    n->out[0] = build_slice_axis(b, values, axis, dim_of_int(b, 0), k);
+    if (n->n_out > 1) n->out[1] = build_slice_axis(b, indices, axis, dim_of_int(b, 0), k);
 }
 
 void lower_one_hot(OnnxNode *n)

@@ -59,8 +59,7 @@ void lower_dft(OnnxNode *n)
     }
     int a = onnx_axis(n, axis, rank);
     bool inverse = onnx_int(n, "inverse", 0) != 0, onesided = onnx_int(n, "onesided", 0) != 0;
-    const Dim *const *length = rank > 1 ? &x->type.dim[a] : NULL;
-    if (in(n, 1)) length = onnx_dims(n, 1, &count);
+    const Dim *length = in(n, 1) ? onnx_dim(n, 1) : rank > 1 ? x->type.dim[a] : NULL;
     if (!length) return;
     if (rank < 2 || a == rank - 1 || (onesided && inverse)) {
         onnx_error(n, rank < 2 || a == rank - 1 ? "axis %d is that of the components" : "a onesided inverse transform (axis %d)",
@@ -68,8 +67,8 @@ void lower_dft(OnnxNode *n)
         return;
     }
     /* fit the signal to the length: cut, then padded with zeros */
-    const Dim *size = dim_min(&b->ctx->dims, x->type.dim[a], *length), *lo[DLVK_MAX_RANK], *hi[DLVK_MAX_RANK];
-    for (int i = 0; i < rank; i++) lo[i] = dim_of_int(b, 0), hi[i] = i == a ? minus(b, *length, size) : lo[i];
+    const Dim *size = dim_min(&b->ctx->dims, x->type.dim[a], length), *lo[DLVK_MAX_RANK], *hi[DLVK_MAX_RANK];
+    for (int i = 0; i < rank; i++) lo[i] = dim_of_int(b, 0), hi[i] = i == a ? minus(b, length, size) : lo[i];
     x = build_slice_axis(b, x, a, dim_of_int(b, 0), size);
     x = build_pad(b, x, lo, hi, x ? build_scalar(b, x->type.dtype, 0) : NULL);
     int to_last[DLVK_MAX_RANK], back[DLVK_MAX_RANK + 1], k = 0; /* the signal axis last but for the components */
@@ -80,8 +79,8 @@ void lower_dft(OnnxNode *n)
     for (int i = 0; i < rank; i++) back[to_last[i]] = i;
     x = build_transpose(b, x, to_last);
     if (!x) return;
-    const Dim *bins = onesided ? plus_int(b, floor_of(b, *length, 2), 1) : *length;
-    Value *y = dft(b, component(b, x, 0), component(b, x, 1), *length, bins, inverse);
+    const Dim *bins = onesided ? plus_int(b, floor_of(b, length, 2), 1) : length;
+    Value *y = dft(b, component(b, x, 0), component(b, x, 1), length, bins, inverse);
     n->out[0] = build_transpose(b, y, back);
 }
 
@@ -91,15 +90,19 @@ void lower_stft(OnnxNode *n)
     Build *b = n->b;
     Value *x = in(n, 0), *window = in(n, 2);
     if (x->type.rank == 2) x = build_unsqueeze(b, x, 1, (int[]){2});
+    if (!x || x->type.rank != 3) {
+        onnx_error(n, "the signal has rank %d, neither 2 nor 3", in(n, 0)->type.rank);
+        return;
+    }
     int count;
-    const Dim *const *length = in(n, 3) ? onnx_dims(n, 3, &count) : window ? window->type.dim : NULL;
+    const Dim *length = in(n, 3) ? onnx_dim(n, 3) : window && window->type.rank == 1 ? window->type.dim[0] : NULL;
     const int64_t *step;
     if (!length) {
         onnx_error(n, "neither a window nor a frame_length");
         return;
     }
     if (!onnx_known_ints(n, in(n, 1), "frame_step", &count, &step) || count != 1) return;
-    const Dim *frames = plus_int(b, floor_of(b, minus(b, x->type.dim[1], *length), *step), 1), *grid[] = {frames, *length};
+    const Dim *frames = plus_int(b, floor_of(b, minus(b, x->type.dim[1], length), *step), 1), *grid[] = {frames, length};
     Value *start = build_map2(b, OP_MUL, build_iota(b, DLVK_I64, 2, grid, 0), build_scalar_i(b, DLVK_I64, *step));
     Value *at = build_map2(b, OP_ADD, start, build_iota(b, DLVK_I64, 2, grid, 1));
     Value *parts[2];
@@ -108,8 +111,8 @@ void lower_stft(OnnxNode *n)
         if (parts[c]) parts[c] = build_gather(b, parts[c], at, 1); /* [batch, frames, length] */
         if (parts[c] && window) parts[c] = build_map2(b, OP_MUL, parts[c], window);
     }
-    const Dim *bins = onnx_int(n, "onesided", 1) ? plus_int(b, floor_of(b, *length, 2), 1) : *length;
-    n->out[0] = dft(b, parts[0], parts[1], *length, bins, false);
+    const Dim *bins = onnx_int(n, "onesided", 1) ? plus_int(b, floor_of(b, length, 2), 1) : length;
+    n->out[0] = dft(b, parts[0], parts[1], length, bins, false);
 }
 
 /* 2595 log10(1 + f / 700) */
@@ -123,23 +126,22 @@ static Value *to_mel(Build *b, Value *hertz)
 void lower_mel_weight_matrix(OnnxNode *n)
 {
     Build *b = n->b;
-    int count;
-    const Dim *const *bands = onnx_dims(n, 0, &count), *const *length = onnx_dims(n, 1, &count);
+    const Dim *bands = onnx_dim(n, 0), *length = onnx_dim(n, 1);
     DType t = DLVK_F32;
     if (!bands || !length) return;
     if (!dtype_from_onnx((int)onnx_int(n, "output_datatype", 1), &t))
         onnx_error(n, "attribute 'output_datatype' is not supported");
-    const Dim *corners = plus_int(b, *bands, 2), *shape[] = {plus_int(b, floor_of(b, *length, 2), 1), *bands};
+    const Dim *corners = plus_int(b, bands, 2), *shape[] = {plus_int(b, floor_of(b, length, 2), 1), bands};
     Value *low = to_mel(b, in(n, 3)), *high = to_mel(b, in(n, 4));
     Value *step = build_map2(b, OP_DIV, build_map2(b, OP_SUB, high, low), dim_value(b, DLVK_F32, corners));
     Value *mel = build_map2(b, OP_ADD, build_map2(b, OP_MUL, build_iota(b, DLVK_F32, 1, &corners, 0), step), low);
     Value *hertz = build_map2s(b, OP_MUL, build_map1(b, OP_EXPM1, build_map2s(b, OP_MUL, mel, M_LN10 / 2595)), 700);
     Value *rate = build_cast(b, in(n, 2), DLVK_F32);
     Value *bin = build_map1(
-        b, OP_FLOOR, build_map2(b, OP_DIV, build_map2(b, OP_MUL, hertz, dim_value(b, DLVK_F32, plus_int(b, *length, 1))), rate));
+        b, OP_FLOOR, build_map2(b, OP_DIV, build_map2(b, OP_MUL, hertz, dim_value(b, DLVK_F32, plus_int(b, length, 1))), rate));
     Value *corner[3], *j = build_iota(b, DLVK_F32, 2, shape, 0), *zero = build_scalar(b, DLVK_F32, 0),
                       *one = build_scalar(b, DLVK_F32, 1);
-    for (int i = 0; i < 3; i++) corner[i] = build_slice_axis(b, bin, 0, dim_of_int(b, i), *bands);
+    for (int i = 0; i < 3; i++) corner[i] = build_slice_axis(b, bin, 0, dim_of_int(b, i), bands);
     Value *rise = build_map2(b, OP_SUB, corner[1], corner[0]), *fall = build_map2(b, OP_SUB, corner[2], corner[1]);
     Value *up = build_map2(b, OP_DIV, build_map2(b, OP_SUB, j, corner[0]), build_map2(b, OP_MAX, rise, one));
     up = build_map3(b, OP_SELECT, build_map2s(b, OP_EQ, rise, 0), one, up);

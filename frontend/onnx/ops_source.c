@@ -45,7 +45,10 @@ void lower_cast(OnnxNode *n)
     if (cast_target(n, &t)) n->out[0] = cast(n, in(n, 0), t);
 }
 
-void lower_cast_like(OnnxNode *n) { n->out[0] = cast(n, in(n, 0), in(n, 1)->type.dtype); }
+void lower_cast_like(OnnxNode *n)
+{
+    n->out[0] = cast(n, in(n, 0), in(n, 1)->type.dtype);
+}
 
 void lower_bitcast(OnnxNode *n)
 {
@@ -178,13 +181,12 @@ void lower_eye_like(OnnxNode *n)
 static void window(OnnxNode *n, double a0, double a1, double a2)
 {
     Build *b = n->b;
-    int rank;
-    const Dim *const *size = onnx_dims(n, 0, &rank);
+    const Dim *size = onnx_dim(n, 0);
     DType t;
     if (!size || !type_attr(n, "output_datatype", DLVK_F32, &t)) return;
-    const Dim *period = onnx_int(n, "periodic", 1) ? size[0] : plus_int(b, size[0], -1);
+    const Dim *period = onnx_int(n, "periodic", 1) ? size : plus_int(b, size, -1);
     DType u = t == DLVK_F64 ? DLVK_F64 : DLVK_F32;
-    Value *i = build_map2s(b, OP_MUL, build_iota(b, u, 1, size, 0), 2 * M_PI);
+    Value *i = build_map2s(b, OP_MUL, build_iota(b, u, 1, &size, 0), 2 * M_PI);
     Value *angle = build_map2(b, OP_DIV, i, dim_value(b, u, period));
     Value *w = build_map2s(b, OP_MUL, build_map1(b, OP_COS, angle), -a1);
     Value *w2 = a2 != 0 ? build_map2s(b, OP_MUL, build_map1(b, OP_COS, build_map2s(b, OP_MUL, angle, 2)), a2) : NULL;
