@@ -62,8 +62,8 @@ void lower_deform_conv(OnnxNode *n)
 {
     Build *b = n->b;
     Value *x = in(n, 0), *w = in(n, 1), *offset = in(n, 2), *mask = in(n, 4);
-    Spatial s;
-    if (!x || !w || !offset || !onnx_spatial(n, x, w->type.dim + 2, &s)) return;
+    Spatial s = {0};
+    if (!x || !w || !offset || (w->type.rank == x->type.rank && !onnx_spatial(n, x, w->type.dim + 2, &s))) return;
     int sp = s.n, rank = 4 + sp; /* n, offset group, channel in it, tap, positions... */
     int64_t group = onnx_int(n, "group", 1), og = onnx_int(n, "offset_group", 1), kernel[DLVK_MAX_RANK], taps = 1;
     if (w->type.rank != x->type.rank || offset->type.rank != x->type.rank || rank + 1 > DLVK_MAX_RANK || og < 1 || group < 1) {
