@@ -166,39 +166,6 @@ dlvk_value dlvk_attention(dlvk_graph *g, dlvk_value q, dlvk_value k, dlvk_value 
 
 /* ---- losses ---- */
 
-static Value *all_mean(Build *b, Value *x)
-{
-    return compose_loss_reduce(b, x, LOSS_MEAN);
-}
-
-static Value *mse(Build *b, Value *x, Value *target)
-{
-    Value *d = build_map2(b, OP_SUB, x, target);
-    return all_mean(b, build_map2(b, OP_MUL, d, d));
-}
-
-static Value *distance(Build *b, Value *x, Value *target)
-{
-    return build_map1(b, OP_ABS, build_map2(b, OP_SUB, x, target));
-}
-
-/* d^2/2 for d < delta, delta (d - delta/2) beyond */
-static Value *huber(Build *b, Value *x, Value *target, double delta)
-{
-    Value *d = distance(b, x, target);
-    if (!d) return NULL;
-    Value *inner = build_map2s(b, OP_MUL, build_map2(b, OP_MUL, d, d), 0.5);
-    Value *outer = build_map2s(b, OP_MUL, build_map2s(b, OP_SUB, d, delta / 2), delta);
-    return all_mean(b, build_map3(b, OP_SELECT, build_map2s(b, OP_LT, d, delta), inner, outer));
-}
-
-/* max(x, 0) - x t + log(1 + exp(-|x|)) */
-static Value *bce(Build *b, Value *x, Value *target)
-{
-    Value *tail = build_map1(b, OP_LOG1P, build_map1(b, OP_EXP, build_map1(b, OP_NEG, build_map1(b, OP_ABS, x))));
-    return all_mean(b, build_map2(b, OP_ADD, build_map2(b, OP_SUB, build_relu(b, x), build_map2(b, OP_MUL, x, target)), tail));
-}
-
 static Value *nll(dlvk_graph *g, Value *scores, Value *target, bool logits)
 {
     if (!scores || !target) return NULL;
@@ -212,17 +179,17 @@ static Value *nll(dlvk_graph *g, Value *scores, Value *target, bool logits)
 
 dlvk_value dlvk_mse_loss(dlvk_graph *g, dlvk_value x, dlvk_value target)
 {
-    BUILDER_RETURN(g, "mse_loss", mse(&g->b, inside(x), inside(target)));
+    BUILDER_RETURN(g, "mse_loss", compose_mse_loss(&g->b, inside(x), inside(target), LOSS_MEAN));
 }
 
 dlvk_value dlvk_l1_loss(dlvk_graph *g, dlvk_value x, dlvk_value target)
 {
-    BUILDER_RETURN(g, "l1_loss", all_mean(&g->b, distance(&g->b, inside(x), inside(target))));
+    BUILDER_RETURN(g, "l1_loss", compose_l1_loss(&g->b, inside(x), inside(target), LOSS_MEAN));
 }
 
 dlvk_value dlvk_huber_loss(dlvk_graph *g, dlvk_value x, dlvk_value target, double delta)
 {
-    BUILDER_RETURN(g, "huber_loss", huber(&g->b, inside(x), inside(target), delta));
+    BUILDER_RETURN(g, "huber_loss", compose_huber_loss(&g->b, inside(x), inside(target), delta, LOSS_MEAN));
 }
 
 dlvk_value dlvk_cross_entropy_loss(dlvk_graph *g, dlvk_value logits, dlvk_value target)
@@ -237,5 +204,5 @@ dlvk_value dlvk_nll_loss(dlvk_graph *g, dlvk_value log_prob, dlvk_value target)
 
 dlvk_value dlvk_bce_loss(dlvk_graph *g, dlvk_value logits, dlvk_value target)
 {
-    BUILDER_RETURN(g, "bce_loss", bce(&g->b, inside(logits), inside(target)));
+    BUILDER_RETURN(g, "bce_loss", compose_bce_loss(&g->b, inside(logits), inside(target), LOSS_MEAN));
 }

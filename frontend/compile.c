@@ -7,6 +7,7 @@
 #include "codegen/codegen.h"
 #include "dlvk/compiler.h"
 #include "frontend/compile.h"
+#include "frontend/gradient.h"
 #include "frontend/host_tensor.h"
 #include "frontend/onnx/import.h"
 #include "passes/pass.h"
@@ -18,6 +19,7 @@ typedef struct Job {
     void **bundle;    /* memory */
     size_t *size;
     const dlvk_compile_options *o;
+    const dlvk_gradient_options *gradient; /* NULL: the model itself */
     Pool pool;
     OnnxModel *model;
     Compiled code;
@@ -61,7 +63,9 @@ static dlvk_status run(Job *j, dlvk_error *err)
     } else {
         stage(o, "reading the model");
         const OnnxFixed *assumed = host_tensors_assumed(&j->pool, o->n_assumed, o->assumed);
-        g = onnx_import_file_assuming(&j->pool, j->onnx, o->n_assumed, assumed, &ctx, &j->model);
+        OnnxWeights weights, *listed = j->gradient ? &weights : NULL;
+        g = onnx_import_file_assuming(&j->pool, j->onnx, o->n_assumed, assumed, listed, &ctx, &j->model);
+        if (g && j->gradient) g = gradient_graph(g, listed, j->gradient);
         if (!g || ctx->diag.errors) return compile_report(&ctx->diag, err);
     }
     bool validate = o->validate;
@@ -143,6 +147,24 @@ dlvk_status dlvk_compile_file_to_memory(const char *onnx, void **bundle, size_t 
     *bundle = NULL;
     *size = 0;
     Job j = {.onnx = onnx, .bundle = bundle, .size = size, .o = o};
+    return guarded(&j, err);
+}
+
+dlvk_status dlvk_compile_gradient(const char *onnx, const char *out, const dlvk_gradient_options *g,
+                                  const dlvk_compile_options *o, dlvk_error *err)
+{
+    if (!onnx || !out) return missing(err, onnx ? "out" : "onnx");
+    Job j = {.onnx = onnx, .out = out, .gradient = gradient_options(g), .o = o};
+    return guarded(&j, err);
+}
+
+dlvk_status dlvk_compile_gradient_to_memory(const char *onnx, void **bundle, size_t *size, const dlvk_gradient_options *g,
+                                            const dlvk_compile_options *o, dlvk_error *err)
+{
+    if (!onnx || !bundle || !size) return missing(err, onnx ? "bundle or size" : "onnx");
+    *bundle = NULL;
+    *size = 0;
+    Job j = {.onnx = onnx, .bundle = bundle, .size = size, .gradient = gradient_options(g), .o = o};
     return guarded(&j, err);
 }
 

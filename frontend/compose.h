@@ -105,5 +105,22 @@ Value *compose_attention(Build *b, Value *q, Value *k, Value *v, const Attention
 enum { LOSS_NONE, LOSS_SUM, LOSS_MEAN };
 Value *compose_nll_loss(Build *b, Value *log_prob, Value *target, Value *weight, bool has_ignore, int64_t ignore, int reduction);
 Value *compose_loss_reduce(Build *b, Value *loss, int reduction);
+/* Of floats of one shape. huber: d^2/2 for a distance d < delta, delta (d - delta/2) beyond. bce: x are logits, targets in [0, 1].
+ * kl: target * (log target - log_prob), 0 where the target is 0. */
+Value *compose_mse_loss(Build *b, Value *x, Value *target, int reduction);
+Value *compose_l1_loss(Build *b, Value *x, Value *target, int reduction);
+Value *compose_huber_loss(Build *b, Value *x, Value *target, double delta, int reduction);
+Value *compose_bce_loss(Build *b, Value *logits, Value *target, int reduction);
+Value *compose_kl_loss(Build *b, Value *log_prob, Value *target, int reduction);
+/* logits [n,c,d...]; target: integers [n,d...], or probabilities [n,c,d...], of which a smoothing of s moves s to all classes alike.
+ * Mean: as compose_nll_loss, but over all [n,d...] for probabilities. */
+typedef struct CrossEntropySpec {
+    int reduction;
+    bool has_ignore;
+    int64_t ignore; /* integers only */
+    double smoothing;
+    Value *weight; /* [c] or NULL */
+} CrossEntropySpec;
+Value *compose_cross_entropy_loss(Build *b, Value *logits, Value *target, const CrossEntropySpec *s);
 
 #endif

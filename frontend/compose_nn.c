@@ -1,4 +1,4 @@
-/* Normalization, attention and losses; see compose.h. */
+/* Normalization and attention; see compose.h. */
 #include "frontend/compose.h"
 #include <math.h>
 
@@ -109,41 +109,4 @@ Value *compose_attention(Build *b, Value *q, Value *k, Value *v, const Attention
     keep_scores(s, 3, build_cast(b, p, t));
     if (!p) return NULL;
     return build_cast(b, build_matmul(b, p, build_cast(b, v, p->type.dtype)), t);
-}
-
-Value *compose_loss_reduce(Build *b, Value *loss, int reduction)
-{
-    if (reduction == LOSS_SUM) return build_reduce(b, KIND_SUM, loss, 0, NULL, false);
-    if (reduction == LOSS_MEAN) return build_mean(b, loss, 0, NULL, false);
-    return loss;
-}
-
-/* The chosen class is picked by comparison and a sum, not by a gather: it fuses with the softmax before, an index outside the
- * classes picks nothing, and its gradient is a plain select. */
-Value *compose_nll_loss(Build *b, Value *log_prob, Value *target, Value *weight, bool has_ignore, int64_t ignore, int reduction)
-{
-    if (!log_prob || !target) return NULL;
-    DType t = log_prob->type.dtype, it = target->type.dtype;
-    if (target->type.rank + 1 != log_prob->type.rank) {
-        ctx_error(b->ctx, DLVK_INVALID_ARGUMENT, "targets of rank %d for scores of rank %d", target->type.rank,
-                  log_prob->type.rank);
-        return NULL;
-    }
-    int axis = 1;
-    Value *hit = build_map2(b, OP_EQ, compose_index(b, log_prob, 1, it), build_unsqueeze(b, target, 1, &axis));
-    Value *keep = has_ignore ? build_map2(b, OP_NE, target, build_scalar_i(b, it, ignore)) : NULL;
-    Value *zero = build_scalar(b, t, 0);
-    Value *loss =
-        build_map1(b, OP_NEG, build_reduce(b, KIND_SUM, build_map3(b, OP_SELECT, hit, log_prob, zero), 1, &axis, false));
-    Value *w = NULL; /* weight of each element, where they are not all one */
-    if (weight)
-        w = build_reduce(b, KIND_SUM, build_map3(b, OP_SELECT, hit, compose_along(b, weight, log_prob->type.rank, 1), zero), 1,
-                         &axis, false);
-    if (w) loss = build_map2(b, OP_MUL, loss, w);
-    if (keep) {
-        loss = build_map3(b, OP_SELECT, keep, loss, zero);
-        w = build_map3(b, OP_SELECT, keep, w ? w : build_scalar(b, t, 1), zero);
-    }
-    if (reduction != LOSS_MEAN || !w) return compose_loss_reduce(b, loss, reduction);
-    return build_map2(b, OP_DIV, compose_loss_reduce(b, loss, LOSS_SUM), compose_loss_reduce(b, w, LOSS_SUM));
 }

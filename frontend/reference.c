@@ -1,4 +1,5 @@
 /* A model run in the interpreter: the oracle beside which compiled bundles are held. */
+#include "frontend/reference.h"
 #include "dlvk/compiler.h"
 #include "frontend/compile.h"
 #include "frontend/host_tensor.h"
@@ -23,23 +24,22 @@ static bool same_bits(DType want, DType got)
     return want == got || (dtype_bits(want) == dtype_bits(got) && dtype_class(got) == DC_UINT && dtype_class(want) == DC_FLOAT);
 }
 
-/* The inputs in the order of the graph's; NULL, with an error, when one is missing or does not fit. */
-static const Tensor **match_inputs(Run *r, const Graph *g, dlvk_error *err)
+const Tensor **reference_inputs(Pool *pool, const Graph *g, const dlvk_host_tensor *inputs, int n_in, dlvk_error *err)
 {
     int n = g->top->params.n;
-    const Tensor **t = POOL_ARRAY(&r->pool, const Tensor *, n);
-    for (int k = 0; k < r->n_in; k++) {
-        const dlvk_host_tensor *x = &r->inputs[k];
+    const Tensor **t = POOL_ARRAY(pool, const Tensor *, n);
+    for (int k = 0; k < n_in; k++) {
+        const dlvk_host_tensor *x = &inputs[k];
         bool found = false;
         for (int i = 0; i < n; i++) {
             const Value *p = g->top->params.at[i];
             if (x->name ? strcmp(p->name, x->name) != 0 : i != k) continue;
             found = true;
             if (same_bits(p->type.dtype, x->dtype) && p->type.rank == x->rank)
-                t[i] = tensor_new(&r->pool, p->type.dtype, x->rank, x->dim, x->data);
+                t[i] = tensor_new(pool, p->type.dtype, x->rank, x->dim, x->data);
             if (t[i]) break;
             rt_error(err, DLVK_INVALID_ARGUMENT, "input '%s' is %s of rank %d; the model wants %s", x->name, dtype_name(x->dtype),
-                     x->rank, type_to_string(&r->pool, p->type));
+                     x->rank, type_to_string(pool, p->type));
             return NULL;
         }
         if (!found) {
@@ -59,9 +59,9 @@ static dlvk_status run(Run *r, dlvk_host_tensor **outputs, int *n_out, dlvk_erro
 {
     Context *ctx;
     const OnnxFixed *assumed = host_tensors_assumed(&r->pool, r->n_in, r->inputs);
-    Graph *g = onnx_import_file_assuming(&r->pool, r->path, r->n_in, assumed, &ctx, &r->model);
+    Graph *g = onnx_import_file_assuming(&r->pool, r->path, r->n_in, assumed, NULL, &ctx, &r->model);
     if (!g) return compile_report(&ctx->diag, err);
-    const Tensor **in = match_inputs(r, g, err);
+    const Tensor **in = reference_inputs(&r->pool, g, r->inputs, r->n_in, err);
     if (!in) return DLVK_INVALID_ARGUMENT;
     int n = g->top->results.n;
     const Tensor **out = POOL_ARRAY(&r->pool, const Tensor *, n);

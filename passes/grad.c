@@ -122,8 +122,8 @@ Graph *graph_grad(Graph *src, const GradSpec *spec)
     const Origin *origin = c->origin;
     int errors = c->diag.errors;
     Grad g = {.c = c, .loss = spec->loss};
-    if (!spec->loss || spec->loss->type.rank || !dtype_is_float(spec->loss->type.dtype)) {
-        diag_error(&c->diag, DLVK_INVALID_ARGUMENT, "the loss is %s, not a float of rank 0",
+    if (!spec->loss || !dtype_is_float(spec->loss->type.dtype)) {
+        diag_error(&c->diag, DLVK_INVALID_ARGUMENT, "the loss is %s, not of floats",
                    spec->loss ? type_to_string(p, spec->loss->type) : "missing");
         return NULL;
     }
@@ -136,7 +136,7 @@ Graph *graph_grad(Graph *src, const GradSpec *spec)
     g.b = &g.rw->b;
     if (c->diag.errors > errors) return NULL;
 
-    grad_add(&g, spec->loss, build_scalar(g.b, spec->loss->type.dtype, 1));
+    grad_add(&g, spec->loss, build_full(g.b, spec->loss->type, 1));
     grad_region(&g, src->top);
     c->origin = origin;
     for (int i = 0; i < spec->n; i++) {

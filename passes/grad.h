@@ -9,7 +9,7 @@
 #include "ir/ir.h"
 
 typedef struct GradSpec {
-    Value *loss; /* a float of rank 0, of g's top region and among its results */
+    Value *loss; /* floats, among g's results: the sum of its elements is what is differentiated */
     int n;
     Value *const *wrt;       /* floats of g's top region: parameters, or results of nodes */
     const char *const *name; /* of the new outputs */

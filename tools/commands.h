@@ -4,6 +4,7 @@
 
 #include "tools/dlvkc.h"
 
-extern const Command command_compile, command_run, command_test, command_bench, command_inspect, command_unpack, command_devices;
+extern const Command command_compile, command_run, command_test, command_grad, command_bench, command_inspect, command_unpack,
+    command_devices;
 
 #endif

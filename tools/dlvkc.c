@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-const Command *const commands[] = {&command_compile, &command_run,    &command_test,    &command_bench,
+const Command *const commands[] = {&command_compile, &command_run,    &command_test,    &command_grad, &command_bench,
                                    &command_inspect, &command_unpack, &command_devices, NULL};
 
 static void help_print(FILE *f)

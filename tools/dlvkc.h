@@ -7,6 +7,7 @@
 
 #include "dlvk/compiler.h"
 #include "dlvk/runtime.h"
+#include "dlvk/train.h"
 #include <stdio.h>
 
 enum { EXIT_OK = 0, EXIT_FAIL = 1, EXIT_BAD = 2 }; /* success; a comparison failed; bad input or a model not supported */
@@ -82,6 +83,7 @@ typedef struct LoadedModel {
     double compile_ms, load_ms;
     const dlvk_host_tensor *assumed; /* the caller's: values of inputs that a compilation may use, by position; see compiler.h */
     int n_assumed;
+    const dlvk_gradient_options *gradient; /* the caller's: compile the model's gradient; NULL: the model */
 } LoadedModel;
 dlvk_status model_open(LoadedModel *m, const char *path, const char *device, int threads, dlvk_error *err);
 void model_close(LoadedModel *m);

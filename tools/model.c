@@ -37,7 +37,7 @@ dlvk_status model_open(LoadedModel *m, const char *path, const char *device, int
     dlvk_load_options load = DLVK_LOAD_OPTIONS_INIT;
     load.threads = threads;
     double start = now_ms();
-    if (path_is_bundle(path)) {
+    if (path_is_bundle(path) && !m->gradient) {
         s = dlvk_model_load(m->device, path, &load, &m->model, err);
     } else {
         dlvk_compile_options o = DLVK_COMPILE_OPTIONS_INIT;
@@ -45,7 +45,10 @@ dlvk_status model_open(LoadedModel *m, const char *path, const char *device, int
         o.progress = progress_show;
         o.assumed = m->assumed;
         o.n_assumed = m->n_assumed;
-        s = dlvk_compile_file_to_memory(path, &m->bundle, &m->bundle_size, &o, err);
+        if (m->gradient)
+            s = dlvk_compile_gradient_to_memory(path, &m->bundle, &m->bundle_size, m->gradient, &o, err);
+        else
+            s = dlvk_compile_file_to_memory(path, &m->bundle, &m->bundle_size, &o, err);
         progress_end();
         double compiled = now_ms();
         m->compile_ms = compiled - start;

@@ -195,6 +195,8 @@ static void import_initializer(Scope *s, Build *b, const char *name, const Tenso
     name = name ? name : "";
     if (!t) diag_error(&c->diag, DLVK_BAD_FILE, "initializer '%s': %s", name, why);
     Value *v = t ? build_const(b, t) : NULL;
+    OnnxWeights *w = s->parent ? NULL : s->im->weights;
+    if (v && w && dtype_is_float(t->dtype)) w->at[w->n++] = v = build_op(b, OP_BARRIER, 1, &v, 0, NULL);
     if (v && !v->name) v->name = name;
     if (!scope_define(s, name, (OnnxItem){.value = v}))
         diag_error(&c->diag, DLVK_BAD_FILE, "initializer '%s' is defined twice", name);
@@ -403,11 +405,12 @@ static void import_inputs(Scope *s, Build *b, const Onnx__GraphProto *g, int n_f
     }
 }
 
-Graph *onnx_import_model(Context *ctx, OnnxModel *m, int n_fixed, const OnnxFixed *fixed)
+Graph *onnx_import_model(Context *ctx, OnnxModel *m, int n_fixed, const OnnxFixed *fixed, OnnxWeights *weights)
 {
     const Onnx__GraphProto *g = m->proto->graph;
     Graph *graph = graph_new(ctx, g->name ? g->name : "");
-    Importer im = {.ctx = ctx, .model = m, .graph = graph};
+    Importer im = {.ctx = ctx, .model = m, .graph = graph, .weights = weights};
+    if (weights) *weights = (OnnxWeights){.at = POOL_ARRAY(ctx->pool, Value *, g->n_initializer + g->n_sparse_initializer)};
     Build b = {.ctx = ctx, .at = graph->top};
     Scope s;
     scope_init(&s, &im, NULL);

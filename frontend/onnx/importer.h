@@ -24,6 +24,7 @@ struct Importer {
     OnnxModel *model;
     Graph *graph;
     int depth; /* of nested subgraphs and functions */
+    OnnxWeights *weights; /* or NULL */
 };
 
 /* The attributes a function was called with; those that were left out and have no default are not listed. */
@@ -66,7 +67,7 @@ const Tensor *onnx_tensor_read(Pool *p, OnnxModel *m, const Onnx__TensorProto *t
 const Tensor *onnx_sparse_read(Pool *p, OnnxModel *m, const Onnx__SparseTensorProto *t, const char **why);
 
 /* The whole model, once read. */
-Graph *onnx_import_model(Context *ctx, OnnxModel *m, int n_fixed, const OnnxFixed *fixed);
+Graph *onnx_import_model(Context *ctx, OnnxModel *m, int n_fixed, const OnnxFixed *fixed, OnnxWeights *weights);
 bool onnx_import_function(OnnxNode *n, const Onnx__FunctionProto *f);
 const Onnx__FunctionProto *onnx_find_function(const Importer *im, const Onnx__NodeProto *p);
 

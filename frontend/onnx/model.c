@@ -165,14 +165,15 @@ static bool load(Context *ctx, const char *path, OnnxModel *m)
 
 Graph *onnx_import_file(Context *ctx, const char *path, OnnxModel **keep)
 {
-    return onnx_import_file_fixed(ctx, path, 0, NULL, keep);
+    return onnx_import_file_fixed(ctx, path, 0, NULL, NULL, keep);
 }
 
 /* Some models take from an input what shapes depend on: axes, steps, scales. */
-Graph *onnx_import_file_assuming(Pool *pool, const char *path, int n, const OnnxFixed *assumed, Context **ctx, OnnxModel **keep)
+Graph *onnx_import_file_assuming(Pool *pool, const char *path, int n, const OnnxFixed *assumed, OnnxWeights *weights, Context **ctx,
+                                 OnnxModel **keep)
 {
     *ctx = context_new(pool);
-    Graph *g = onnx_import_file(*ctx, path, keep);
+    Graph *g = onnx_import_file_fixed(*ctx, path, 0, NULL, weights, keep);
     if (g || ((*ctx)->diag.status != DLVK_UNSUPPORTED && (*ctx)->diag.status != DLVK_INVALID_ARGUMENT)) return g;
     OnnxFixed *fixed = POOL_ARRAY(pool, OnnxFixed, n);
     int count = 0;
@@ -182,15 +183,16 @@ Graph *onnx_import_file_assuming(Pool *pool, const char *path, int n, const Onnx
     onnx_model_free(*keep);
     *keep = NULL;
     *ctx = context_new(pool);
-    return onnx_import_file_fixed(*ctx, path, count, fixed, keep);
+    return onnx_import_file_fixed(*ctx, path, count, fixed, weights, keep);
 }
 
-Graph *onnx_import_file_fixed(Context *ctx, const char *path, int n_fixed, const OnnxFixed *fixed, OnnxModel **keep)
+Graph *onnx_import_file_fixed(Context *ctx, const char *path, int n_fixed, const OnnxFixed *fixed, OnnxWeights *weights,
+                              OnnxModel **keep)
 {
     OnnxModel *m = *keep = calloc(1, sizeof *m);
     if (!m) {
         diag_error(&ctx->diag, DLVK_OUT_OF_MEMORY, "out of memory reading '%s'", path);
         return NULL;
     }
-    return load(ctx, path, m) ? onnx_import_model(ctx, m, n_fixed, fixed) : NULL;
+    return load(ctx, path, m) ? onnx_import_model(ctx, m, n_fixed, fixed, weights) : NULL;
 }

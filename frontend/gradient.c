@@ -1,0 +1,192 @@
+/* Losses of models, and the graphs of their gradients. */
+#include "frontend/gradient.h"
+
+#include <string.h>
+
+#include "frontend/compose.h"
+#include "passes/grad.h"
+
+static const char *const loss_names[] = {
+#define NAME(id, name) name,
+    DLVK_LOSSES(NAME)
+#undef NAME
+};
+
+const char *dlvk_loss_name(dlvk_loss loss)
+{
+    return (unsigned)loss < DLVK_LOSS_COUNT ? loss_names[loss] : "?";
+}
+
+bool dlvk_loss_parse(const char *name, dlvk_loss *loss)
+{
+    for (int i = 0; name && i < DLVK_LOSS_COUNT; i++)
+        if (!strcmp(name, loss_names[i])) {
+            *loss = (dlvk_loss)i;
+            return true;
+        }
+    return false;
+}
+
+const dlvk_gradient_options *gradient_options(const dlvk_gradient_options *g)
+{
+    static const dlvk_gradient_options defaults = DLVK_GRADIENT_OPTIONS_INIT;
+    return g ? g : &defaults;
+}
+
+typedef struct Loss {
+    Build b;
+    const dlvk_gradient_options *o;
+    Value *x; /* the model's first output, of 32 bits at least */
+    int reduction;
+} Loss;
+
+static Value *fail(Loss *l, dlvk_status s, const char *why)
+{
+    diag_error(&l->b.ctx->diag, s, "loss %s: %s", dlvk_loss_name(l->o->loss), why);
+    return NULL;
+}
+
+/* Class numbers [n,...] for scores [n,c,...]. */
+static bool takes_classes(const Loss *l)
+{
+    bool whole = !dtype_is_float(l->o->target_type);
+    return l->o->loss == DLVK_LOSS_NLL ||
+           (l->o->loss == DLVK_LOSS_CROSS_ENTROPY && whole && l->o->target_rank != l->x->type.rank);
+}
+
+static Value *target_input(Loss *l)
+{
+    Region *top = l->b.at;
+    DType t = l->o->target_type;
+    Type x = l->x->type;
+    const Dim *dims[DLVK_MAX_RANK];
+    int rank = 0;
+    bool classes = takes_classes(l);
+    if (classes ? !dtype_is_int(t) : !dtype_is_float(t) && !dtype_is_int(t) && t != DLVK_BOOL)
+        return fail(l, DLVK_INVALID_ARGUMENT, classes ? "class numbers are integers" : "targets are numbers");
+    for (int i = 0; i < top->params.n; i++)
+        if (top->params.at[i]->name && !strcmp(top->params.at[i]->name, "target"))
+            return fail(l, DLVK_UNSUPPORTED, "the model has an input 'target' of its own");
+    for (int i = 0; i < x.rank; i++)
+        if (!classes || i != 1) dims[rank++] = x.dim[i];
+    Value *v = region_param(top, type_make(l->b.ctx, t, rank, dims), "target");
+    return classes ? v : build_cast(&l->b, v, x.dtype);
+}
+
+static Value *class_weights(Loss *l)
+{
+    int64_t n = l->o->n_class_weight;
+    if (!l->o->class_weight) return NULL;
+    Pool *p = l->b.ctx->pool;
+    const float *copy = pool_dup(p, l->o->class_weight, (size_t)n * sizeof *copy);
+    return build_cast(&l->b, build_const(&l->b, tensor_new(p, DLVK_F32, 1, &n, copy)), l->x->type.dtype);
+}
+
+static Value *class_loss(Loss *l, Value *target)
+{
+    const dlvk_gradient_options *o = l->o;
+    CrossEntropySpec s = {.reduction = l->reduction,
+                          .has_ignore = o->has_ignore,
+                          .ignore = o->ignore,
+                          .smoothing = o->label_smoothing,
+                          .weight = class_weights(l)};
+    int64_t classes;
+    if (s.weight && dim_is_const(l->x->type.dim[1], &classes) && classes != o->n_class_weight)
+        return fail(l, DLVK_INVALID_ARGUMENT, "there are more or fewer class weights than classes");
+    if (o->loss == DLVK_LOSS_NLL) return compose_nll_loss(&l->b, l->x, target, s.weight, s.has_ignore, s.ignore, l->reduction);
+    return compose_cross_entropy_loss(&l->b, l->x, target, &s);
+}
+
+static Value *target_loss(Loss *l)
+{
+    Build *b = &l->b;
+    Value *x = l->x;
+    bool of_classes = l->o->loss == DLVK_LOSS_CROSS_ENTROPY || l->o->loss == DLVK_LOSS_NLL;
+    if (!dtype_is_float(x->type.dtype)) return fail(l, DLVK_UNSUPPORTED, "the model's first output is not of floats");
+    if (of_classes && x->type.rank < 2)
+        return fail(l, DLVK_UNSUPPORTED, "the model's first output has no axis of classes (its second)");
+    Value *t = target_input(l);
+    if (!t) return NULL;
+    switch (l->o->loss) {
+    case DLVK_LOSS_CROSS_ENTROPY:
+    case DLVK_LOSS_NLL: return class_loss(l, t);
+    case DLVK_LOSS_MSE: return compose_mse_loss(b, x, t, l->reduction);
+    case DLVK_LOSS_L1: return compose_l1_loss(b, x, t, l->reduction);
+    case DLVK_LOSS_HUBER: return compose_huber_loss(b, x, t, l->o->huber_delta, l->reduction);
+    case DLVK_LOSS_BCE: return compose_bce_loss(b, x, t, l->reduction);
+    case DLVK_LOSS_KL: return compose_kl_loss(b, x, t, l->reduction);
+    case DLVK_LOSS_PROJECTION:
+    case DLVK_LOSS_COUNT: break;
+    }
+    return fail(l, DLVK_INVALID_ARGUMENT, "there is no such loss");
+}
+
+/* Random numbers in [-1, 1) of v's shape that are the same on every device: 24 random bits each, which every float type from 32
+ * bits on holds. */
+static Value *weights_for(Build *b, const Value *v, DType t, int64_t seed)
+{
+    Attr shape = at_dims(A_SHAPE, v->type.rank, v->type.dim);
+    Value *key = build_scalar_i(b, DLVK_U64, seed);
+    Value *bits = build_op(b, OP_RANDOM, 1, &key, 1, &shape);
+    Value *x = build_cast(b, build_map2s(b, OP_SHR, bits, 8), t);
+    return build_map2s(b, OP_SUB, build_map2s(b, OP_MUL, x, 0x1p-23), 1);
+}
+
+static Value *projection(Loss *l, const Region *top)
+{
+    Build *b = &l->b;
+    DType t = DLVK_F32;
+    Value *sum = NULL;
+    for (int i = 0; i < top->results.n; i++)
+        if (top->results.at[i]->type.dtype == DLVK_F64) t = DLVK_F64;
+    for (int i = 0; i < top->results.n; i++) {
+        Value *y = top->results.at[i];
+        if (!dtype_is_float(y->type.dtype)) continue;
+        y = build_cast(b, y, t);
+        y = build_reduce(b, KIND_SUM, build_map2(b, OP_MUL, y, weights_for(b, y, t, i + 1)), 0, NULL, false);
+        sum = sum ? build_map2(b, OP_ADD, sum, y) : y;
+    }
+    return sum ? sum : fail(l, DLVK_UNSUPPORTED, "the model has no output of floats");
+}
+
+Value *gradient_loss(Graph *g, const dlvk_gradient_options *o)
+{
+    static const int reductions[] = {LOSS_MEAN, LOSS_SUM, LOSS_NONE};
+    static const Origin origin = {.name = "loss", .op = "Loss"};
+    Context *c = g->ctx;
+    Loss l = {.b = {.ctx = c, .at = g->top}, .o = o};
+    if ((unsigned)o->reduction > DLVK_REDUCTION_NONE) return fail(&l, DLVK_INVALID_ARGUMENT, "there is no such reduction");
+    l.reduction = reductions[o->reduction];
+    c->origin = &origin;
+    l.x = g->top->results.n ? compose_widen(&l.b, g->top->results.at[0]) : NULL;
+    Value *loss = NULL;
+    if (!l.x)
+        fail(&l, DLVK_UNSUPPORTED, "the model has no output");
+    else
+        loss = o->loss == DLVK_LOSS_PROJECTION ? projection(&l, g->top) : target_loss(&l);
+    c->origin = NULL;
+    g->top->results.n = g->output_names.n = 0;
+    *VEC_PUSH(c->pool, g->top->results) = loss;
+    *VEC_PUSH(c->pool, g->output_names) = "loss";
+    return loss;
+}
+
+Graph *gradient_graph(Graph *g, const OnnxWeights *weights, const dlvk_gradient_options *o)
+{
+    Context *c = g->ctx;
+    VEC(Value *) wrt = {0};
+    VEC(const char *) names = {0};
+    for (int i = 0; o->of_inputs && i < g->top->params.n; i++)
+        if (dtype_is_float(g->top->params.at[i]->type.dtype)) *VEC_PUSH(c->pool, wrt) = g->top->params.at[i];
+    for (int i = 0; !o->of_inputs && i < weights->n; i++) *VEC_PUSH(c->pool, wrt) = weights->at[i];
+    if (!wrt.n) {
+        diag_error(&c->diag, DLVK_UNSUPPORTED,
+                   o->of_inputs ? "the model has no input of floats" : "the model has no initializer of floats");
+        return NULL;
+    }
+    for (int i = 0; i < wrt.n; i++)
+        *VEC_PUSH(c->pool, names) = pool_printf(c->pool, "gradient.%s", wrt.at[i]->name ? wrt.at[i]->name : "");
+    Value *loss = gradient_loss(g, o);
+    if (!loss || c->diag.errors) return NULL;
+    return graph_grad(g, &(GradSpec){.loss = loss, .n = wrt.n, .wrt = wrt.at, .name = names.at});
+}

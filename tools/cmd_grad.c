@@ -1,0 +1,182 @@
+/* dlvkc grad: the loss of a model and its gradients with respect to the model's weights. */
+#include "tools/commands.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+typedef struct GradOptions {
+    StrList inputs, dims;
+    const char *loss, *target, *output_dir, *device, *reduction, *out, *ignore;
+    double smoothing, delta;
+    int seed;
+} GradOptions;
+
+static bool write_output(const char *dir, const dlvk_host_tensor *t)
+{
+    static const char prefix[] = "gradient.";
+    dlvk_error err;
+    const char *name = strncmp(t->name, prefix, strlen(prefix)) ? t->name : t->name + strlen(prefix);
+    char *path = text_format("%s/%s.npy", dir, name);
+    for (char *p = path + strlen(dir) + 1; *p; p++)
+        if (*p == '/') *p = '_';
+    bool ok = !dlvk_host_tensor_write_npy(path, t, &err);
+    if (!ok) error_say("%s", err.text);
+    free(path);
+    return ok;
+}
+
+static bool parse_reduction(const char *text, dlvk_reduction *r)
+{
+    static const char *const names[] = {"mean", "sum", "none"};
+    for (int i = 0; i < 3; i++)
+        if (!strcmp(text, names[i])) {
+            *r = (dlvk_reduction)i;
+            return true;
+        }
+    error_say("--reduction takes mean, sum or none, not '%s'", text);
+    return false;
+}
+
+/* The options; the target's type and rank come from its file. */
+static bool gradient_options(const GradOptions *o, dlvk_gradient_options *g, dlvk_host_tensor *target)
+{
+    dlvk_error err;
+    if (!dlvk_loss_parse(o->loss, &g->loss)) {
+        char *names = text_format("%s", "");
+        for (int i = 0; i < DLVK_LOSS_COUNT; i++) {
+            char *longer = text_format("%s%s%s", names, i ? ", " : "", dlvk_loss_name((dlvk_loss)i));
+            free(names);
+            names = longer;
+        }
+        error_say("there is no loss '%s'; there are %s", o->loss, names);
+        free(names);
+        return false;
+    }
+    if (!parse_reduction(o->reduction, &g->reduction)) return false;
+    g->label_smoothing = o->smoothing;
+    g->huber_delta = o->delta;
+    if (o->ignore) {
+        char *end;
+        g->has_ignore = true;
+        g->ignore = strtoll(o->ignore, &end, 10);
+        if (end == o->ignore || *end) {
+            error_say("--ignore takes a whole number, not '%s'", o->ignore);
+            return false;
+        }
+    }
+    bool wanted = g->loss != DLVK_LOSS_PROJECTION;
+    if (wanted != (o->target != NULL)) {
+        error_say(wanted ? "the loss %s needs targets: --target FILE.npy" : "the loss %s takes no target", o->loss);
+        return false;
+    }
+    if (!wanted) return true;
+    if (dlvk_host_tensor_read(o->target, target, &err)) {
+        error_say("--target %s: %s", o->target, err.text);
+        return false;
+    }
+    g->target_type = target->dtype;
+    g->target_rank = target->rank;
+    return true;
+}
+
+static bool report(dlvk_session *s, int n, const char *dir)
+{
+    dlvk_error err;
+    bool ok = true;
+    for (int i = 0; ok && i < n; i++) {
+        dlvk_host_tensor t;
+        if (output_read(s, i, &t, &err)) {
+            error_say("%s", err.text);
+            ok = false;
+        } else {
+            if (i == 0 && t.rank == 0) printf("loss %.9g\n", dlvk_host_tensor_get(&t, 0));
+            if (dir) ok = write_output(dir, &t);
+        }
+        dlvk_host_tensor_free(&t);
+    }
+    return ok;
+}
+
+static bool run_gradient(const GradOptions *o, const LoadedModel *m)
+{
+    InputSet inputs;
+    dlvk_session *session = NULL;
+    dlvk_error err;
+    StrList specs = {0};
+    for (int i = 0; i < o->inputs.n; i++) list_add(&specs, o->inputs.at[i]);
+    char *target = o->target ? text_format("target=%s", o->target) : NULL;
+    if (target) list_add(&specs, target);
+    bool made = inputs_make(&inputs, m->model, &specs, &o->dims, "random", (uint64_t)o->seed), ok = made;
+    list_free(&specs);
+    free(target);
+    if (ok && (dlvk_session_create(m->model, &session, &err) || !inputs_set(&inputs, session, &err) ||
+               dlvk_session_run(session, &err))) {
+        error_say("%s", err.text);
+        ok = false;
+    }
+    ok = ok && report(session, dlvk_model_outputs(m->model), o->output_dir);
+    dlvk_session_free(session);
+    if (made) inputs_free(&inputs);
+    return ok;
+}
+
+static bool grad(const char *path, const GradOptions *o)
+{
+    dlvk_gradient_options g = DLVK_GRADIENT_OPTIONS_INIT;
+    dlvk_host_tensor target = {0};
+    dlvk_error err;
+    bool known = gradient_options(o, &g, &target);
+    dlvk_host_tensor_free(&target);
+    if (!known) return false;
+    if (o->output_dir && mkdir(o->output_dir, 0777) && errno != EEXIST) {
+        error_say("%s: %s", o->output_dir, strerror(errno));
+        return false;
+    }
+    LoadedModel m = {.gradient = &g};
+    if (model_open(&m, path, o->device, 0, &err)) {
+        error_say("%s", err.text);
+        return false;
+    }
+    bool ok = run_gradient(o, &m);
+    model_close(&m);
+    return ok;
+}
+
+static int run(const Command *self, int argc, char **argv)
+{
+    GradOptions o = {.loss = "cross-entropy", .reduction = "mean", .delta = 1};
+    StrList words = {0};
+    int code;
+    const Opt opts[] = {
+        {"loss", OPT_STR, "LOSS", &o.loss, "cross-entropy (the default), mse, l1, huber, bce, nll, kl or projection"},
+        {"target", OPT_STR, "FILE", &o.target, "what the outputs should be: .npy or .pb"},
+        {"input", OPT_LIST, "NAME=FILE", &o.inputs, "an input: .npy, .pb, or random, zeros, ones"},
+        {"dim", OPT_LIST, "SYMBOL=N", &o.dims, "the size of a symbolic dimension that no file gives"},
+        {"output-dir", OPT_STR, "DIR", &o.output_dir, "write DIR/loss.npy and DIR/NAME.npy for every float initializer"},
+        {"reduction", OPT_STR, "HOW", &o.reduction, "mean (the default), sum or none"},
+        {"ignore", OPT_STR, "CLASS", &o.ignore, "cross-entropy, nll: targets of this class do not count"},
+        {"label-smoothing", OPT_REAL, "S", &o.smoothing, "cross-entropy: move S of every target to all classes alike"},
+        {"delta", OPT_REAL, "D", &o.delta, "huber: where the square becomes a line; 1"},
+        {"seed", OPT_INT, "N", &o.seed, "for random inputs; 0"},
+        {"device", OPT_STR, "N|NAME", &o.device, "number or part of the name, see `dlvkc devices`; otherwise the best"},
+        OPT_END,
+    };
+    bool ok = args_parse(self, opts, argc, argv, &words, &code);
+    if (ok) code = args_words(self, &words, 1, 1, "the model") && grad(words.at[0], &o) ? EXIT_OK : EXIT_BAD;
+    list_free(&words);
+    list_free(&o.inputs);
+    list_free(&o.dims);
+    return code;
+}
+
+const Command command_grad = {
+    "grad", "MODEL.onnx [options]", "the gradients of a loss with respect to a model's weights", run,
+    "Compiles the model together with a loss of its first output, differentiates it, runs the result on the\n"
+    "device, prints the loss and writes the gradients of all float initializers, slashes in their names\n"
+    "as underscores. Cross-entropy takes logits; its targets are class numbers [n,...], or probabilities\n"
+    "or ones and zeros of the logits' shape. A model with nodes that have no gradient is refused with a\n"
+    "list of them and of the paths that need one.\n\n"
+    "  dlvkc grad net.onnx --input x=x.npy --target labels.npy --output-dir gradients\n"
+    "  dlvkc grad net.onnx --loss mse --input x=x.npy --target y.npy --reduction sum\n"};
