@@ -287,6 +287,26 @@ void contract_assemble(Shader *s, const char *name, int n, const Hole *holes)
     s->local[0] = 0; /* the template says */
 }
 
+/* One invocation an element, whose sum is a loop: any types, any operands, any number of outputs. */
+static bool gen_elements(KernelGen *kg, const Contraction *c)
+{
+    enum { GROUP = 64 };
+    const Kernel *k = kg->kernel;
+    if (k->out.n == 1) return gen_map(kg);
+    Shader *s = shader_new(kg, 0);
+    const Dim *count = type_count(s->ctx, c->out->type);
+    s->local[0] = GROUP;
+    s->grid[0] = dim_ceildiv(&s->ctx->dims, count, dim_const(&s->ctx->dims, GROUP));
+    sh_line(s, "int i = int(%s * %du + gl_LocalInvocationID.x);", GROUP_INDEX, GROUP);
+    sh_line(s, "if (i >= %s) return;", arg_int(s, count));
+    for (int n = 0; n < k->out.n; n++) {
+        Value *v = k->out.at[n];
+        const char *x = emit_value(s, v, index_of_flat(s, v->type, ix_var(s, "i", count)));
+        emit_store(s, v, "i", x);
+    }
+    return true;
+}
+
 bool gen_contract(KernelGen *kg)
 {
     Contraction c = analyse(kg);
@@ -295,7 +315,7 @@ bool gen_contract(KernelGen *kg)
     /* A few columns a group (depthwise) would leave lanes idle that neighbouring channels fill in a map kernel. */
     int64_t columns;
     bool thin = !dim_is(c.z, 1) && c.conv && dim_is_const(c.n, &columns) && columns < 8;
-    if (!f32_sum || thin) return gen_map(kg);
+    if (!f32_sum || thin) return gen_elements(kg, &c);
     if (c.a.affine && (c.b.affine || c.b.splat)) contract_scalar(kg, &c);
     contract_wave(kg, &c, DLVK_FEATURE_WAVE | DLVK_FEATURE_WG512);
     contract_wave(kg, &c, 0);
