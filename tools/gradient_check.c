@@ -1,0 +1,140 @@
+/* Gradients on the device against differences in the interpreter: what `dlvkc test --grad` does with one model. */
+#include "tools/gradient_check.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ELEMENTS = 24 };          /* of each input */
+static const double SECONDS = 8; /* for all of them */
+
+typedef struct Check {
+    const char *path;
+    dlvk_device *device;
+    int threads;
+    const dlvk_host_tensor *inputs; /* by position */
+    int n_in;
+    LoadedModel m;
+    dlvk_session *session;
+    dlvk_slope *slope;
+    int n_slopes;
+    dlvk_error err;
+    char *detail;
+} Check;
+
+static GradientOutcome say(Check *c, GradientOutcome outcome, const char *text)
+{
+    c->detail = text_format("%s", text);
+    for (char *p = c->detail; *p; p++)
+        if (*p == '\n') *p = p[1] ? ';' : 0;
+    return outcome;
+}
+
+static bool is_float(dlvk_dtype t)
+{
+    return t == DLVK_F64 || t == DLVK_F32 || t == DLVK_F16 || t == DLVK_BF16;
+}
+
+/* The gradient did not compile. Where nothing in the model is a float on both ends, there is none by its mathematics. */
+static GradientOutcome not_compiled(Check *c)
+{
+    LoadedModel plain = {.device = c->device, .assumed = c->inputs, .n_assumed = c->n_in};
+    dlvk_error err;
+    int in = 0, out = 0;
+    if (model_open(&plain, c->path, NULL, c->threads, &err)) return say(c, GRADIENT_FAIL, c->err.text);
+    dlvk_tensor_info info;
+    for (int i = 0; i < dlvk_model_inputs(plain.model); i++) dlvk_model_input(plain.model, i, &info), in += is_float(info.dtype);
+    for (int i = 0; i < dlvk_model_outputs(plain.model); i++)
+        dlvk_model_output(plain.model, i, &info), out += is_float(info.dtype);
+    plain.assumed = NULL;
+    model_close(&plain);
+    if (!in) return say(c, GRADIENT_SKIP, "no input is a float");
+    if (!out) return say(c, GRADIENT_SKIP, "no output is a float");
+    return say(c, GRADIENT_FAIL, c->err.text);
+}
+
+static double tolerance(const Check *c, int input)
+{
+    dlvk_dtype t = c->inputs[input].dtype;
+    double most = 0, relative = t == DLVK_F64 || t == DLVK_F32 ? 1e-3 : 2e-2;
+    for (int i = 0; i < c->n_slopes; i++) {
+        const dlvk_slope *s = &c->slope[i];
+        if (s->input == input && !s->jump) most = fmax(most, fmin(fabs(s->down), fabs(s->up)));
+    }
+    return relative * most + 1e-6;
+}
+
+/* Output i + 1 of the bundle is the gradient of the i-th float input. */
+static GradientOutcome compare(Check *c, int input, int output, int *compared)
+{
+    dlvk_host_tensor got;
+    if (output_read(c->session, output, &got, &c->err)) return say(c, GRADIENT_FAIL, c->err.text);
+    double allowed = tolerance(c, input);
+    GradientOutcome outcome = GRADIENT_PASS;
+    for (int i = 0; i < c->n_slopes && outcome == GRADIENT_PASS; i++) {
+        const dlvk_slope *s = &c->slope[i];
+        if (s->input != input || s->jump) continue;
+        ++*compared;
+        double d = dlvk_host_tensor_get(&got, s->element), lo = fmin(s->down, s->up), hi = fmax(s->down, s->up);
+        if (d >= lo - allowed && d <= hi + allowed) continue;
+        char *text = text_format("%s at element %lld: %.7g, but the differences are %.7g below and %.7g above (tolerance %.2g)",
+                                 got.name, (long long)s->element, d, s->down, s->up, allowed);
+        outcome = say(c, GRADIENT_FAIL, text);
+        free(text);
+    }
+    dlvk_host_tensor_free(&got);
+    return outcome;
+}
+
+static GradientOutcome compare_all(Check *c)
+{
+    int output = 0, compared = 0;
+    GradientOutcome outcome = GRADIENT_PASS;
+    for (int i = 0; i < c->n_in && outcome == GRADIENT_PASS; i++) {
+        dlvk_tensor_info info;
+        dlvk_model_input(c->m.model, i, &info);
+        if (is_float(info.dtype)) outcome = compare(c, i, ++output, &compared);
+    }
+    if (outcome == GRADIENT_PASS && !compared) {
+        bool tried = c->n_slopes > 0;
+        return say(c, GRADIENT_SKIP, tried ? "the outputs jump at every element tried" : "the float inputs are empty");
+    }
+    if (outcome == GRADIENT_PASS) c->detail = text_format("%d elements", compared);
+    return outcome;
+}
+
+static GradientOutcome check(Check *c)
+{
+    dlvk_gradient_options g = DLVK_GRADIENT_OPTIONS_INIT;
+    g.loss = DLVK_LOSS_PROJECTION;
+    g.of_inputs = true;
+    c->m = (LoadedModel){.device = c->device, .assumed = c->inputs, .n_assumed = c->n_in, .gradient = &g};
+    if (model_open(&c->m, c->path, NULL, c->threads, &c->err)) return not_compiled(c);
+    if (dlvk_model_inputs(c->m.model) != c->n_in)
+        return say(c, GRADIENT_FAIL, "the data set has more or fewer inputs than the model");
+    if (dlvk_session_create(c->m.model, &c->session, &c->err)) return say(c, GRADIENT_FAIL, c->err.text);
+    for (int i = 0; i < c->n_in; i++) {
+        const dlvk_host_tensor *t = &c->inputs[i];
+        dlvk_tensor_info info;
+        dlvk_model_input(c->m.model, i, &info);
+        if (dlvk_session_set_input(c->session, info.name, t->dim, t->rank, t->data, t->bytes, &c->err))
+            return say(c, GRADIENT_FAIL, c->err.text);
+    }
+    if (dlvk_session_run(c->session, &c->err)) return say(c, GRADIENT_FAIL, c->err.text);
+    if (dlvk_reference_slopes(c->path, &g, c->inputs, c->n_in, ELEMENTS, SECONDS, &c->slope, &c->n_slopes, &c->err))
+        return say(c, GRADIENT_FAIL, c->err.text);
+    return compare_all(c);
+}
+
+GradientOutcome gradient_check(dlvk_device *device, const char *path, const dlvk_host_tensor *inputs, int n_in, int threads,
+                               char **detail)
+{
+    Check c = {.path = path, .device = device, .threads = threads, .inputs = inputs, .n_in = n_in};
+    GradientOutcome outcome = check(&c);
+    dlvk_session_free(c.session);
+    c.m.assumed = NULL;
+    model_close(&c.m);
+    dlvk_free(c.slope);
+    *detail = c.detail;
+    return outcome;
+}
