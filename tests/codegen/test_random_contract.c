@@ -1,0 +1,98 @@
+/* Families of random graphs: matrix products and convolutions with what stands before and behind them; see random.h. */
+#include "tests/codegen/random.h"
+
+/* m, n and k: sizes about the edges of tiles, odd ones, 1, now and then 0. */
+static const Dim *extent(Case *c)
+{
+    static const int64_t edges[] = {1, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 48, 63, 64, 65, 100};
+    if (chance(c, 3)) return any_dim(c, 0, 2);
+    if (c->bindings > 1) return any_dim(c, 1, chance(c, 50) ? 8 : 70);
+    return fixed(c, edges[pick(c, sizeof edges / sizeof *edges)]);
+}
+
+FAMILY(dot, 40)
+{
+    const Dim *a[5], *b[5];
+    int batch = chance(c, 50) ? 0 : 1 + pick(c, 2);
+    DType t = chance(c, 85) ? float_type(c) : DLVK_I32;
+    for (int i = 0; i < batch; i++) {
+        a[i] = b[i] = any_dim(c, 1, 4);
+        if (chance(c, 20)) a[i] = fixed(c, 1);
+        if (chance(c, 20)) b[i] = fixed(c, 1);
+    }
+    a[batch] = extent(c);
+    a[batch + 1] = b[batch] = extent(c);
+    b[batch + 1] = extent(c);
+    Value *x = operand(c, t, batch + 2, a, FILL_EVERYDAY), *y = operand(c, t, batch + 2, b, FILL_EVERYDAY);
+    if (chance(c, 10)) y = build_reshape(&c->b, operand(c, t, 2, b + batch, FILL_EVERYDAY), 2, b + batch);
+    result(c, epilogue(c, build_matmul(&c->b, x, y)));
+}
+
+FAMILY(dot_bytes, 6)
+{
+    static const DType bytes[] = {DLVK_I8, DLVK_U8};
+    const Dim *d[3] = {extent(c), extent(c), extent(c)};
+    Value *in[2] = {input(c, bytes[pick(c, 2)], 2, d, FILL_WIDE), input(c, bytes[pick(c, 2)], 2, d + 1, FILL_WIDE)};
+    Attr acc = {.id = A_DTYPE, .i = DLVK_I32};
+    result(c, build_op(&c->b, OP_DOT, 2, in, 1, &acc));
+}
+
+/* softmax(q k^T) v: three kernels and transposed operands. */
+FAMILY(attention, 8)
+{
+    DType t = float_type(c);
+    const Dim *heads = any_dim(c, 1, 4), *m = any_dim(c, 1, 30), *n = any_dim(c, 1, 30), *k = fixed(c, between(c, 1, 40));
+    const Dim *dq[] = {m, heads, k}, *dk[] = {n, heads, k};
+    int by_head[] = {1, 0, 2}, turned[] = {1, 2, 0};
+    Value *q = build_transpose(&c->b, operand(c, t, 3, dq, FILL_EVERYDAY), by_head);
+    Value *key = build_transpose(&c->b, operand(c, t, 3, dk, FILL_EVERYDAY), turned);
+    Value *v = build_transpose(&c->b, operand(c, t, 3, dk, FILL_EVERYDAY), by_head);
+    Value *s = build_softmax(&c->b, build_map2s(&c->b, OP_MUL, build_matmul(&c->b, q, key), 0.3), -1, false);
+    Value *y = build_transpose(&c->b, build_matmul(&c->b, s, v), by_head);
+    const Dim *flat[] = {m, dim_mul(&c->c->dims, heads, k)};
+    result(c, build_reshape(&c->b, y, 2, flat));
+}
+
+static int64_t channels(Case *c)
+{
+    static const int64_t some[] = {1, 1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 32, 33, 40};
+    return some[pick(c, sizeof some / sizeof *some)];
+}
+
+FAMILY(conv, 60)
+{
+    int64_t step[3], dilation[3], in_dilation[3], kernel[3], group = 1, ci = channels(c), co = channels(c);
+    const Dim *lo[3], *hi[3], *x_dims[5], *w_dims[5];
+    int sp = chance(c, 60) ? 2 : 1 + pick(c, 3);
+    DType t = chance(c, 90) ? float_type(c) : DLVK_I32;
+    if (chance(c, 35)) { /* groups; many with one channel each are depthwise */
+        group = chance(c, 50) ? ci : between(c, 2, 5);
+        if (chance(c, 50)) ci = 1;
+        if (group * ci > 70) ci = 1;
+        co = group * (chance(c, 50) ? 1 : between(c, 1, 9));
+    }
+    bool nchw = chance(c, 50), plain = chance(c, 30);
+    x_dims[0] = any_dim(c, 1, 3);
+    x_dims[nchw ? 1 : sp + 1] = fixed(c, ci * group);
+    for (int i = 0; i < sp; i++) {
+        kernel[i] = plain && chance(c, 70) ? 1 : between(c, 1, 5);
+        step[i] = between(c, 1, chance(c, 50) ? 1 : 3);
+        dilation[i] = between(c, 1, chance(c, 80) ? 1 : 3);
+        in_dilation[i] = between(c, 1, chance(c, 85) ? 1 : 3);
+        int64_t before = plain ? 0 : between(c, -1, kernel[i]), after = plain ? 0 : between(c, -1, kernel[i] + 1);
+        lo[i] = fixed(c, before);
+        hi[i] = fixed(c, after);
+        /* large enough for one window */
+        int64_t reach = (kernel[i] - 1) * dilation[i] + 1 - before - after,
+                need = (reach - 1 + in_dilation[i] - 1) / in_dilation[i] + 1;
+        if (need < 2) need = 2;
+        x_dims[nchw ? i + 2 : i + 1] = any_dim(c, need, need + (sp == 1 ? 60 : sp == 2 ? 14 : 4));
+        w_dims[nchw ? i + 2 : i] = fixed(c, kernel[i]);
+    }
+    w_dims[nchw ? 1 : sp] = fixed(c, ci);
+    w_dims[nchw ? 0 : sp + 1] = fixed(c, co);
+    ConvSpec s = {
+        .spatial = sp, .step = step, .dilation = dilation, .in_dilation = in_dilation, .lo = lo, .hi = hi, .group = group};
+    Value *x = operand(c, t, sp + 2, x_dims, FILL_EVERYDAY), *w = operand(c, t, sp + 2, w_dims, FILL_EVERYDAY);
+    result(c, epilogue(c, nchw ? build_conv_nchw(&c->b, x, w, &s) : build_conv(&c->b, x, w, &s)));
+}

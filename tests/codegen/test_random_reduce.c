@@ -1,0 +1,161 @@
+/* Families of random graphs: reductions, extrema, scans, windows, sorting; see random.h. */
+#include "tests/codegen/random.h"
+
+static Kind any_kind(Case *c, DType t)
+{
+    static const Kind kinds[] = {KIND_SUM, KIND_MAX, KIND_MIN, KIND_PROD, KIND_AND, KIND_OR};
+    if (t == DLVK_BOOL) return kinds[pick(c, 2) ? 4 + pick(c, 2) : 1 + pick(c, 2)];
+    return kinds[pick(c, dtype_is_float(t) ? 4 : 6)];
+}
+
+/* Types whose rounding leaves something to compare. */
+static DType sound_type(Case *c)
+{
+    DType t;
+    do t = chance(c, 40) ? DLVK_F32 : (DType)pick(c, DLVK_STRING);
+    while (dtype_is_float(t) && dtype_bits(t) <= 8);
+    return t;
+}
+
+static int any_axes(Case *c, int rank, int *axes)
+{
+    int n = 0;
+    for (int i = 0; i < rank; i++)
+        if (chance(c, 50)) axes[n++] = i;
+    return n;
+}
+
+FAMILY(reduce, 25)
+{
+    const Dim *d[5];
+    int rank = pick(c, 5), axes[5];
+    DType t = sound_type(c);
+    any_shape(c, rank, d);
+    Value *x = operand(c, t, rank, d, FILL_POSITIVE);
+    for (int n = pick(c, 2); n > 0 && rank; n--) x = moved(c, x);
+    if (chance(c, 40)) x = epilogue(c, x);
+    rank = x->type.rank;
+    Value *y = build_reduce(&c->b, any_kind(c, t), x, any_axes(c, rank, axes), axes, chance(c, 50));
+    if (chance(c, 30) && y->type.rank) {
+        int first = pick(c, y->type.rank);
+        y = build_reduce(&c->b, any_kind(c, t), y, 1, &first, chance(c, 50));
+    }
+    result(c, epilogue(c, y));
+}
+
+/* Several reductions of one operand with pointwise code between: softmax, norms, and what looks like them. */
+FAMILY(rows, 25)
+{
+    const Dim *d[4], *part[4];
+    DType t = float_type(c);
+    int rank = 1 + pick(c, 4), axes[4], axis = pick(c, rank);
+    any_shape(c, rank, d);
+    for (int i = 0; i < rank; i++)
+        if (least(c, d[i]) == 0) d[i] = fixed(c, 3);
+    Value *x = operand(c, t, rank, d, FILL_EVERYDAY), *y, *mean = NULL, *inv = NULL;
+    int n = any_axes(c, rank, axes);
+    switch (pick(c, 4)) {
+    case 0: y = build_softmax(&c->b, x, axis, chance(c, 30)); break;
+    case 1:
+        y = build_normalize(&c->b, x, n, axes, 1e-3, &mean, &inv);
+        if (chance(c, 30)) result(c, mean);
+        if (chance(c, 30)) result(c, inv);
+        for (int i = 0; i < rank; i++) part[i] = chance(c, 60) ? d[i] : fixed(c, 1);
+        y = build_map2(&c->b, OP_MUL, y, operand(c, t, rank, part, FILL_EVERYDAY));
+        y = build_map2(&c->b, OP_ADD, y, operand(c, t, rank, part, FILL_EVERYDAY));
+        break;
+    case 2: { /* masked softmax */
+        Value *mask = operand(c, DLVK_BOOL, rank, d, FILL_EVERYDAY);
+        Value *low = build_full(&c->b, x->type, -1e4);
+        y = build_softmax(&c->b, build_map3(&c->b, OP_SELECT, mask, x, low), axis, false);
+        break;
+    }
+    default: {
+        Value *sum = build_reduce(&c->b, KIND_SUM, build_map2(&c->b, OP_MUL, x, x), n, axes, true);
+        Value *top = build_reduce(&c->b, KIND_MAX, x, n, axes, true);
+        y = build_map2(&c->b, OP_DIV, build_map2(&c->b, OP_SUB, x, top), build_map2s(&c->b, OP_ADD, sum, 1));
+        if (chance(c, 40)) result(c, sum);
+        if (chance(c, 40)) y = build_map2(&c->b, OP_MUL, y, build_reduce(&c->b, KIND_SUM, y, 1, &axis, true));
+        break;
+    }
+    }
+    result(c, epilogue(c, y));
+}
+
+FAMILY(argreduce, 15)
+{
+    const Dim *d[4];
+    int rank = 1 + pick(c, 4), axis = pick(c, rank);
+    DType t = sound_type(c);
+    any_shape(c, rank, d);
+    if (t == DLVK_BOOL) t = DLVK_U8;
+    if (least(c, d[axis]) == 0) d[axis] = fixed(c, 5);
+    Value *x = operand(c, t, rank, d, chance(c, 50) ? FILL_WIDE : FILL_EVERYDAY);
+    Value *y = build_argreduce(&c->b, chance(c, 50) ? KIND_MAX : KIND_MIN, x, axis, chance(c, 50), chance(c, 50));
+    result(c, chance(c, 50) ? y : build_map2s(&c->b, OP_ADD, y, 1));
+    if (chance(c, 40)) result(c, build_gather(&c->b, x, y, axis));
+}
+
+FAMILY(cumulate, 15)
+{
+    const Dim *d[4];
+    int rank = 1 + pick(c, 4);
+    DType t = sound_type(c);
+    any_shape(c, rank, d);
+    if (t == DLVK_BOOL) t = DLVK_I32;
+    Value *x = operand(c, t, rank, d, FILL_POSITIVE);
+    if (dtype_is_float(t)) x = build_map2s(&c->b, OP_DIV, x, 1.1);
+    Kind k = (Kind)pick(c, 4);
+    if (k == KIND_PROD && most(c, x->type.dim[0]) > 30) k = KIND_SUM;
+    result(c, epilogue(c, build_cumulate(&c->b, k, x, pick(c, rank), chance(c, 50), chance(c, 50))));
+}
+
+static void any_window(Case *c, Type t, int64_t *window, int64_t *step, int64_t *dilation, const Dim **lo, const Dim **hi)
+{
+    for (int i = 0; i < t.rank; i++) {
+        int64_t n = least(c, t.dim[i]);
+        bool all = chance(c, 35);
+        dilation[i] = between(c, 1, 2);
+        window[i] = all ? 1 : between(c, 1, n > 9 ? 9 : n > 2 ? n / 2 + 1 : 1);
+        if ((window[i] - 1) * dilation[i] >= n) dilation[i] = 1;
+        step[i] = all ? 1 : between(c, 1, 3);
+        lo[i] = fixed(c, all ? 0 : between(c, 0, window[i] - 1));
+        hi[i] = fixed(c, all ? 0 : between(c, 0, window[i]));
+    }
+}
+
+FAMILY(window, 20)
+{
+    const Dim *d[4], *lo[4], *hi[4];
+    int64_t window[4], step[4], dilation[4];
+    int rank = 1 + pick(c, 4);
+    DType t = sound_type(c);
+    any_shape(c, rank, d);
+    for (int i = 0; i < rank; i++)
+        if (least(c, d[i]) == 0) d[i] = fixed(c, 8);
+    if (t == DLVK_BOOL) t = DLVK_F32;
+    Value *x = operand(c, t, rank, d, FILL_POSITIVE);
+    any_window(c, x->type, window, step, dilation, lo, hi);
+    result(c, epilogue(c, build_window(&c->b, any_kind(c, t), x, window, step, dilation, lo, hi)));
+    if (chance(c, 40)) {
+        Attr attr[] = {at_i(A_KIND, chance(c, 50) ? KIND_MAX : KIND_MIN),
+                       at_ints(A_WINDOW, rank, window),
+                       at_ints(A_STEP, rank, step),
+                       at_ints(A_DILATION, rank, dilation),
+                       at_dims(A_LO, rank, lo),
+                       at_dims(A_HI, rank, hi)};
+        result(c, build_op(&c->b, OP_ARGWINDOW, 1, &x, 6, attr));
+    }
+}
+
+FAMILY(sort, 12)
+{
+    const Dim *d[3];
+    int rank = 1 + pick(c, 3);
+    DType t = sound_type(c);
+    any_shape(c, rank, d);
+    Value *x = operand(c, t, rank, d, chance(c, 50) ? FILL_WIDE : FILL_EVERYDAY), *values, *indices;
+    build_sort(&c->b, x, pick(c, rank), chance(c, 50), &values, &indices);
+    if (chance(c, 70)) result(c, values);
+    if (chance(c, 70) || !c->g->top->results.n) result(c, indices);
+}
