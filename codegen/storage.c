@@ -59,7 +59,8 @@ const char *emit_bits(Shader *s, DType t, const char *x)
     int bits = dtype_bits(t);
     switch (dtype_class(t)) {
     case DC_FLOAT:
-        return t == DLVK_F32 ? sh_printf(s, "floatBitsToUint(%s)", x) : sh_printf(s, "f32_to_%s(%s)", small_float(t), x);
+        if (t == DLVK_F32) return sh_printf(s, "floatBitsToUint(%s)", x);
+        return sh_printf(s, "f32_to_%s%s(%s)", small_float(t), t == DLVK_F8E5M2 ? "_keep" : "", x);
     case DC_INT: return bits == 32 ? sh_printf(s, "uint(%s)", x) : sh_printf(s, "(uint(%s) & 0x%xu)", x, (1u << bits) - 1);
     case DC_BOOL: return sh_printf(s, "uint(%s)", x);
     default: return x;

@@ -236,7 +236,8 @@ void elem_set_f(DType t, void *data, int64_t i, double v)
     } else if (t == DLVK_BOOL) {
         store_bits(8, data, i, v != 0);
     } else if (dtype_class(t) == DC_FLOAT) {
-        store_bits(dtype_bits(t), data, i, t == DLVK_F8E8M0 ? e8m0_encode(v, true) : narrow_encode(&formats[t], v, true));
+        bool saturate = !isinf(v) || formats[t].inf < 0; /* an infinity that the type has stays one */
+        store_bits(dtype_bits(t), data, i, t == DLVK_F8E8M0 ? e8m0_encode(v, true) : narrow_encode(&formats[t], v, saturate));
     } else {
         elem_set_i(t, data, i, double_to_int(v, t == DLVK_U64));
     }

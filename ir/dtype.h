@@ -20,7 +20,8 @@ static inline bool dtype_is_float(DType t) { return dtype_class(t) == DC_FLOAT; 
 static inline bool dtype_is_int(DType t) { return dtype_class(t) == DC_INT || dtype_class(t) == DC_UINT; }
 
 /* One element of a dense array (sub-byte types: two or four to a byte, low bits first) as a double or an integer.
- * Stores to floats round to nearest even, once (F8E8M0: up); float8 stores saturate, as ONNX's Cast does by default.
+ * Stores to floats round to nearest even, once (F8E8M0: up); float8 stores saturate, as ONNX's Cast does by default; but an
+ * infinity stays one where the type has it (f8e5m2): what an unsaturated cast made can be stored.
  * Stores to integers wrap, to bool test for nonzero. A double becomes an integer by truncation: saturating at 64 bits, then
  * wrapping; NaN gives 0. Strings have no elements of this kind. */
 double elem_get_f(DType t, const void *data, int64_t i);

@@ -114,6 +114,10 @@ uint f32_to_f8e5m2(float x) { return narrow_encode8(x, 2, 15, 0x7bu, 0x7bu, 0x7f
 //# f32_to_f8e5m2_nosat:
 uint f32_to_f8e5m2_nosat(float x) { return narrow_encode8(x, 2, 15, 0x7bu, 0x7cu, 0x7fu, false); }
 
+//# f32_to_f8e5m2_keep:
+// For stores: finite values saturate, infinity (of an unsaturated cast) stays.
+uint f32_to_f8e5m2_keep(float x) { return abs(x) == INF ? f32_to_f8e5m2_nosat(x) : f32_to_f8e5m2(x); }
+
 //# f32_to_f8e5m2fnuz:
 uint f32_to_f8e5m2fnuz(float x) { return narrow_encode8(x, 2, 16, 0x7fu, 0x7fu, 0x80u, true); }
 
