@@ -125,6 +125,13 @@ static const char *declare(Shader *s, const Value *v)
     return name;
 }
 
+/* Before a branch on where `at` is: taken by some lanes only, it cannot load whole vectors, whose other elements may not exist.
+ */
+static void part_of_vector(Shader *s, const Ix *at)
+{
+    if (s->vector && ix_depends(at, s->vector)) s->vector = NULL;
+}
+
 static const char *emit_pad(Shader *s, Value *v, Index *idx)
 {
     Node *n = v->def;
@@ -140,12 +147,16 @@ static const char *emit_pad(Shader *s, Value *v, Index *idx)
     }
     const char *fill = emit_value(s, n->in[1], (Index){0});
     const char *name = declare(s, v);
+    const Ix *vector = s->vector;
+    for (int i = 0; i < v->type.rank; i++)
+        if (!dim_is(lo[i], 0) || !dim_is(hi[i], 0)) part_of_vector(s, ax[i]);
     sh_open(s, "if (%s) {", cond ? cond : "true");
     const char *inside = emit_value(s, x, index_of_axes(x->type, ax));
     sh_line(s, "%s = %s;", name, inside);
     sh_else(s, "} else {");
     sh_line(s, "%s = %s;", name, fill);
     sh_close(s);
+    s->vector = vector;
     return name;
 }
 
@@ -157,6 +168,8 @@ static const char *emit_concat(Shader *s, Value *v, Index *idx)
     for (int i = 0; i < v->type.rank; i++) ax[i] = index_axis(s, v->type, idx, i);
     const Ix *at = ax[axis];
     const char *pos = ix_text(s, at), *name = declare(s, v);
+    const Ix *vector = s->vector;
+    part_of_vector(s, at);
     const Dim *start = dim_const(&s->ctx->dims, 0);
     for (int k = 0; k < n->n_in; k++) {
         Value *x = n->in[k];
@@ -172,6 +185,7 @@ static const char *emit_concat(Shader *s, Value *v, Index *idx)
         start = end;
     }
     sh_close(s);
+    s->vector = vector;
     return name;
 }
 

@@ -38,8 +38,7 @@ const char *emit_combine(Shader *s, Kind k, DType t, const char *acc, const char
 
 static const char *open_loop(Shader *s, const Dim *count, const char *stem, const Ix **ix)
 {
-    const char *k = sh_fresh(s, stem);
-    sh_open(s, "for (int %s = 0; %s < %s; %s++) {", k, k, arg_int(s, count), k);
+    const char *k = sh_loop(s, stem, "0", arg_int(s, count), "1");
     *ix = ix_var(s, k, count);
     return k;
 }
@@ -65,8 +64,7 @@ static const char *emit_reduce(Shader *s, Value *v, Index *idx)
         const Dim *count = dim_const(&s->ctx->dims, 1);
         for (int i = 0; i < x->type.rank; i++)
             if (reduced[i]) count = dim_mul(&s->ctx->dims, count, x->type.dim[i]);
-        const char *k = sh_fresh(s, "k");
-        sh_open(s, "for (int %s = %s; %s < %s; %s += %s) {", k, s->lane, k, arg_int(s, count), k, s->lanes);
+        const char *k = sh_loop(s, "k", s->lane, arg_int(s, count), s->lanes);
         opened = 1;
         const Ix *flat = ix_var(s, k, count);
         const Dim *stride = dim_const(&s->ctx->dims, 1);
@@ -130,9 +128,7 @@ static const Ix *open_window(Shader *s, int64_t count)
         open_loop(s, d, "k", &k);
         return k;
     }
-    const char *name = sh_fresh(s, "k");
-    sh_open(s, "for (int %s = 0; %s < %d; %s++) {", name, name, (int)count, name);
-    return ix_var(s, name, d);
+    return ix_var(s, sh_loop(s, "k", "0", sh_printf(s, "%d", (int)count), "1"), d);
 }
 
 static const char *emit_window(Shader *s, Value *v, Index *idx)
@@ -189,12 +185,16 @@ static const char *emit_cumulate(Shader *s, Value *v, Index *idx)
     DType t = v->type.dtype;
     const Ix *ax[DLVK_MAX_RANK];
     for (int i = 0; i < v->type.rank; i++) ax[i] = index_axis(s, v->type, idx, i);
-    const char *acc = sh_fresh(s, "acc"), *k = sh_fresh(s, "k"), *at = ix_text(s, ax[axis]);
+    const char *acc = sh_fresh(s, "acc"), *at = ix_text(s, ax[axis]),
+               *last = sh_printf(s, "%s - 1", arg_int(s, x->type.dim[axis]));
     sh_line(s, "%s %s = %s;", glsl_class(t), acc, emit_identity(s, kind, t));
-    if (reverse)
-        sh_open(s, "for (int %s = %s - 1; %s %s %s; %s--) {", k, arg_int(s, x->type.dim[axis]), k, exclusive ? ">" : ">=", at, k);
-    else
-        sh_open(s, "for (int %s = 0; %s %s %s; %s++) {", k, k, exclusive ? "<" : "<=", at, k);
+    const char *count = sh_printf(s, "%s%s", reverse ? sh_printf(s, "%s - %s", last, at) : at, exclusive ? "" : " + 1");
+    const char *k = sh_loop(s, "k", "0", count, "1");
+    if (reverse) {
+        const char *up = k;
+        k = sh_fresh(s, "k");
+        sh_line(s, "int %s = %s - %s;", k, last, up);
+    }
     ax[axis] = ix_var(s, k, x->type.dim[axis]);
     sh_line(s, "%s = %s;", acc, emit_combine(s, kind, t, acc, emit_value(s, x, index_of_axes(x->type, ax))));
     sh_close(s);

@@ -1,4 +1,6 @@
 /* Map kernels: one invocation an element, or a 32-bit word of elements; see shader.h. */
+#include <string.h>
+
 #include "codegen/prelude.h"
 #include "codegen/shader.h"
 #include "dlvk/runtime.h"
@@ -70,18 +72,17 @@ static bool write_vectors(KernelGen *kg)
     s->grid[0] = dim_ceildiv(dt, blocks, dim_const(dt, items));
     sh_decl(s, "layout(constant_id = 0) const uint ITEMS = 1; /* vectors that a workgroup computes */");
     sh_decl(s, "uint lane;");
-    sh_decl(s, "%s", prelude_file("neighbours.glsl"));
     sh_line(s, "lane = gl_LocalInvocationID.x;");
     sh_line(s, "int lane_number = int(lane), first = int(%s * ITEMS);", GROUP_INDEX);
-    sh_line(s, "int last = %s - 1;", arg_int(s, blocks));
-    sh_open(s, "for (int item = 0; item < int(ITEMS) && first + item <= last; item++) {");
-    /* The loop's last trip runs with all lanes off, and its loads are done all the same. */
-    sh_line(s, "int block = min(first + item, last);");
+    sh_line(s, "int last = min(first + int(ITEMS), %s);", arg_int(s, blocks));
+    const char *block = sh_loop(s, "block", "first", "last", "1");
     s->vector = ix_var(s, "lane_number", eight);
-    const Ix *i = ix_add(s, ix_mul(s, ix_var(s, "block", blocks), eight), s->vector);
+    const Ix *i = ix_add(s, ix_mul(s, ix_var(s, block, blocks), eight), s->vector);
     const char *x = emit_value(s, v, index_of_flat(s, v->type, i));
     emit_store(s, v, ix_text(s, i), x);
     sh_close(s);
+    if (strstr(s->body.at, "neighbours("))
+        sh_decl(s, "%s", prelude_file("neighbours.glsl")); /* needs floats among the arguments */
     return true;
 }
 

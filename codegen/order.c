@@ -49,8 +49,8 @@ bool gen_cumulate(KernelGen *kg)
     line_axes(s, v->type, axis, count, ax);
     const char *len = arg_int(s, v->type.dim[axis]);
     sh_line(s, "%s acc = %s;", glsl_class(v->type.dtype), emit_identity(s, kind, v->type.dtype));
-    sh_open(s, "for (int step = 0; step < %s; step++) {", len);
-    sh_line(s, "int k = %s;", reverse ? sh_printf(s, "%s - 1 - step", len) : "step");
+    const char *step = sh_loop(s, "step", "0", len, "1");
+    sh_line(s, "int k = %s;", reverse ? sh_printf(s, "%s - 1 - %s", len, step) : step);
     ax[axis] = ix_var(s, "k", v->type.dim[axis]);
     Index at = index_of_axes(v->type, ax);
     const char *flat = ix_text(s, index_flat(s, v->type, &at));
@@ -84,12 +84,12 @@ bool gen_sort(KernelGen *kg)
     for (int d = 0; d < x->type.rank; d++) ax[d] = index_axis(s, x->type, &here, d);
     const char *me = emit_value(s, x, here), *pos = ix_text(s, ax[axis]);
     sh_line(s, "int place = 0;");
-    sh_open(s, "for (int k = 0; k < %s; k++) {", arg_int(s, x->type.dim[axis]));
-    ax[axis] = ix_var(s, "k", x->type.dim[axis]);
+    const char *k = sh_loop(s, "k", "0", arg_int(s, x->type.dim[axis]), "1");
+    ax[axis] = ix_var(s, k, x->type.dim[axis]);
     const char *other = emit_value(s, x, index_of_axes(x->type, ax));
     const char *before = less(s, t, down ? me : other, down ? other : me),
                *after = less(s, t, down ? other : me, down ? me : other);
-    sh_line(s, "if (%s || (k < %s && !%s)) place++;", before, pos, after);
+    sh_line(s, "if (%s || (%s < %s && !%s)) place++;", before, k, pos, after);
     sh_close(s);
     ax[axis] = ix_var(s, "place", x->type.dim[axis]);
     Index at = index_of_axes(x->type, ax);
@@ -118,8 +118,7 @@ bool gen_scatter(KernelGen *kg)
     for (int d = 0; d < v->type.rank; d++) ax[d] = index_axis(s, v->type, &here, d);
     const char *row = ix_text(s, ax[0]);
     sh_line(s, "%s acc = %s;", glsl_class(t), emit_value(s, data, here));
-    sh_open(s, "for (int m = 0; m < %s; m++) {", arg_int(s, idx->type.dim[0]));
-    const Ix *m = ix_var(s, "m", idx->type.dim[0]);
+    const Ix *m = ix_var(s, sh_loop(s, "m", "0", arg_int(s, idx->type.dim[0]), "1"), idx->type.dim[0]);
     const char *to = emit_cast(s, idx->type.dtype, DLVK_I32, emit_value(s, idx, index_of_axes(idx->type, &m)), true);
     sh_open(s, "if (%s == %s) {", to, row);
     ax[0] = m;
@@ -144,8 +143,7 @@ bool gen_compact(KernelGen *kg)
     sh_line(s, "int me = int(gl_LocalInvocationID.x), per = (%s + %d) / %d;", len, GROUP - 1, GROUP);
     sh_line(s, "int first = me * per, last = min(first + per, %s), count = 0;", len);
     for (int pass = 0; pass < 2; pass++) {
-        const char *k = sh_fresh(s, "k");
-        sh_open(s, "for (int %s = first; %s < last; %s++) {", k, k, k);
+        const char *k = sh_loop(s, "k", "first", "last", "1");
         const Ix *i = ix_var(s, k, mask->type.dim[0]);
         sh_open(s, "if (%s) {", emit_value(s, mask, index_of_axes(mask->type, &i)));
         if (pass) emit_store(s, v, "at", emit_cast(s, DLVK_I32, v->type.dtype, k, true));

@@ -139,8 +139,8 @@ static void write_rows(KernelGen *kg, bool scalar)
         sh_close(s);
     }
     if (!n_full) return;
-    sh_open(s, "for (int k = int(lane); live && k < %s; k += int(LANES)) {", arg_int(s, length));
-    const Ix *kx = ix_var(s, "k", length);
+    sh_open(s, "if (live) {");
+    const Ix *kx = ix_var(s, sh_loop(s, "k", "int(lane)", arg_int(s, length), "int(LANES)"), length);
     stride = dim_const(dt, 1);
     for (int i = t.rank - 1; i >= 0; i--) {
         full[i] = ax[i];
@@ -155,6 +155,7 @@ static void write_rows(KernelGen *kg, bool scalar)
         const char *x = emit_value(s, v, at);
         emit_store(s, v, ix_text(s, index_flat(s, v->type, &at)), x);
     }
+    sh_close(s);
     sh_close(s);
 }
 

@@ -55,12 +55,14 @@ void sh_line(Shader *s, const char *fmt, ...)
 static void scope_push(Shader *s)
 {
     *VEC_PUSH(s->pool, s->scopes) = s->next_scope++;
+    *VEC_PUSH(s->pool, s->ends) = NULL;
     s->depth++;
 }
 
 static void scope_pop(Shader *s)
 {
     s->scopes.n--;
+    s->ends.n--;
     s->depth--;
 }
 
@@ -81,8 +83,19 @@ void sh_else(Shader *s, const char *fmt, ...)
 
 void sh_close(Shader *s)
 {
+    const char *end = s->ends.at[s->ends.n - 1];
+    if (end) text_indented(s, end);
     scope_pop(s);
     text_indented(s, "}");
+}
+
+const char *sh_loop(Shader *s, const char *stem, const char *from, const char *limit, const char *step)
+{
+    const char *k = sh_fresh(s, stem);
+    sh_open(s, "if (%s < %s) for (int %s = %s;;) {", from, limit, k, from);
+    const char *next = strcmp(step, "1") ? sh_printf(s, "(%s += %s)", k, step) : sh_printf(s, "++%s", k);
+    s->ends.at[s->ends.n - 1] = sh_printf(s, "if (%s >= %s) break;", next, limit);
+    return k;
 }
 
 void sh_decl(Shader *s, const char *fmt, ...)
@@ -173,6 +186,7 @@ Shader *shader_new(KernelGen *kg, uint32_t features)
     s->depth = 1;
     s->scopes.n = 0;
     *VEC_PUSH(s->pool, s->scopes) = s->next_scope++;
+    *VEC_PUSH(s->pool, s->ends) = NULL;
     for (int i = 0; i < 3; i++) s->grid[i] = dim_const(&kg->ctx->dims, 1);
     s->local[0] = 64;
     s->local[1] = s->local[2] = 1;

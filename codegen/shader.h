@@ -71,7 +71,8 @@ struct Shader {
         int scope;
     })
     ix_names;
-    VEC(int) scopes; /* ids of the open blocks */
+    VEC(int) scopes;         /* ids of the open blocks */
+    VEC(const char *) ends; /* beside scopes: the last statement of the block; NULL: none */
     int next_scope;
     const char *lanes; /* rows: GLSL int constant: lanes that share a row; NULL: loops run whole */
     const Ix *vector; /* map on a CPU driver: the number, below 8, of the vector's lane; NULL */
@@ -84,6 +85,10 @@ void sh_line(Shader *s, const char *fmt, ...) __attribute__((format(printf, 2, 3
 void sh_open(Shader *s, const char *fmt, ...) __attribute__((format(printf, 2, 3))); /* "if (x) {": opens a block */
 void sh_else(Shader *s, const char *fmt, ...) __attribute__((format(printf, 2, 3))); /* "} else {" */
 void sh_close(Shader *s);
+/* Opens for (int NAME = from; NAME < limit; NAME += step) and returns NAME; sh_close() closes it. The test stands at the loop's end:
+ * Mesa's lavapipe runs what follows a failed test to the end of the loop with all lanes masked off, but carries out loads whose
+ * address is the same in all lanes; with the test in front, they would read beyond the end of what the loop walks over. */
+const char *sh_loop(Shader *s, const char *stem, const char *from, const char *limit, const char *step);
 void sh_decl(Shader *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 const char *sh_fresh(Shader *s, const char *stem); /* stem + number */
 const char *sh_printf(Shader *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
