@@ -17,7 +17,7 @@ static Tile choose_tile(const Contraction *c, bool scattered)
     static const struct {
         uint32_t p, c;
         double cost;
-    } shapes[] = {{6, 4, 1}, {8, 3, 1.15}, {12, 2, 1.3}, {14, 1, 1.9}};
+    } shapes[] = {{6, 4, 1}, {8, 3, 1.07}, {12, 2, 1.3}, {14, 1, 1.9}};
     int64_t n, m, k;
     Tile t = {.p = 6, .c = 4, .kb = 16, .km = 8, .tail = true};
     if (dim_is_const(c->n, &n)) {
