@@ -210,28 +210,16 @@ static void emit_column_values(Shader *s, const Contraction *c, const Value *v, 
     emit_value(s, n->in[0], index_of_axes(t, ax));
 }
 
-/* Operands of the epilogue that lie in memory in the result's own shape (a residual): loaded as whole vectors. */
-static void bind_vectors(Shader *s, const Contraction *c, Value *v, const Ix *const *ax, int depth)
+/* Does v depend on the sum other than element by element, through a reshape, say? Then its indices must not be taken apart. */
+static bool moves_sum(const Shader *s, const Contraction *c, const Value *v, bool moved, int depth)
 {
-    Node *n = v->def;
-    Type t = c->out->type;
-    if (v == c->out || depth > 32) return;
-    const Tensor *constant;
-    if (!value_const(v, &constant) && s->kg->sched->materialized[v->id] && !is_output(s->kg->kernel, v)) {
-        if (v->type.dtype != DLVK_F32 || v->type.rank != t.rank) return;
-        for (int i = 0; i < t.rank; i++)
-            if (v->type.dim[i] != t.dim[i]) return;
-        const Ix *first[DLVK_MAX_RANK];
-        for (int i = 0; i < t.rank - 1; i++) first[i] = ax[i];
-        first[t.rank - 1] = ix_var(s, "vector_at", c->n);
-        Index at = index_of_axes(t, first);
-        const char *flat = ix_text(s, index_flat(s, t, &at)), *name = sh_fresh(s, "v");
-        sh_line(s, "float %s = neighbours(BufF32(address_at(%s, %s)), 0);", name, arg_buffer(s, v, false, "BufF32"), flat);
-        emit_bind(s, v, index_of_axes(t, ax), name);
-        return;
-    }
-    if (n && (op_info[n->op].point || n->op == OP_CAST || n->op == OP_BITCAST))
-        for (int i = 0; i < n->n_in; i++) bind_vectors(s, c, n->in[i], ax, depth + 1);
+    if (v == c->out) return moved;
+    if (!v->def || depth > 32 || (s->kg->sched->materialized[v->id] && !is_output(s->kg->kernel, v))) return depth > 32;
+    const Node *n = v->def;
+    bool point = op_info[n->op].point || n->op == OP_CAST || n->op == OP_BITCAST;
+    for (int i = 0; i < n->n_in; i++)
+        if (moves_sum(s, c, n->in[i], moved || !point, depth + 1)) return true;
+    return false;
 }
 
 void contract_epilogue(Shader *s, const Contraction *c, bool vectors, const char **column_values, const char **store)
@@ -241,6 +229,11 @@ void contract_epilogue(Shader *s, const Contraction *c, bool vectors, const char
     Piece outer = contract_begin(s);
     s->role = "out";
     const Ix *column = ix_var(s, "n", c->n), *ax[DLVK_MAX_RANK];
+    for (int i = 0; i < k->out.n; i++) vectors &= !moves_sum(s, c, k->out.at[i], false, 0);
+    if (vectors) {
+        s->vector = ix_var(s, "lane_number", dim_const(&s->ctx->dims, 8));
+        column = ix_add(s, ix_var(s, "vector_at", c->n), s->vector);
+    }
     if (c->conv) column = ix_add(s, column, ix_mul(s, group_index(s, c, "z"), c->n));
     for (int i = 0; i < t.rank - 1; i++) ax[i] = contract_row_axis(s, c, i, "m", "z");
     ax[t.rank - 1] = column;
@@ -256,10 +249,6 @@ void contract_epilogue(Shader *s, const Contraction *c, bool vectors, const char
         x = name;
     }
     emit_bind(s, c->out, at, x);
-    if (vectors) {
-        sh_line(s, "int vector_at = n0 + j * 8;");
-        for (int i = 0; i < k->out.n; i++) bind_vectors(s, c, k->out.at[i], ax, 0);
-    }
     for (int i = 0; i < k->out.n; i++) {
         Value *v = k->out.at[i];
         /* Reshapes may lie between: what stays is the flat number. */
@@ -271,6 +260,7 @@ void contract_epilogue(Shader *s, const Contraction *c, bool vectors, const char
     }
     *store = contract_end(s, inner);
     contract_end(s, outer);
+    s->vector = NULL;
     s->role = NULL;
 }
 

@@ -44,7 +44,7 @@ const Ix *contract_row_axis(Shader *s, const Contraction *c, int axis, const cha
 const Ix *contract_a_offset(Shader *s, const Contraction *c, const char *m, const char *z);
 const Ix *contract_b_offset(Shader *s, const Contraction *c, const char *z);
 /* The template's holes @{column_values} and @{store}: GLSL ints m, n, z and the sum, float x. vectors: lanes hold neighbouring
- * columns, the first of them n0 + j * 8, and neighbours() loads them. */
+ * columns, n = vector_at + lane_number, all of which exist. */
 void contract_epilogue(Shader *s, const Contraction *c, bool vectors, const char **column_values, const char **store);
 /* Fills a template and puts its two halves, cut at "//# main", into the shader. */
 void contract_assemble(Shader *s, const char *name, int n, const Hole *holes);

@@ -1,5 +1,6 @@
 /* Contractions on CPU drivers: choice of the tile, and what fills codegen/glsl/contract_scalar.comp.glsl. */
 #include "codegen/contract.h"
+#include "codegen/prelude.h"
 #include "dlvk/runtime.h"
 
 typedef struct Tile {
@@ -205,6 +206,7 @@ void contract_scalar(KernelGen *kg, const Contraction *c)
     contract_epilogue(s, c, columns == NEIGHBOURS && dim_is(c->z, 1), &column_values, &store);
     const Hole holes[] = {
         {"origins", origins},
+        {"neighbours", prelude_file("neighbours.glsl")},
         {"a_pointers", a_pointers},
         {"a_element", a_element},
         {"inside", inside},

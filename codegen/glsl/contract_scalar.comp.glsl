@@ -27,19 +27,7 @@ int column_at[C];   /* offsets of this lane's columns in B */
 int n0;             /* the tile's first column */
 @{origins}
 
-/* Eight neighbours, one for each lane. Written so that the driver sees eight scalar loads in a row and makes them one vector load. */
-float neighbours(BufF32 q, int i)
-{
-    float r = q.d[i];
-    r = mix(r, q.d[i + 1], lane == 1);
-    r = mix(r, q.d[i + 2], lane == 2);
-    r = mix(r, q.d[i + 3], lane == 3);
-    r = mix(r, q.d[i + 4], lane == 4);
-    r = mix(r, q.d[i + 5], lane == 5);
-    r = mix(r, q.d[i + 6], lane == 6);
-    return mix(r, q.d[i + 7], lane == 7);
-}
-
+@{neighbours}
 /* acc += A[rows, k .. k + count) * B[k .. k + count, columns) */
 void steps(int count, int k, int ib, bool vectors, bool masked)
 {
@@ -107,7 +95,7 @@ int contract(int ib)
                 @{rows}
                 @{taps}
                 [[unroll]] for (int j = 0; j < C; j++) {
-                    int n = n0 + j * 8 + int(lane);
+                    int vector_at = n0 + j * 8, lane_number = int(lane), n = vector_at + lane_number;
                     if (n >= first && n < @{n}) {
                         @{column_values}
                         [[unroll]] for (int i = 0; i < P; i++) {
