@@ -35,5 +35,9 @@ if [ "$files" -eq 0 ]; then
     echo "no source file found in $PWD"
     exit 2
 fi
-echo "check_floors: $files files, $bad includes that reach upwards"
-[ "$bad" -eq 0 ]
+echo "$files files, $bad includes that reach upwards"
+if [ "$bad" -gt 0 ]; then
+    echo "0 passed, 1 failed"
+    exit 1
+fi
+echo "1 passed, 0 failed"
