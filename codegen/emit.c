@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "codegen/shader.h"
+#include "dlvk/runtime.h"
 
 struct Memo {
     const Value *v;
@@ -56,6 +57,7 @@ const char *emit_point(Shader *s, const Node *n, const char *const *x)
         text = o->n_in == 1 ? sh_printf(s, "op_%s($a)", o->name) : sh_printf(s, "op_%s($a, $b)", o->name);
     } else {
         text = c == 'f' ? o->glsl_f : o->glsl_i;
+        if (n->op == OP_DIV && c == 'f' && !(s->features & DLVK_FEATURE_SCALAR)) text = "float_div($a, $b)";
     }
     char out[1024];
     size_t m = 0;
@@ -160,20 +162,31 @@ static const char *emit_pad(Shader *s, Value *v, Index *idx)
     return name;
 }
 
+/* Whether all pieces of a concat begin and end at whole vectors along the axis. */
+static bool whole_vectors(const Node *n, int axis)
+{
+    for (int k = 0; k < n->n_in; k++) {
+        int64_t size;
+        if (!dim_is_const(n->in[k]->type.dim[axis], &size) || size == 0 || size % 8) return false;
+    }
+    return true;
+}
+
 static const char *emit_concat(Shader *s, Value *v, Index *idx)
 {
     Node *n = v->def;
+    DimTable *dt = &s->ctx->dims;
     int axis = (int)attr_i(n, A_AXIS, 0);
     const Ix *ax[DLVK_MAX_RANK];
     for (int i = 0; i < v->type.rank; i++) ax[i] = index_axis(s, v->type, idx, i);
-    const Ix *at = ax[axis];
-    const char *pos = ix_text(s, at), *name = declare(s, v);
-    const Ix *vector = s->vector;
-    part_of_vector(s, at);
-    const Dim *start = dim_const(&s->ctx->dims, 0);
+    const Ix *at = ax[axis], *vector = s->vector, *block = NULL;
+    if (vector && whole_vectors(n, axis)) block = ix_without(s, at, vector);
+    if (!block) part_of_vector(s, at);
+    const char *pos = ix_text(s, block ? block : at), *name = declare(s, v);
+    const Dim *start = dim_const(dt, 0);
     for (int k = 0; k < n->n_in; k++) {
         Value *x = n->in[k];
-        const Dim *end = dim_add(&s->ctx->dims, start, x->type.dim[axis]);
+        const Dim *size = x->type.dim[axis], *end = dim_add(dt, start, size);
         if (k == 0)
             sh_open(s, "if (%s < %s) {", pos, arg_int(s, end));
         else if (k + 1 < n->n_in)
@@ -181,6 +194,13 @@ static const char *emit_concat(Shader *s, Value *v, Index *idx)
         else
             sh_else(s, "} else {");
         ax[axis] = ix_sub(s, at, ix_dim(s, start));
+        if (block) {
+            /* All lanes go the same way; the loads of the other ways are done too, and must find something. */
+            const char *c = sh_fresh(s, "c");
+            sh_line(s, "int %s = clamp(%s - %s, 0, %s);", c, pos, arg_int(s, start),
+                    arg_int(s, dim_sub(dt, size, dim_const(dt, 8))));
+            ax[axis] = ix_add(s, ix_var(s, c, size), vector);
+        }
         sh_line(s, "%s = %s;", name, emit_value(s, x, index_of_axes(x->type, ax)));
         start = end;
     }

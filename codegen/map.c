@@ -72,7 +72,8 @@ static bool write_vectors(KernelGen *kg)
     s->grid[0] = dim_ceildiv(dt, blocks, dim_const(dt, items));
     sh_decl(s, "layout(constant_id = 0) const uint ITEMS = 1; /* vectors that a workgroup computes */");
     sh_decl(s, "uint lane;");
-    sh_line(s, "lane = gl_LocalInvocationID.x;");
+    /* The subgroup's number where it can be: lavapipe knows then that lanes differ by one. */
+    sh_line(s, "lane = gl_SubgroupSize == 8 ? gl_SubgroupInvocationID : gl_LocalInvocationID.x;");
     sh_line(s, "int lane_number = int(lane), first = int(%s * ITEMS);", GROUP_INDEX);
     sh_line(s, "int last = min(first + int(ITEMS), %s);", arg_int(s, blocks));
     const char *block = sh_loop(s, "block", "first", "last", "1");

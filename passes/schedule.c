@@ -29,4 +29,7 @@ static void print_region(FILE *f, const Schedule *s, const Region *r, int depth)
     }
 }
 
-void schedule_print(FILE *f, const Schedule *s) { print_region(f, s, s->graph->top, 0); }
+void schedule_print(FILE *f, const Schedule *s)
+{
+    print_region(f, s, s->graph->top, 0);
+}

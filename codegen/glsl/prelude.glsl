@@ -95,6 +95,18 @@ bool op_ge(bool a, bool b) { return a || !b; }
 int op_div(int a, int b) { return b == 0 ? 0 : b == -1 ? -a : a / b; }
 uint op_div(uint a, uint b) { return b == 0u ? 0u : a / b; }
 
+//# float_div:
+// Rounded correctly, where a GPU's own division may be off by 2.5 ulp: the remainder, which fma gives exactly, corrects the quotient.
+// For devices whose fma is one operation; CPU drivers divide correctly by themselves.
+float float_div(float a, float b)
+{
+    precise float q = a / b;
+    precise float r = fma(-q, b, a);
+    precise float c = q + r / b;
+    uint eq = floatBitsToUint(q) & 0x7f800000u, eb = floatBitsToUint(b) & 0x7f800000u;
+    return eq == 0u || eq == 0x7f800000u || eb == 0u ? q : c;
+}
+
 //# float_rem:
 // C's fmodf, exactly: long division of the mantissas, one quotient bit a step.
 float float_rem(float a, float b)

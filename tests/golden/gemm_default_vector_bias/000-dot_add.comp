@@ -53,7 +53,7 @@ int column_at[C];   /* offsets of this lane's columns in B */
 int n0;             /* the tile's first column */
 
 
-/* Eight neighbours, one for each lane. Written so that the driver sees eight scalar loads in a row and makes them one vector load. */
+/* Eight neighbours, one for each lane. Written so that a CPU driver sees eight scalar loads in a row and makes them one vector load. */
 float neighbours(BufF32 q, int i)
 {
     float r = q.d[i];
@@ -65,7 +65,6 @@ float neighbours(BufF32 q, int i)
     r = mix(r, q.d[i + 6], lane == 6);
     return mix(r, q.d[i + 7], lane == 7);
 }
-
 /* acc += A[rows, k .. k + count) * B[k .. k + count, columns) */
 void steps(int count, int k, int ib, bool vectors, bool masked)
 {
@@ -146,7 +145,7 @@ void main()
                 }
                 contract(0);
                 [[unroll]] for (int j = 0; j < C; j++) {
-                    int n = n0 + j * 8 + int(lane);
+                    int vector_at = n0 + j * 8, lane_number = int(lane), n = vector_at + lane_number;
                     if (n >= first && n < a.n1) {
                         precise float v0 = a.b2.d[n];
                         [[unroll]] for (int i = 0; i < P; i++) {

@@ -13,6 +13,17 @@ uint fastdiv(uint n, uvec3 d)
 
 uint fastmod(uint n, uvec3 d) { return n - fastdiv(n, d) * d.x; }
 
+// Rounded correctly, where a GPU's own division may be off by 2.5 ulp: the remainder, which fma gives exactly, corrects the quotient.
+// For devices whose fma is one operation; CPU drivers divide correctly by themselves.
+float float_div(float a, float b)
+{
+    precise float q = a / b;
+    precise float r = fma(-q, b, a);
+    precise float c = q + r / b;
+    uint eq = floatBitsToUint(q) & 0x7f800000u, eb = floatBitsToUint(b) & 0x7f800000u;
+    return eq == 0u || eq == 0x7f800000u || eb == 0u ? q : c;
+}
+
 float op_rsqrt(float x) { return 1.0 / sqrt(x); }
 
 layout(buffer_reference, std430, buffer_reference_align = 4) readonly buffer BufF32 { float d[]; };
@@ -44,10 +55,14 @@ void main()
     int x0 = int(fastdiv(uint(row), a_d0));
     int x1 = int(fastmod(uint(row), a_d0));
     float acc2 = 0.0;
-    for (int k3 = int(lane); k3 < a.n1; k3 += int(LANES)) {
-        int x4 = row * a.n1 + k3;
-        precise float v5 = a.b0.d[x4];
-        acc2 = acc2 + v5;
+    if (0 < a.n1) for (int k3 = 0;;) {
+        int k4 = k3 + int(lane);
+        if (true && (int(LANES) == 1 || k4 < a.n1)) {
+            int x5 = row * a.n1 + k4;
+            precise float v6 = a.b0.d[x5];
+            acc2 = acc2 + v6;
+        }
+        if ((k3 += int(LANES)) >= a.n1) break;
     }
     if (LANES > 1) {
         barrier();
@@ -61,19 +76,23 @@ void main()
         }
         acc2 = red_f[gl_LocalInvocationID.x - lane];
     }
-    float acc6 = 0.0;
-    for (int k7 = int(lane); k7 < a.n1; k7 += int(LANES)) {
-        int x8 = row * a.n1 + k7;
-        precise float v9 = a.b0.d[x8];
-        precise float v10 = 5.0;
-        precise float v11 = acc2 / v10;
-        precise float v12 = v9 - v11;
-        precise float v13 = v12 * v12;
-        acc6 = acc6 + v13;
+    float acc7 = 0.0;
+    if (0 < a.n1) for (int k8 = 0;;) {
+        int k9 = k8 + int(lane);
+        if (true && (int(LANES) == 1 || k9 < a.n1)) {
+            int x10 = row * a.n1 + k9;
+            precise float v11 = a.b0.d[x10];
+            precise float v12 = 5.0;
+            precise float v13 = float_div(acc2, v12);
+            precise float v14 = v11 - v13;
+            precise float v15 = v14 * v14;
+            acc7 = acc7 + v15;
+        }
+        if ((k8 += int(LANES)) >= a.n1) break;
     }
     if (LANES > 1) {
         barrier();
-        red_f[gl_LocalInvocationID.x] = acc6;
+        red_f[gl_LocalInvocationID.x] = acc7;
         barrier();
         for (uint half_row = LANES / 2; half_row > 0; half_row /= 2) {
             if (lane < half_row) {
@@ -81,29 +100,33 @@ void main()
             }
             barrier();
         }
-        acc6 = red_f[gl_LocalInvocationID.x - lane];
+        acc7 = red_f[gl_LocalInvocationID.x - lane];
     }
-    precise float v14 = 5.0;
-    precise float v15 = acc6 / v14;
-    precise float v16 = 0.100000001;
-    precise float v17 = v15 + v16;
-    precise float v18 = op_rsqrt(v17);
+    precise float v16 = 5.0;
+    precise float v17 = float_div(acc7, v16);
+    precise float v18 = 0.100000001;
+    precise float v19 = v17 + v18;
+    precise float v20 = op_rsqrt(v19);
     if (live && lane == 0) {
-        a.b1.d[row] = v18;
+        a.b1.d[row] = v20;
     }
-    precise float v19 = acc2 / v14;
+    precise float v21 = float_div(acc2, v16);
     if (live && lane == 0) {
-        a.b2.d[row] = v19;
+        a.b2.d[row] = v21;
     }
-    for (int k = int(lane); live && k < a.n1; k += int(LANES)) {
-        int x20 = row * a.n1 + k;
-        precise float v21 = a.b0.d[x20];
-        precise float v22 = v21 - v19;
-        precise float v23 = v22 * v18;
-        precise float v24 = a.b3.d[k];
-        precise float v25 = v23 * v24;
-        precise float v26 = a.b4.d[k];
-        precise float v27 = v25 + v26;
-        a.b5.d[x20] = v27;
+    if (0 < a.n1) for (int k22 = 0;;) {
+        int k23 = k22 + int(lane);
+        if (live && (int(LANES) == 1 || k23 < a.n1)) {
+            int x24 = row * a.n1 + k23;
+            precise float v25 = a.b0.d[x24];
+            precise float v26 = v25 - v21;
+            precise float v27 = v26 * v20;
+            precise float v28 = a.b3.d[k23];
+            precise float v29 = v27 * v28;
+            precise float v30 = a.b4.d[k23];
+            precise float v31 = v29 + v30;
+            a.b5.d[x24] = v31;
+        }
+        if ((k22 += int(LANES)) >= a.n1) break;
     }
 }

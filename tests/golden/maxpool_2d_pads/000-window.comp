@@ -49,11 +49,11 @@ void main()
         int x2 = int(fastdiv(uint(i), a_d0));
         int x3 = int(fastmod(fastdiv(uint(i), a_d1), a_d1));
         int x4 = int(fastmod(uint(i), a_d1));
-        for (int k5 = 0; k5 < 3; k5++) {
+        if (0 < 3) for (int k5 = 0;;) {
             int x7 = x3 + k5 + a.n1;
             int p6 = x7;
             if (uint(p6) < uint(a.n2)) {
-                for (int k8 = 0; k8 < 3; k8++) {
+                if (0 < 3) for (int k8 = 0;;) {
                     int x10 = x4 + k8 + a.n1;
                     int p9 = x10;
                     if (uint(p9) < uint(a.n2)) {
@@ -61,8 +61,10 @@ void main()
                         precise float v12 = a.b0.d[x11];
                         acc0 = op_max(acc0, v12);
                     }
+                    if (++k8 >= 3) break;
                 }
             }
+            if (++k5 >= 3) break;
         }
         a.b1.d[i] = acc0;
     }

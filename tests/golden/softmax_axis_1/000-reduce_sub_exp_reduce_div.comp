@@ -82,10 +82,14 @@ void main()
     int x0 = int(fastdiv(uint(row), a_d0));
     int x1 = int(fastmod(uint(row), a_d0));
     float acc2 = uintBitsToFloat(0xff800000u);
-    for (int k3 = int(lane); k3 < a.n1; k3 += int(LANES)) {
-        int x4 = x0 * a.n2 + k3 * a.n3 + x1;
-        precise float v5 = a.b0.d[x4];
-        acc2 = op_max(acc2, v5);
+    if (0 < a.n1) for (int k3 = 0;;) {
+        int k4 = k3 + int(lane);
+        if (true && (int(LANES) == 1 || k4 < a.n1)) {
+            int x5 = x0 * a.n2 + k4 * a.n3 + x1;
+            precise float v6 = a.b0.d[x5];
+            acc2 = op_max(acc2, v6);
+        }
+        if ((k3 += int(LANES)) >= a.n1) break;
     }
     if (LANES > 1) {
         barrier();
@@ -99,17 +103,21 @@ void main()
         }
         acc2 = red_f[gl_LocalInvocationID.x - lane];
     }
-    float acc6 = 0.0;
-    for (int k7 = int(lane); k7 < a.n1; k7 += int(LANES)) {
-        int x8 = x0 * a.n2 + k7 * a.n3 + x1;
-        precise float v9 = a.b0.d[x8];
-        precise float v10 = v9 - acc2;
-        precise float v11 = op_exp(v10);
-        acc6 = acc6 + v11;
+    float acc7 = 0.0;
+    if (0 < a.n1) for (int k8 = 0;;) {
+        int k9 = k8 + int(lane);
+        if (true && (int(LANES) == 1 || k9 < a.n1)) {
+            int x10 = x0 * a.n2 + k9 * a.n3 + x1;
+            precise float v11 = a.b0.d[x10];
+            precise float v12 = v11 - acc2;
+            precise float v13 = op_exp(v12);
+            acc7 = acc7 + v13;
+        }
+        if ((k8 += int(LANES)) >= a.n1) break;
     }
     if (LANES > 1) {
         barrier();
-        red_f[gl_LocalInvocationID.x] = acc6;
+        red_f[gl_LocalInvocationID.x] = acc7;
         barrier();
         for (uint half_row = LANES / 2; half_row > 0; half_row /= 2) {
             if (lane < half_row) {
@@ -117,14 +125,18 @@ void main()
             }
             barrier();
         }
-        acc6 = red_f[gl_LocalInvocationID.x - lane];
+        acc7 = red_f[gl_LocalInvocationID.x - lane];
     }
-    for (int k = int(lane); live && k < a.n1; k += int(LANES)) {
-        int x12 = x0 * a.n2 + k * a.n3 + x1;
-        precise float v13 = a.b0.d[x12];
-        precise float v14 = v13 - acc2;
-        precise float v15 = op_exp(v14);
-        precise float v16 = v15 / acc6;
-        a.b1.d[x12] = v16;
+    if (0 < a.n1) for (int k14 = 0;;) {
+        int k15 = k14 + int(lane);
+        if (live && (int(LANES) == 1 || k15 < a.n1)) {
+            int x16 = x0 * a.n2 + k15 * a.n3 + x1;
+            precise float v17 = a.b0.d[x16];
+            precise float v18 = v17 - acc2;
+            precise float v19 = op_exp(v18);
+            precise float v20 = v19 / acc7;
+            a.b1.d[x16] = v20;
+        }
+        if ((k14 += int(LANES)) >= a.n1) break;
     }
 }

@@ -29,33 +29,20 @@ layout(push_constant, std430) uniform Args {
 layout(local_size_x = 8, local_size_y = 1, local_size_z = 1) in;
 layout(constant_id = 0) const uint ITEMS = 1; /* vectors that a workgroup computes */
 uint lane;
-/* Eight neighbours, one for each lane. Written so that a CPU driver sees eight scalar loads in a row and makes them one vector load. */
-float neighbours(BufF32 q, int i)
-{
-    float r = q.d[i];
-    r = mix(r, q.d[i + 1], lane == 1);
-    r = mix(r, q.d[i + 2], lane == 2);
-    r = mix(r, q.d[i + 3], lane == 3);
-    r = mix(r, q.d[i + 4], lane == 4);
-    r = mix(r, q.d[i + 5], lane == 5);
-    r = mix(r, q.d[i + 6], lane == 6);
-    return mix(r, q.d[i + 7], lane == 7);
-}
-
 
 // Transpose_0 (Transpose)
 void main()
 {
-    lane = gl_LocalInvocationID.x;
+    lane = gl_SubgroupSize == 8 ? gl_SubgroupInvocationID : gl_LocalInvocationID.x;
     int lane_number = int(lane), first = int((gl_WorkGroupID.x + gl_WorkGroupID.y * gl_NumWorkGroups.x) * ITEMS);
-    int last = a.n0 - 1;
-    for (int item = 0; item < int(ITEMS) && first + item <= last; item++) {
-        int block = min(first + item, last);
-        int x0 = int(fastmod(uint(lane_number), a_d0));
-        int x1 = int(fastdiv(uint(lane_number), a_d0));
-        int x2 = x0 * a.n1 + block * a.n2 + x1;
-        precise float v3 = a.b0.d[x2];
-        int x4 = block * a.n3 + lane_number;
-        a.b1.d[x4] = v3;
+    int last = min(first + int(ITEMS), a.n0);
+    if (first < last) for (int block0 = first;;) {
+        int x1 = int(fastmod(uint(lane_number), a_d0));
+        int x2 = int(fastdiv(uint(lane_number), a_d0));
+        int x3 = x1 * a.n1 + block0 * a.n2 + x2;
+        precise float v4 = a.b0.d[x3];
+        int x5 = block0 * a.n3 + lane_number;
+        a.b1.d[x5] = v4;
+        if (++block0 >= last) break;
     }
 }
