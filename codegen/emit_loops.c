@@ -43,6 +43,14 @@ static const char *open_loop(Shader *s, const Dim *count, const char *stem, cons
     return k;
 }
 
+const char *open_shared_loop(Shader *s, const char *condition, const Dim *count)
+{
+    const char *first = sh_loop(s, "k", "0", arg_int(s, count), s->lanes), *k = sh_fresh(s, "k");
+    sh_line(s, "int %s = %s + %s;", k, first, s->lane);
+    sh_open(s, "if (%s && (%s == 1 || %s < %s)) {", condition, s->lanes, k, arg_int(s, count));
+    return k;
+}
+
 static const char *emit_reduce(Shader *s, Value *v, Index *idx)
 {
     Node *n = v->def;
@@ -64,8 +72,8 @@ static const char *emit_reduce(Shader *s, Value *v, Index *idx)
         const Dim *count = dim_const(&s->ctx->dims, 1);
         for (int i = 0; i < x->type.rank; i++)
             if (reduced[i]) count = dim_mul(&s->ctx->dims, count, x->type.dim[i]);
-        const char *k = sh_loop(s, "k", s->lane, arg_int(s, count), s->lanes);
-        opened = 1;
+        const char *k = open_shared_loop(s, "true", count);
+        opened = 2;
         const Ix *flat = ix_var(s, k, count);
         const Dim *stride = dim_const(&s->ctx->dims, 1);
         for (int i = x->type.rank - 1; i >= 0; i--)
@@ -188,8 +196,8 @@ static const char *emit_cumulate(Shader *s, Value *v, Index *idx)
     const char *acc = sh_fresh(s, "acc"), *at = ix_text(s, ax[axis]),
                *last = sh_printf(s, "%s - 1", arg_int(s, x->type.dim[axis]));
     sh_line(s, "%s %s = %s;", glsl_class(t), acc, emit_identity(s, kind, t));
-    const char *count = sh_printf(s, "%s%s", reverse ? sh_printf(s, "%s - %s", last, at) : at, exclusive ? "" : " + 1");
-    const char *k = sh_loop(s, "k", "0", count, "1");
+    const char *k = sh_loop(s, "k", "0", arg_int(s, x->type.dim[axis]), "1");
+    sh_open(s, "if (%s %s %s) {", k, exclusive ? "<" : "<=", reverse ? sh_printf(s, "%s - %s", last, at) : at);
     if (reverse) {
         const char *up = k;
         k = sh_fresh(s, "k");
@@ -197,6 +205,7 @@ static const char *emit_cumulate(Shader *s, Value *v, Index *idx)
     }
     ax[axis] = ix_var(s, k, x->type.dim[axis]);
     sh_line(s, "%s = %s;", acc, emit_combine(s, kind, t, acc, emit_value(s, x, index_of_axes(x->type, ax))));
+    sh_close(s);
     sh_close(s);
     return acc;
 }

@@ -143,11 +143,14 @@ bool gen_compact(KernelGen *kg)
     sh_line(s, "int me = int(gl_LocalInvocationID.x), per = (%s + %d) / %d;", len, GROUP - 1, GROUP);
     sh_line(s, "int first = me * per, last = min(first + per, %s), count = 0;", len);
     for (int pass = 0; pass < 2; pass++) {
-        const char *k = sh_loop(s, "k", "first", "last", "1");
+        const char *step = sh_loop(s, "step", "0", "per", "1"), *k = sh_fresh(s, "k");
+        sh_line(s, "int %s = first + %s;", k, step);
+        sh_open(s, "if (%s < last) {", k);
         const Ix *i = ix_var(s, k, mask->type.dim[0]);
         sh_open(s, "if (%s) {", emit_value(s, mask, index_of_axes(mask->type, &i)));
         if (pass) emit_store(s, v, "at", emit_cast(s, DLVK_I32, v->type.dtype, k, true));
         sh_line(s, "%s++;", pass ? "at" : "count");
+        sh_close(s);
         sh_close(s);
         sh_close(s);
         if (pass) break;

@@ -139,8 +139,7 @@ static void write_rows(KernelGen *kg, bool scalar)
         sh_close(s);
     }
     if (!n_full) return;
-    sh_open(s, "if (live) {");
-    const Ix *kx = ix_var(s, sh_loop(s, "k", "int(lane)", arg_int(s, length), "int(LANES)"), length);
+    const Ix *kx = ix_var(s, open_shared_loop(s, "live", length), length);
     stride = dim_const(dt, 1);
     for (int i = t.rank - 1; i >= 0; i--) {
         full[i] = ax[i];

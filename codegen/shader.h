@@ -87,7 +87,8 @@ void sh_else(Shader *s, const char *fmt, ...) __attribute__((format(printf, 2, 3
 void sh_close(Shader *s);
 /* Opens for (int NAME = from; NAME < limit; NAME += step) and returns NAME; sh_close() closes it. The test stands at the loop's end:
  * Mesa's lavapipe runs what follows a failed test to the end of the loop with all lanes masked off, but carries out loads whose
- * address is the same in all lanes; with the test in front, they would read beyond the end of what the loop walks over. */
+ * address is the same in all lanes; with the test in front, they would read beyond the end of what the loop walks over. The number of
+ * trips must be the same in all lanes: SwiftShader drops what a lane computed last that leaves such a loop before its neighbours. */
 const char *sh_loop(Shader *s, const char *stem, const char *from, const char *limit, const char *step);
 void sh_decl(Shader *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 const char *sh_fresh(Shader *s, const char *stem); /* stem + number */
@@ -121,6 +122,8 @@ const char *emit_combine(Shader *s, Kind k, DType t, const char *acc, const char
 /* rows: acc of every lane of the row combined, the same in all; codegen/rows.c */
 const char *emit_lane_reduce(Shader *s, Kind k, DType t, const char *acc);
 const char *emit_identity(Shader *s, Kind k, DType t);
+/* rows: a loop dealt out to the row's lanes, and a block for those who have an element and meet `condition`; returns its number. */
+const char *open_shared_loop(Shader *s, const char *condition, const Dim *count);
 const char *emit_loop_op(Shader *s, Value *v, Index idx); /* reduce, dot, conv, window, ... as loops */
 
 /* Is v stored, transposes, broadcasts, slices and reshapes apart? Then offset = base + sum of index[axis] * stride[axis]. */
