@@ -23,6 +23,7 @@ typedef struct Slopes {
     const Tensor **in;
     dlvk_slope *at; /* malloc'ed */
     int n;
+    double step; /* relative to the elements */
 } Slopes;
 
 static double now(void)
@@ -44,16 +45,28 @@ static bool loss_now(const Slopes *s, double *loss)
     return ok;
 }
 
-/* Steps are fractions of the element's magnitude, of 1 for those below: not so small that they drown in the rounding of inputs.
- */
-static double relative_step(DType t)
+static double type_step(DType t)
 {
     switch (t) {
     case DLVK_F64: return 0x1p-16;
     case DLVK_F32: return 0x1p-10;
     case DLVK_F16: return 0x1p-5;
-    default: return 0x1p-3;
+    default: return dtype_is_float(t) ? 0x1p-3 : 0;
     }
+}
+
+/* Steps are fractions of the element's magnitude, of 1 for those below: not so small that they drown in the rounding of inputs,
+ * or in that of the narrowest type which the model casts to. */
+static double coarsest_step(const Region *r)
+{
+    double step = 0;
+    for (int i = 0; i < r->params.n; i++) step = fmax(step, type_step(r->params.at[i]->type.dtype));
+    for (int i = 0; i < r->nodes.n; i++) {
+        const Node *n = r->nodes.at[i];
+        for (int k = 0; k < n->n_out && n->op == OP_CAST; k++) step = fmax(step, type_step(n->out[k]->type.dtype));
+        for (int k = 0; k < n->n_region; k++) step = fmax(step, coarsest_step(n->region_at[k]));
+    }
+    return step;
 }
 
 /* The slope between x and x + step, which is rounded to the element's type. */
@@ -78,13 +91,19 @@ static bool jumps(double wide, double narrow)
 static bool measure(Slopes *s, int input, int64_t element, double base)
 {
     Tensor *x = (Tensor *)(uintptr_t)s->in[input];
-    double at = elem_get_f(x->dtype, x->data, element), h = relative_step(x->dtype) * fmax(1, fabs(at));
+    double at = elem_get_f(x->dtype, x->data, element), h = s->step * fmax(1, fabs(at));
     double up[2], down[2];
     for (int k = 0; k < 2; k++)
         if (!slope_to(s, x, element, k ? h / 4 : h, base, &up[k]) || !slope_to(s, x, element, k ? -h / 4 : -h, base, &down[k]))
             return false;
-    s->at[s->n++] = (dlvk_slope){
-        .input = input, .element = element, .down = down[1], .up = up[1], .jump = jumps(up[0], up[1]) || jumps(down[0], down[1])};
+    /* between two values of an 8-bit float, neither of which is left */
+    bool plateau = s->step >= type_step(DLVK_F8E4M3FN) && up[1] == 0 && down[1] == 0;
+    s->at[s->n++] = (dlvk_slope){.input = input,
+                                 .element = element,
+                                 .down = down[1],
+                                 .up = up[1],
+                                 .step = s->step,
+                                 .jump = plateau || jumps(up[0], up[1]) || jumps(down[0], down[1])};
     return true;
 }
 
@@ -127,6 +146,7 @@ static dlvk_status run(Slopes *s, dlvk_error *err)
     const OnnxFixed *assumed = host_tensors_assumed(&s->pool, s->n_in, s->inputs);
     s->graph = onnx_import_file_assuming(&s->pool, s->path, s->n_in, assumed, NULL, &c, &s->model);
     if (!s->graph || !gradient_loss(s->graph, s->o) || c->diag.errors) return compile_report(&c->diag, err);
+    s->step = coarsest_step(s->graph->top);
     if (!(s->in = own_inputs(s, err))) return DLVK_INVALID_ARGUMENT;
     size_t floats = 0;
     for (int i = 0; i < s->graph->top->params.n; i++) floats += dtype_is_float(s->in[i]->dtype);

@@ -1,4 +1,6 @@
 /* Adjoints of sources, type changes, movement and markers. */
+#include <math.h>
+
 #include "passes/grad_internal.h"
 
 static const Dim *zero(Build *b)
@@ -38,9 +40,15 @@ void adjoint_random(Adjoint *a)
     (void)a;
 }
 
+/* Floats of 8 bits and less hold what is beyond their range at its end. */
 void adjoint_cast(Adjoint *a)
 {
-    a->dx[0] = build_cast(a->b, a->d[0], a->in[0]->type.dtype);
+    Value *x = a->in[0];
+    DType t = x->type.dtype, narrow = a->out[0]->type.dtype;
+    a->dx[0] = build_cast(a->b, a->d[0], t);
+    if (!dtype_is_float(narrow) || dtype_bits(narrow) > 8 || dtype_bits(t) <= 8) return;
+    Value *inside = build_map2s(a->b, OP_LE, build_map1(a->b, OP_ABS, x), dtype_round_f(narrow, INFINITY, true));
+    a->dx[0] = where(a->b, inside, a->dx[0]);
 }
 
 void adjoint_bitcast(Adjoint *a)

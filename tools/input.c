@@ -154,7 +154,7 @@ static uint64_t splitmix64(uint64_t *state)
     return z ^ (z >> 31);
 }
 
-static bool is_float(dlvk_dtype t)
+bool is_float(dlvk_dtype t)
 {
     enum { INT, UINT, BOOL, STRING, FLOAT };
 #define CLASS_OF(id, name, bits, cls, onnx) cls,

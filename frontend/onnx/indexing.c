@@ -122,12 +122,13 @@ Value *resample_weight(Build *b, Value *t, bool cubic, double a)
 {
     if (!t) return NULL;
     DType u = t->type.dtype;
-    if (!cubic) return build_map2(b, OP_MAX, build_map2(b, OP_SUB, build_scalar(b, u, 1), t), build_scalar(b, u, 0));
+    Value *zero = build_scalar(b, u, 0), *one = build_scalar(b, u, 1);
+    if (!cubic) return build_map3(b, OP_SELECT, build_map2(b, OP_LE, t, one), build_map2(b, OP_SUB, one, t), zero);
     Value *near = build_map2s(b, OP_SUB, build_map2s(b, OP_MUL, t, a + 2), a + 3); /* ((a+2) t - (a+3)) t^2 + 1 */
     near = build_map2s(b, OP_ADD, build_map2(b, OP_MUL, near, build_map2(b, OP_MUL, t, t)), 1);
     Value *far = build_map2s(b, OP_SUB, build_map2s(b, OP_MUL, t, a), 5 * a); /* ((a t - 5a) t + 8a) t - 4a */
     far = build_map2s(b, OP_ADD, build_map2(b, OP_MUL, far, t), 8 * a);
     far = build_map2s(b, OP_SUB, build_map2(b, OP_MUL, far, t), 4 * a);
-    far = build_map3(b, OP_SELECT, build_map2s(b, OP_LT, t, 2), far, build_scalar(b, u, 0));
+    far = build_map3(b, OP_SELECT, build_map2s(b, OP_LT, t, 2), far, zero);
     return build_map3(b, OP_SELECT, build_map2s(b, OP_LE, t, 1), near, far);
 }

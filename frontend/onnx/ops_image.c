@@ -68,7 +68,9 @@ static void grid_axis(Build *b, Value *g, const Dim *d, int mode, const char *pa
             out->inside[k] = build_map2(b, OP_AND, build_map2(b, OP_GE, i, zero), build_map2(b, OP_LE, i, last));
         if (strcmp(padding, "reflection") == 0) i = build_map1(b, OP_ROUND, reflect(b, i, lo, span));
         out->index[k] = build_cast(b, build_clamp(b, i, zero, last), DLVK_I64);
-        Value *distance = build_map1(b, OP_ABS, build_map2(b, OP_SUB, build_scalar(b, u, first + k), ratio));
+        /* its sign is known, and so no |x| at 0 spoils the gradient where the ratio is 0 */
+        Value *tap = build_scalar(b, u, first + k);
+        Value *distance = first + k > 0 ? build_map2(b, OP_SUB, tap, ratio) : build_map2(b, OP_SUB, ratio, tap);
         out->weight[k] = mode ? resample_weight(b, distance, mode == 3, -0.75) : NULL;
     }
 }

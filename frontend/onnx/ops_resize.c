@@ -94,7 +94,9 @@ static Value *resize_smooth(OnnxNode *n, const Resize *r, const ResizeAxis *a, V
     Value *last = dim_value(b, u, plus_int(b, x->type.dim[a->axis], -1));
     Value *weight[MAX_TAPS], *index[MAX_TAPS], *total = NULL;
     for (int k = 0; k < taps; k++) {
-        Value *distance = build_map1(b, OP_ABS, build_map2(b, OP_SUB, build_scalar(b, u, first + k), ratio));
+        /* its sign is known, and so no |x| at 0 spoils the gradient where the ratio is 0 */
+        Value *tap = build_scalar(b, u, first + k);
+        Value *distance = first + k > 0 ? build_map2(b, OP_SUB, tap, ratio) : build_map2(b, OP_SUB, ratio, tap);
         weight[k] = resample_weight(b, build_map2s(b, OP_MUL, distance, shrink), cubic, r->cubic_a);
         index[k] = build_map2s(b, OP_ADD, base, first + k);
         if (r->exclude_outside) {

@@ -67,6 +67,7 @@ typedef struct dlvk_slope {
     int input; /* its position among the model's */
     int64_t element;
     double down, up;
+    double step; /* relative to elements above 1; coarser where the model has narrower types */
     bool jump;
 } dlvk_slope;
 /* Of up to max_elements of each float input, evenly spread. Stops early, with fewer elements an input, after about `seconds` (0:
