@@ -282,7 +282,7 @@ static const char *run_bundle(Case *c, const void *bundle, size_t bytes, int con
     lo.threads = 1;
     if (dlvk_model_load_memory(device_of(config), bundle, bytes, &lo, &m, &err) != DLVK_OK ||
         dlvk_session_create(m, &s, &err) != DLVK_OK)
-        bad = err.text;
+        bad = pool_strdup(&c->pool, err.text);
     for (int k = 0; k < c->bindings && !bad; k++) {
         bad = set_inputs(c, s, &o[k], &err);
         if (!bad && dlvk_session_run(s, &err) != DLVK_OK) bad = err.text;
