@@ -227,8 +227,17 @@ static bool add_loop(PlanBuilder *b, StepList *l, Node *n)
     return true;
 }
 
+/* Nothing to write, whatever the sizes: there may not even be an element to name in the source. */
+static bool is_empty(PlanBuilder *b, const Kernel *k)
+{
+    for (int i = 0; i < k->out.n; i++)
+        if (!dim_is(type_count(b->ctx, k->out.at[i]->type), 0)) return false;
+    return k->arch != ARCH_COMPACT;
+}
+
 static bool add_kernel(PlanBuilder *b, StepList *l, const Kernel *k)
 {
+    if (is_empty(b, k)) return true;
     Dlvk__Plan__Step *s = step_new(b, l, DLVK__PLAN__STEP__KIND_DISPATCH);
     s->dispatch = plan_dispatch(b, k);
     if (!s->dispatch) return false;
