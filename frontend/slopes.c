@@ -51,7 +51,8 @@ static double type_step(DType t)
     case DLVK_F64: return 0x1p-16;
     case DLVK_F32: return 0x1p-10;
     case DLVK_F16: return 0x1p-5;
-    default: return dtype_is_float(t) ? 0x1p-3 : 0;
+    case DLVK_BF16: return 0x1p-3;
+    default: return dtype_is_float(t) ? 1 : 0;
     }
 }
 

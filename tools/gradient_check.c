@@ -7,7 +7,7 @@
 
 enum { ELEMENTS = 24 };               /* of each input */
 static const double SECONDS = 8;      /* for all of them */
-static const double EIGHT_BITS = 0.1; /* steps above this are those of 8-bit floats */
+static const double EIGHT_BITS = 0.5; /* steps above this are those of 8-bit floats */
 
 typedef struct Check {
     const char *path;

@@ -32,18 +32,31 @@ int n0;             /* the tile's first column */
 void steps(int count, int k, int ib, bool vectors, bool masked)
 {
     @{a_pointers}
-    [[unroll]] for (int u = 0; u < count; u++) {
-        float b[C];
-        if (vectors) {
-            BufF32 q = @{b_row};
-            [[unroll]] for (int j = 0; j < C; j++) b[j] = @{b_vector};
-        } else {
-            [[unroll]] for (int j = 0; j < C; j++) b[j] = @{b_element};
+    /* Two products by themselves before they are added: half as many roundings at the sum's full size. */
+    [[unroll]] for (int u0 = 0; u0 < count; u0 += 2) {
+        float b[2 * C];
+        [[unroll]] for (int s = 0; s < 2; s++) {
+            int u = u0 + s;
+            if (u < count) {
+                if (vectors) {
+                    BufF32 q = @{b_row};
+                    [[unroll]] for (int j = 0; j < C; j++) b[s * C + j] = @{b_vector};
+                } else {
+                    [[unroll]] for (int j = 0; j < C; j++) b[s * C + j] = @{b_element};
+                }
+            }
         }
         [[unroll]] for (int i = 0; i < P; i++) {
-            float x = @{a_element};
-            if (masked) x = uintBitsToFloat(floatBitsToUint(x) & @{inside});
-            [[unroll]] for (int j = 0; j < C; j++) acc[i * C + j] += x * b[j];
+            float sum[C];
+            [[unroll]] for (int s = 0; s < 2; s++) {
+                int u = u0 + s;
+                if (u < count) {
+                    float x = @{a_element};
+                    if (masked) x = uintBitsToFloat(floatBitsToUint(x) & @{inside});
+                    [[unroll]] for (int j = 0; j < C; j++) sum[j] = s == 0 ? x * b[j] : sum[j] + x * b[C + j];
+                }
+            }
+            [[unroll]] for (int j = 0; j < C; j++) acc[i * C + j] += sum[j];
         }
     }
 }

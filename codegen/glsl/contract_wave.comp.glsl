@@ -60,18 +60,21 @@ shared vec4 tile_b[PARTS * BK * STRIDE_B];
                 next_b[e] = x;
             }
             if (k0 >= 0) {
+                /* A slice by itself: a short sum of short sums rounds less than one long sum. */
+                vec4 s0 = vec4(0), s1 = vec4(0), s2 = vec4(0), s3 = vec4(0), s4 = vec4(0), s5 = vec4(0), s6 = vec4(0), s7 = vec4(0);
                 [[unroll]] for (int kk = 0; kk < BK; kk++) {
                     vec4 b = tile_b[at_b + kk * STRIDE_B + t % 8];
                     vec4 u = tile_a[at_a + kk * STRIDE_A + t / 8], v = tile_a[at_a + kk * STRIDE_A + 8 + t / 8];
-                    c0 += u.x * b;
-                    c1 += u.y * b;
-                    c2 += u.z * b;
-                    c3 += u.w * b;
-                    c4 += v.x * b;
-                    c5 += v.y * b;
-                    c6 += v.z * b;
-                    c7 += v.w * b;
+                    s0 += u.x * b;
+                    s1 += u.y * b;
+                    s2 += u.z * b;
+                    s3 += u.w * b;
+                    s4 += v.x * b;
+                    s5 += v.y * b;
+                    s6 += v.z * b;
+                    s7 += v.w * b;
                 }
+                c0 += s0, c1 += s1, c2 += s2, c3 += s3, c4 += s4, c5 += s5, c6 += s6, c7 += s7;
             }
             barrier();
         }
