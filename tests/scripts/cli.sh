@@ -12,7 +12,7 @@ cp "$model" "$tmp/relu.onnx"
 check_exit "no argument: help, exit 2" 2 'Commands:' "$DLVKC"
 check_exit "--help" 0 'Commands:' "$DLVKC" --help
 check_exit "--version" 0 '^dlvkc [0-9]+\.[0-9]+' "$DLVKC" --version
-for command in compile run test bench inspect unpack devices; do
+for command in compile run test grad bench inspect unpack devices; do
     check_exit "$command --help" 0 'Exit code:' "$DLVKC" $command --help
 done
 check_exit "no such command" 2 "did you mean 'bench'" "$DLVKC" benhc
