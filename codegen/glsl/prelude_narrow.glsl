@@ -13,6 +13,11 @@ float narrow_decode(uint magnitude, uint sign, int man, int bias)
     return uintBitsToFloat((sign << 31) | ((magnitude << (23 - man)) + (uint(127 - bias) << 23)));
 }
 
+//# magnitude_bits:
+// Compares as |x| does, but as an integer: a driver that believes x to be no less than 0 (the result of a rsqrt, which for -0 is
+// -infinity) leaves abs() out.
+uint magnitude_bits(float x) { return floatBitsToUint(x) & 0x7fffffffu; }
+
 //# narrow_encode:
 // The magnitude of a finite x, rounded, with no regard to the type's largest.
 uint narrow_encode(float x, int man, int bias)
@@ -40,7 +45,7 @@ uint f32_to_f16(float x)
 {
     uint sign = (floatBitsToUint(x) >> 16) & 0x8000u;
     if (op_is_nan(x)) return sign | 0x7e00u;
-    if (abs(x) >= 65536.0) return sign | 0x7c00u;
+    if (magnitude_bits(x) >= 0x47800000u) return sign | 0x7c00u; // 65536
     return sign | narrow_encode(x, 10, 15); // rounding up from 65520 gives infinity by itself
 }
 
@@ -90,7 +95,7 @@ uint narrow_encode8(float x, int man, int bias, uint most, uint over, uint nan, 
     uint sign = (floatBitsToUint(x) >> 24) & 0x80u;
     uint m = nan;
     if (!op_is_nan(x)) {
-        m = abs(x) >= 1e6 ? most + 1u : narrow_encode(x, man, bias);
+        m = magnitude_bits(x) >= 0x49742400u ? most + 1u /* 1e6 */ : narrow_encode(x, man, bias);
         if (m > most) m = over;
     }
     return fnuz && (m == 0u || m == 0x80u) ? m : sign | m;
@@ -116,7 +121,7 @@ uint f32_to_f8e5m2_nosat(float x) { return narrow_encode8(x, 2, 15, 0x7bu, 0x7cu
 
 //# f32_to_f8e5m2_keep:
 // For stores: finite values saturate, infinity (of an unsaturated cast) stays.
-uint f32_to_f8e5m2_keep(float x) { return abs(x) == INF ? f32_to_f8e5m2_nosat(x) : f32_to_f8e5m2(x); }
+uint f32_to_f8e5m2_keep(float x) { return magnitude_bits(x) == 0x7f800000u ? f32_to_f8e5m2_nosat(x) : f32_to_f8e5m2(x); }
 
 //# f32_to_f8e5m2fnuz:
 uint f32_to_f8e5m2fnuz(float x) { return narrow_encode8(x, 2, 16, 0x7fu, 0x7fu, 0x80u, true); }
@@ -129,7 +134,7 @@ uint f32_to_f4e2m1(float x)
 {
     if (op_is_nan(x)) return 7u;
     uint sign = (floatBitsToUint(x) >> 28) & 8u;
-    return sign | (abs(x) >= 6.0 ? 7u : narrow_encode(x, 1, 1));
+    return sign | (magnitude_bits(x) >= 0x40c00000u ? 7u /* 6 */ : narrow_encode(x, 1, 1));
 }
 
 //# f8e8m0_round:
