@@ -12,7 +12,8 @@ const char *emit_identity(Shader *s, Kind k, DType t)
     int bits = dtype_bits(t);
     switch (k) {
     case KIND_PROD: return emit_literal(s, t, 1, 1);
-    case KIND_AND: return emit_literal(s, t, 0, t == DLVK_BOOL ? 1 : -1);
+    case KIND_AND: /* narrow unsigned types are kept without bits above their own */
+        return emit_literal(s, t, 0, t == DLVK_BOOL ? 1 : dtype_class(t) == DC_UINT && bits < 64 ? ((int64_t)1 << bits) - 1 : -1);
     case KIND_MAX:
         if (is_float) return emit_literal(s, t, -1.0 / 0.0, 0);
         return emit_literal(s, t, 0, dtype_class(t) == DC_INT ? (bits == 64 ? INT64_MIN : -((int64_t)1 << (bits - 1))) : 0);
