@@ -13,7 +13,7 @@
 #include "ir/eval.h"
 #include "tests/codegen/gpu.h"
 
-enum { WIDE = DLVK_FEATURE_INT64 | DLVK_FEATURE_FLOAT64, PERTURBED = 2, TIMEOUT_S = 120 };
+enum { WIDE = DLVK_FEATURE_INT64 | DLVK_FEATURE_FLOAT64, PERTURBED = 2, TIMEOUT_S = 1200 };
 
 /* What the device does without. */
 static const struct Config {
