@@ -8,7 +8,7 @@ static dlvk_status make_device(dlvk_device *d, const DeviceFeatures *have, dlvk_
 {
     bool coopmat = (d->info.features & DLVK_FEATURE_COOPMAT) != 0;
     DeviceFeatures want = {0};
-    bool shader_object = have->shader_object.shaderObject;
+    bool shader_object = (d->info.features & DLVK_FEATURE_SHADER_OBJECT) != 0;
     device_chain(&want, coopmat, shader_object);
 #define TAKE(part, feature) want.part.feature = have->part.feature
     TAKE(base, features.shaderInt64);
@@ -32,7 +32,7 @@ static dlvk_status make_device(dlvk_device *d, const DeviceFeatures *have, dlvk_
     TAKE(v13, computeFullSubgroups);
     TAKE(v13, shaderIntegerDotProduct);
     if (coopmat) TAKE(coopmat, cooperativeMatrix);
-    TAKE(shader_object, shaderObject);
+    if (shader_object) TAKE(shader_object, shaderObject);
 #undef TAKE
     d->full_subgroups = have->v13.computeFullSubgroups;
     const float priority = 1;

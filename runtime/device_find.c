@@ -10,11 +10,13 @@ static const struct {
     uint32_t bit;
     const char *name;
 } feature_names[] = {
-    {DLVK_FEATURE_INT64, "int64"},       {DLVK_FEATURE_FLOAT64, "float64"},   {DLVK_FEATURE_FLOAT16, "float16"},
-    {DLVK_FEATURE_INT16, "int16"},       {DLVK_FEATURE_INT8, "int8"},         {DLVK_FEATURE_STORAGE16, "storage16"},
-    {DLVK_FEATURE_STORAGE8, "storage8"}, {DLVK_FEATURE_SUBGROUP, "subgroup"}, {DLVK_FEATURE_COOPMAT, "coopmat"},
-    {DLVK_FEATURE_WAVE, "wave"},         {DLVK_FEATURE_SCALAR, "scalar"},     {DLVK_FEATURE_WG512, "wg512"},
-    {DLVK_FEATURE_WG1024, "wg1024"},
+    {DLVK_FEATURE_INT64, "int64"},       {DLVK_FEATURE_FLOAT64, "float64"},
+    {DLVK_FEATURE_FLOAT16, "float16"},   {DLVK_FEATURE_INT16, "int16"},
+    {DLVK_FEATURE_INT8, "int8"},         {DLVK_FEATURE_STORAGE16, "storage16"},
+    {DLVK_FEATURE_STORAGE8, "storage8"}, {DLVK_FEATURE_SUBGROUP, "subgroup"},
+    {DLVK_FEATURE_COOPMAT, "coopmat"},   {DLVK_FEATURE_WAVE, "wave"},
+    {DLVK_FEATURE_SCALAR, "scalar"},     {DLVK_FEATURE_WG512, "wg512"},
+    {DLVK_FEATURE_WG1024, "wg1024"},     {DLVK_FEATURE_SHADER_OBJECT, "shader_object"},
 };
 #define N_FEATURES (sizeof feature_names / sizeof *feature_names)
 
@@ -195,7 +197,8 @@ static uint32_t feature_bits(const DeviceFeatures *f, const VkPhysicalDeviceProp
            (f->v12.storageBuffer8BitAccess ? DLVK_FEATURE_STORAGE8 : 0) | (subgroup ? DLVK_FEATURE_SUBGROUP : 0) |
            (coopmat ? DLVK_FEATURE_COOPMAT : 0) |
            (p->deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU ? DLVK_FEATURE_SCALAR : DLVK_FEATURE_WAVE) |
-           (most >= 512 ? DLVK_FEATURE_WG512 : 0) | (most >= 1024 ? DLVK_FEATURE_WG1024 : 0);
+           (most >= 512 ? DLVK_FEATURE_WG512 : 0) | (most >= 1024 ? DLVK_FEATURE_WG1024 : 0) |
+           (f->shader_object.shaderObject ? DLVK_FEATURE_SHADER_OBJECT : 0);
 }
 
 static uint32_t compute_family(VkPhysicalDevice p, VkQueueFamilyProperties *props)

@@ -22,17 +22,20 @@ extern "C" {
 typedef enum dlvk_feature {
     DLVK_FEATURE_INT64 = 1 << 0,
     DLVK_FEATURE_FLOAT64 = 1 << 1,
-    DLVK_FEATURE_FLOAT16 = 1 << 2,      /* arithmetic */
+    DLVK_FEATURE_FLOAT16 = 1 << 2, /* arithmetic */
     DLVK_FEATURE_INT16 = 1 << 3,
     DLVK_FEATURE_INT8 = 1 << 4,
-    DLVK_FEATURE_STORAGE16 = 1 << 5,    /* 16-bit loads and stores */
+    DLVK_FEATURE_STORAGE16 = 1 << 5, /* 16-bit loads and stores */
     DLVK_FEATURE_STORAGE8 = 1 << 6,
-    DLVK_FEATURE_SUBGROUP = 1 << 7,     /* subgroup arithmetic, shuffle and ballot in compute shaders */
-    DLVK_FEATURE_COOPMAT = 1 << 8,      /* VK_KHR_cooperative_matrix 16x16x16 f16 -> f32 */
-    DLVK_FEATURE_WAVE = 1 << 9,         /* a GPU: loads of neighbouring invocations coalesce */
-    DLVK_FEATURE_SCALAR = 1 << 10,      /* a CPU driver: a load at one address for all invocations is cheap, others are serial */
-    DLVK_FEATURE_WG512 = 1 << 11,       /* workgroups of 512 */
-    DLVK_FEATURE_WG1024 = 1 << 12
+    DLVK_FEATURE_SUBGROUP = 1 << 7, /* subgroup arithmetic, shuffle and ballot in compute shaders */
+    DLVK_FEATURE_COOPMAT = 1 << 8,  /* VK_KHR_cooperative_matrix 16x16x16 f16 -> f32 */
+    DLVK_FEATURE_WAVE = 1 << 9,     /* a GPU: loads of neighbouring invocations coalesce */
+    DLVK_FEATURE_SCALAR = 1 << 10,  /* a CPU driver: a load at one address for all invocations is cheap, others are serial */
+    DLVK_FEATURE_WG512 = 1 << 11,   /* workgroups of 512 */
+    DLVK_FEATURE_WG1024 = 1 << 12,
+    DLVK_FEATURE_SHADER_OBJECT =
+        1 << 13 /* a CPU driver with VK_EXT_shader_object: taken instead of pipelines, whose cache is empty
+                   there. Only DLVK_DISABLE can switch it off: it is decided when the device is opened */
 } dlvk_feature;
 
 /* ---- devices ---------------------------------------------------------------------------------------------------- */
@@ -40,29 +43,32 @@ typedef enum dlvk_feature {
 typedef struct dlvk_device dlvk_device;
 typedef struct dlvk_device_info {
     char name[256], driver[256], driver_version[256];
-    uint32_t api_version;      /* as VK_MAKE_API_VERSION */
+    uint32_t api_version; /* as VK_MAKE_API_VERSION */
     uint32_t vendor_id, device_id;
-    const char *type;          /* "discrete gpu", "integrated gpu", "cpu", ...; static storage */
-    uint32_t features;         /* dlvk_feature bits */
-    uint64_t memory_bytes;     /* of the largest device-local heap */
+    const char *type;      /* "discrete gpu", "integrated gpu", "cpu", ...; static storage */
+    uint32_t features;     /* dlvk_feature bits */
+    uint64_t memory_bytes; /* of the largest device-local heap */
     uint64_t max_allocation_bytes;
     uint32_t subgroup_size, max_workgroup_size, shared_memory_bytes, push_constant_bytes;
-    bool usable;               /* false: lacks Vulkan 1.3 or a mandatory feature; `why` says which */
+    bool usable; /* false: lacks Vulkan 1.3 or a mandatory feature; `why` says which */
     char why[256];
 } dlvk_device_info;
 
 /* Lists every Vulkan device of the drivers that VK_DRIVER_FILES (or the system) names, the best first: discrete,
- * integrated, virtual GPUs, then CPUs. *list is one allocation, freed with free(). No device: DLVK_NO_DEVICE and how to get lavapipe. */
+ * integrated, virtual GPUs, then CPUs. *list is one allocation, freed with free(). No device: DLVK_NO_DEVICE and how to get
+ * lavapipe. */
 DLVK_API dlvk_status dlvk_devices(dlvk_device_info **list, int *n, dlvk_error *err);
 /* `which`: NULL for the best, a decimal index into dlvk_devices' list, or part of a name (case ignored).
  * DLVK_STAGING=1 in the environment treats a device that shares the host's memory like one that does not, for tests. */
 DLVK_API dlvk_status dlvk_device_open(const char *which, dlvk_device **d, dlvk_error *err);
 DLVK_API void dlvk_device_close(dlvk_device *d); /* after all its models are freed. NULL is allowed */
 DLVK_API const dlvk_device_info *dlvk_device_get_info(const dlvk_device *d);
-/* Features to do without (switches kernel variants off); call before loading models. Also: environment DLVK_DISABLE=float16,coopmat,... */
+/* Features to do without (switches kernel variants off); call before loading models. Also: environment
+ * DLVK_DISABLE=float16,coopmat,... */
 DLVK_API void dlvk_device_disable(dlvk_device *d, uint32_t features);
 /* Messages of the Khronos validation layer so far. The layer is on, with synchronization validation, where the environment has
- * DLVK_VALIDATE=1 when the device is opened (=gpu: kernels check their addresses, too); its messages also go to stderr. 0 where it is off. */
+ * DLVK_VALIDATE=1 when the device is opened (=gpu: kernels check their addresses, too); its messages also go to stderr. 0 where
+ * it is off. */
 DLVK_API uint64_t dlvk_device_validation_messages(const dlvk_device *d);
 /* The name of one feature bit as DLVK_DISABLE takes it ("float16", "coopmat", ...); NULL for a bit that is none. */
 DLVK_API const char *dlvk_feature_name(uint32_t feature);
@@ -72,22 +78,26 @@ DLVK_API const char *dlvk_feature_name(uint32_t feature);
 typedef struct dlvk_model dlvk_model;
 typedef struct dlvk_load_options {
     size_t struct_size;
-    const char *cache;   /* pipeline cache file; NULL: beside the bundle (BUNDLE.cache), "": none */
-    int threads;         /* that build pipelines; 0: all cores */
+    const char *cache; /* pipeline cache file; NULL: beside the bundle (BUNDLE.cache), "": none */
+    int threads;       /* that build pipelines; 0: all cores */
 } dlvk_load_options;
-#define DLVK_LOAD_OPTIONS_INIT { .struct_size = sizeof(dlvk_load_options) }
+#define DLVK_LOAD_OPTIONS_INIT                                                                                                   \
+    {                                                                                                                            \
+        .struct_size = sizeof(dlvk_load_options)                                                                                 \
+    }
 
-DLVK_API dlvk_status dlvk_model_load(dlvk_device *d, const char *path, const dlvk_load_options *o, dlvk_model **m, dlvk_error *err);
+DLVK_API dlvk_status dlvk_model_load(dlvk_device *d, const char *path, const dlvk_load_options *o, dlvk_model **m,
+                                     dlvk_error *err);
 /* `data`, aligned to 8 bytes, must stay until the call returns. */
-DLVK_API dlvk_status dlvk_model_load_memory(dlvk_device *d, const void *data, size_t size, const dlvk_load_options *o, dlvk_model **m,
-                                            dlvk_error *err);
+DLVK_API dlvk_status dlvk_model_load_memory(dlvk_device *d, const void *data, size_t size, const dlvk_load_options *o,
+                                            dlvk_model **m, dlvk_error *err);
 DLVK_API void dlvk_model_free(dlvk_model *m); /* after all its sessions are freed. NULL is allowed */
 
 typedef struct dlvk_tensor_info {
-    const char *name;               /* owned by the model */
+    const char *name; /* owned by the model */
     dlvk_dtype dtype;
     int rank;
-    int64_t dim[DLVK_MAX_RANK];     /* -1 where it depends on a symbol */
+    int64_t dim[DLVK_MAX_RANK];        /* -1 where it depends on a symbol */
     const char *symbol[DLVK_MAX_RANK]; /* the expression's text where dim is -1, else NULL; owned by the model */
 } dlvk_tensor_info;
 DLVK_API int dlvk_model_inputs(const dlvk_model *m);
@@ -100,21 +110,22 @@ DLVK_API dlvk_status dlvk_model_output(const dlvk_model *m, int i, dlvk_tensor_i
 typedef struct dlvk_session dlvk_session;
 DLVK_API dlvk_status dlvk_session_create(dlvk_model *m, dlvk_session **s, dlvk_error *err);
 DLVK_API void dlvk_session_free(dlvk_session *s); /* waits for a run in flight. NULL is allowed */
-/* Sets an input: shape and dense data (bytes must be exactly what they take), copied before the call returns. A new shape solves the
- * memory plan again at the next run; nothing is recompiled. */
-DLVK_API dlvk_status dlvk_session_set_input(dlvk_session *s, const char *name, const int64_t *dim, int rank, const void *data, size_t bytes,
-                                            dlvk_error *err);
+/* Sets an input: shape and dense data (bytes must be exactly what they take), copied before the call returns. A new shape solves
+ * the memory plan again at the next run; nothing is recompiled. */
+DLVK_API dlvk_status dlvk_session_set_input(dlvk_session *s, const char *name, const int64_t *dim, int rank, const void *data,
+                                            size_t bytes, dlvk_error *err);
 /* Solves sizes, allocates and records for the shapes set so far, without running. Optional. */
 DLVK_API dlvk_status dlvk_session_bind(dlvk_session *s, dlvk_error *err);
 DLVK_API dlvk_status dlvk_session_run(dlvk_session *s, dlvk_error *err); /* = submit, then wait */
-DLVK_API dlvk_status dlvk_session_submit(dlvk_session *s, dlvk_error *err); /* returns at once where the plan has no host decision in it */
+DLVK_API dlvk_status dlvk_session_submit(dlvk_session *s,
+                                         dlvk_error *err); /* returns at once where the plan has no host decision in it */
 DLVK_API dlvk_status dlvk_session_wait(dlvk_session *s, uint64_t timeout_ns, bool *done, dlvk_error *err);
 /* After a run: the shape of an output, and its data (dense; *bytes says how much there is). */
 DLVK_API dlvk_status dlvk_session_output_info(dlvk_session *s, int i, dlvk_tensor_info *info, size_t *bytes, dlvk_error *err);
 DLVK_API dlvk_status dlvk_session_get_output(dlvk_session *s, const char *name, void *data, size_t bytes, dlvk_error *err);
 
-/* States: named buffers of the model that live from run to run (optimizer state, caches). Every session has its own, which begin with
- * the values in the bundle. Reading and writing one waits for a run in flight. */
+/* States: named buffers of the model that live from run to run (optimizer state, caches). Every session has its own, which begin
+ * with the values in the bundle. Reading and writing one waits for a run in flight. */
 DLVK_API int dlvk_model_states(const dlvk_model *m);
 DLVK_API dlvk_status dlvk_model_state(const dlvk_model *m, int i, dlvk_tensor_info *info);
 DLVK_API dlvk_status dlvk_session_get_state(dlvk_session *s, const char *name, void *data, size_t bytes, dlvk_error *err);
@@ -136,7 +147,8 @@ typedef struct dlvk_kernel_time {
 } dlvk_kernel_time;
 DLVK_API dlvk_status dlvk_session_profile(dlvk_session *s, bool on, dlvk_error *err);
 DLVK_API dlvk_status dlvk_session_kernel_times(dlvk_session *s, const dlvk_kernel_time **kernels, int *n, dlvk_error *err);
-DLVK_API double dlvk_session_device_ms(const dlvk_session *s); /* of the last run, from the first command to the last; always measured */
+DLVK_API double
+dlvk_session_device_ms(const dlvk_session *s); /* of the last run, from the first command to the last; always measured */
 
 /* ---- bundles without a device ------------------------------------------------------------------------------------- */
 
