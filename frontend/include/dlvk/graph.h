@@ -198,7 +198,8 @@ DLVK_API dlvk_value dlvk_attention(dlvk_graph *g, dlvk_value q, dlvk_value k, dl
 DLVK_API dlvk_value dlvk_dense(dlvk_graph *g, dlvk_value x, const char *name, int64_t units); /* over the last axis; weight [units,in] */
 DLVK_API dlvk_value dlvk_conv(dlvk_graph *g, dlvk_value x, const char *name, int64_t channels, const dlvk_window *o);
 DLVK_API dlvk_value dlvk_conv_transposed(dlvk_graph *g, dlvk_value x, const char *name, int64_t channels, const dlvk_window *o);
-/* Inference; parameters weight, bias, running_mean, running_var over axis 1. */
+/* Parameters weight, bias, running_mean, running_var over axis 1. Normalises by the running statistics and, in the training program of
+ * dlvk_compile_graph_training(), by the batch's; the running ones are then moved a tenth of the way to them. */
 DLVK_API dlvk_value dlvk_batch_norm(dlvk_graph *g, dlvk_value x, const char *name, double epsilon);
 /* Over the last axis; weight and bias of its size. */
 DLVK_API dlvk_value dlvk_layer_norm(dlvk_graph *g, dlvk_value x, const char *name, double epsilon);
@@ -208,6 +209,8 @@ DLVK_API dlvk_value dlvk_group_norm(dlvk_graph *g, dlvk_value x, const char *nam
 DLVK_API dlvk_value dlvk_instance_norm(dlvk_graph *g, dlvk_value x, const char *name, double epsilon);
 /* indices: integers; adds an axis of `size` at the end. weight [count,size]. */
 DLVK_API dlvk_value dlvk_embedding(dlvk_graph *g, dlvk_value indices, const char *name, dlvk_dtype t, int64_t count, int64_t size);
+/* x; in a training program each element is 0 with probability `rate`, and otherwise x / (1 - rate). */
+DLVK_API dlvk_value dlvk_dropout(dlvk_graph *g, dlvk_value x, double rate);
 /* Self-attention over x [batch,seq,width] in `heads` heads; dense layers query, key, value, out. */
 DLVK_API dlvk_value dlvk_self_attention(dlvk_graph *g, dlvk_value x, const char *name, int64_t heads, dlvk_value mask, bool causal);
 

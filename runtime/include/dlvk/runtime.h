@@ -131,6 +131,26 @@ DLVK_API dlvk_status dlvk_model_state(const dlvk_model *m, int i, dlvk_tensor_in
 DLVK_API dlvk_status dlvk_session_get_state(dlvk_session *s, const char *name, void *data, size_t bytes, dlvk_error *err);
 DLVK_API dlvk_status dlvk_session_set_state(dlvk_session *s, const char *name, const void *data, size_t bytes, dlvk_error *err);
 
+/* Programs: a bundle may hold several, which share its states; a training bundle (dlvk/train.h) has "train" and "evaluate". Each is a
+ * model of its own, with its own inputs and outputs. The first is what dlvk_model_load() gives; a bundle of one calls it "". */
+DLVK_API int dlvk_model_programs(const dlvk_model *m);
+DLVK_API const char *dlvk_model_program_name(const dlvk_model *m, int i); /* owned by the model; NULL when there is no such program */
+/* The program of that name. It belongs to m and goes with it. */
+DLVK_API dlvk_status dlvk_model_program(dlvk_model *m, const char *name, dlvk_model **program, dlvk_error *err);
+/* A session of another program on the states of `with`, a session of the same bundle: what either writes, both read. Runs follow each
+ * other in the order of their submission. The two belong to one thread at a time, as one session would; free `with` last.
+ *
+ *     dlvk_session_create(m, &train, &err);
+ *     dlvk_model_program(m, "evaluate", &evaluate_program, &err);
+ *     dlvk_session_create_with(evaluate_program, train, &evaluate, &err); */
+DLVK_API dlvk_status dlvk_session_create_with(dlvk_model *program, dlvk_session *with, dlvk_session **s, dlvk_error *err);
+
+/* All states of a session in one file, to go on later from the very same bits: names, types, shapes and values, in a format with a version
+ * and checksums. save replaces a file whole or not at all. load refuses a file whose states are not this model's, all of them by name,
+ * type and shape, and changes nothing then. Inputs (seed, learning rate) are the caller's and not in it. */
+DLVK_API dlvk_status dlvk_session_save(dlvk_session *s, const char *path, dlvk_error *err);
+DLVK_API dlvk_status dlvk_session_load(dlvk_session *s, const char *path, dlvk_error *err);
+
 typedef struct dlvk_memory {
     uint64_t weights, arena, io; /* bytes of device memory */
     uint64_t planned_arena;      /* what the plan predicts for these sizes */
