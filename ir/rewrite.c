@@ -166,6 +166,14 @@ void rewrite_body(Rewrite *rw, const Region *old)
         if (w->live[old->nodes.at[i]->id]) visit(w, old->nodes.at[i]);
 }
 
+void rewrite_inline(Rewrite *rw, const Node *call, Value *const *in, Value **out)
+{
+    const Region *body = call->region_at[0];
+    for (int i = 0; i < call->n_in; i++) rw->map[body->params.at[i]->id] = in[i];
+    rewrite_body(rw, body);
+    for (int i = 0; i < call->n_out; i++) out[i] = rw->map[body->results.at[i]->id];
+}
+
 Rewrite *rewrite_start(Graph *src, RewriteRule rule, void *user, bool cse)
 {
     Context *c = src->ctx;

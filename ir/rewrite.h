@@ -23,6 +23,8 @@ Rewrite *rewrite_start(Graph *src, RewriteRule rule, void *user, bool cse);
 /* For rules. The nodes of a region of the old graph, rewritten to where rw->b stands; results stay in rw->map. The caller maps
  * the region's parameters first. */
 void rewrite_body(Rewrite *rw, const Region *old);
+/* For rules. The body of a call, rewritten in the call's place. */
+void rewrite_inline(Rewrite *rw, const Node *call, Value *const *in, Value **out);
 /* The copy of an old node on new operands; NULL after an error. */
 Node *rewrite_copy(Rewrite *rw, const Node *old, Value *const *in);
 /* Which nodes of the graph its results need, by node id. */

@@ -11,10 +11,7 @@ static bool lower(Rewrite *rw, const Node *old, Value *const *in, Value **out)
         return true;
     }
     if (old->op != OP_CALL) return false;
-    const Region *body = old->region_at[0];
-    for (int i = 0; i < old->n_in; i++) rw->map[body->params.at[i]->id] = in[i];
-    rewrite_body(rw, body);
-    for (int i = 0; i < old->n_out; i++) out[i] = rw->map[body->results.at[i]->id];
+    rewrite_inline(rw, old, in, out);
     return true;
 }
 
