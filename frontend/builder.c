@@ -1,6 +1,8 @@
 /* The graph builder: the graph itself, names and errors, inputs, outputs, parameters and other sources. */
 #include "frontend/builder.h"
 #include "frontend/compile.h"
+#include "frontend/onnx/export.h"
+#include "runtime/error.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,6 +74,26 @@ dlvk_status dlvk_compile_graph(dlvk_graph *g, void **bundle, size_t *size, const
     }
     Graph *graph = builder_finish(g);
     return graph ? compile_graph_to_memory(graph, bundle, size, o, err) : dlvk_graph_status(g, err);
+}
+
+static dlvk_status write_onnx(dlvk_graph *g, Graph *graph, const char *path, dlvk_error *err)
+{
+    int before = g->ctx->diag.errors;
+    BUILDER_GUARD(g, "onnx", {
+        const Onnx__ModelProto *m = onnx_export(graph);
+        if (m) return onnx_write_file(m, path, err);
+    });
+    dlvk_status s = dlvk_graph_status(g, err);
+    /* A graph that ONNX cannot hold is sound all the same. */
+    if (before == 0 && !g->out_of_memory) g->ctx->diag = (Diag){.pool = &g->pool};
+    return s;
+}
+
+dlvk_status dlvk_graph_write_onnx(dlvk_graph *g, const char *path, dlvk_error *err)
+{
+    if (!g || !path) return rt_error(err, DLVK_INVALID_ARGUMENT, "dlvk_graph_write_onnx: %s is NULL", g ? "path" : "g");
+    Graph *graph = builder_finish(g);
+    return graph ? write_onnx(g, graph, path, err) : dlvk_graph_status(g, err);
 }
 
 /* ---- names ---- */
@@ -322,7 +344,8 @@ static void initialise(dlvk_graph *g, const char *name, DType t, int rank, const
     }
 }
 
-/* A constant that carries the parameter's name. data NULL: ask for the values, or make them. */
+/* A constant that carries the parameter's name, behind a barrier: nothing is made of it while the model is built, so that it can be
+ * trained and written to files. data NULL: ask for the values, or make them. */
 static Value *make_parameter(dlvk_graph *g, const char *name, DType t, const char *shape, dlvk_init init, double scale,
                              const void *data, size_t bytes)
 {
@@ -351,7 +374,8 @@ static Value *make_parameter(dlvk_graph *g, const char *name, DType t, const cha
         memcpy(own, data, size);
     else if (!g->supply || !g->supply(g->supply_user, full, t, type.rank, dim, own, size))
         initialise(g, full, t, type.rank, dim, count, init, scale, own);
-    return set_name(g, build_const(&g->b, tensor_new(&g->pool, t, type.rank, dim, own)), full);
+    Value *values = set_name(g, build_const(&g->b, tensor_new(&g->pool, t, type.rank, dim, own)), full);
+    return set_name(g, build_op(&g->b, OP_BARRIER, 1, &values, 0, NULL), full);
 }
 
 dlvk_value dlvk_parameter(dlvk_graph *g, const char *name, dlvk_dtype t, const char *shape, dlvk_init init, double scale)

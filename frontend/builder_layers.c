@@ -1,5 +1,6 @@
 /* The graph builder: layers, which are made of its other public functions and of parameters in a scope of their own. */
 #include "frontend/builder.h"
+#include <math.h>
 #include <stdio.h>
 
 typedef struct Sizes { /* a shape of numbers as text */
@@ -45,12 +46,20 @@ static dlvk_value vector(dlvk_graph *g, const char *name, dlvk_value like, int64
     return dlvk_parameter(g, name, dlvk_type(like), sizes(1, &n).text, init, 1);
 }
 
+/* How far from 0 weights and biases begin: Kaiming's uniform initialisation (He et al. 2015) with a slope of sqrt(5), as
+ * PyTorch's layers. */
+static double kaiming_bound(int64_t fan_in)
+{
+    return 1 / sqrt((double)(fan_in > 0 ? fan_in : 1));
+}
+
 dlvk_value dlvk_dense(dlvk_graph *g, dlvk_value x, const char *name, int64_t units)
 {
     int64_t in;
     if (!layer_begin(g, name, x, -1, &in)) return NULL;
-    dlvk_value w = dlvk_parameter(g, "weight", dlvk_type(x), sizes(2, (int64_t[]){units, in}).text, DLVK_INIT_GLOROT, 1);
-    dlvk_value bias = vector(g, "bias", x, units, DLVK_INIT_ZEROS);
+    double bound = kaiming_bound(in);
+    dlvk_value w = dlvk_parameter(g, "weight", dlvk_type(x), sizes(2, (int64_t[]){units, in}).text, DLVK_INIT_UNIFORM, bound);
+    dlvk_value bias = dlvk_parameter(g, "bias", dlvk_type(x), sizes(1, &units).text, DLVK_INIT_UNIFORM, bound);
     return layer_end(g, bias ? dlvk_linear(g, x, w, bias) : NULL);
 }
 
@@ -65,8 +74,12 @@ static dlvk_value conv(dlvk_graph *g, dlvk_value x, const char *name, int64_t ch
     }
     int rank = dlvk_rank(x);
     for (int i = 2; i < rank && i < 5; i++) dim[i] = o->kernel[i - 2];
-    dlvk_value w = dlvk_parameter(g, "weight", dlvk_type(x), sizes(rank < 5 ? rank : 5, dim).text, DLVK_INIT_HE, 1);
-    dlvk_value bias = o->no_bias ? NULL : vector(g, "bias", x, channels, DLVK_INIT_ZEROS);
+    int64_t fan_in = 1;
+    for (int i = 1; i < rank && i < 5; i++) fan_in *= dim[i];
+    double bound = kaiming_bound(fan_in);
+    dlvk_value w = dlvk_parameter(g, "weight", dlvk_type(x), sizes(rank < 5 ? rank : 5, dim).text, DLVK_INIT_UNIFORM, bound);
+    dlvk_value bias =
+        o->no_bias ? NULL : dlvk_parameter(g, "bias", dlvk_type(x), sizes(1, &channels).text, DLVK_INIT_UNIFORM, bound);
     bool ok = w && (bias || o->no_bias);
     return layer_end(g, !ok ? NULL : transposed ? dlvk_convolve_transposed(g, x, w, bias, o) : dlvk_convolve(g, x, w, bias, o));
 }
@@ -84,7 +97,7 @@ dlvk_value dlvk_conv_transposed(dlvk_graph *g, dlvk_value x, const char *name, i
 static dlvk_value batch_norm(dlvk_graph *g, dlvk_value x, const dlvk_value p[4], double epsilon)
 {
     BUILDER_RETURN(g, "batch_norm",
-                   compose_batch_norm(&g->b, inside(x), inside(p[0]), inside(p[1]), inside(p[2]), inside(p[3]), epsilon, 1));
+                   compose_batch_norm_call(&g->b, inside(x), inside(p[0]), inside(p[1]), inside(p[2]), inside(p[3]), epsilon));
 }
 
 dlvk_value dlvk_batch_norm(dlvk_graph *g, dlvk_value x, const char *name, double epsilon)

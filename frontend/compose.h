@@ -83,6 +83,9 @@ Value *compose_layer_norm(Build *b, Value *x, Value *scale, Value *bias, int axi
 Value *compose_group_norm(Build *b, Value *x, Value *scale, Value *bias, int64_t groups, double epsilon, bool wide);
 /* Inference: channels on axis 1. */
 Value *compose_batch_norm(Build *b, Value *x, Value *scale, Value *bias, Value *mean, Value *var, double epsilon, int axis);
+/* The same, channels on axis 1, scale and bias given, as a call that passes can still tell: "batch_norm" of x, scale, bias, mean, var
+ * and epsilon (a scalar constant of x's type, of f32 at least). */
+Value *compose_batch_norm_call(Build *b, Value *x, Value *scale, Value *bias, Value *mean, Value *var, double epsilon);
 /* x / sqrt(mean(x^2) + epsilon) over axes axis.., times scale (or NULL). */
 Value *compose_rms_norm(Build *b, Value *x, Value *scale, int axis, double epsilon, bool wide);
 

@@ -38,16 +38,40 @@ Value *compose_group_norm(Build *b, Value *x, Value *scale, Value *bias, int64_t
 }
 
 /* Written as x * a + c with a and c free of x, so that constants fold and a convolution before can absorb both. */
-Value *compose_batch_norm(Build *b, Value *x, Value *scale, Value *bias, Value *mean, Value *var, double epsilon, int axis)
+static Value *batch_norm(Build *b, Value *x, Value *scale, Value *bias, Value *mean, Value *var, Value *epsilon, int axis)
 {
     if (!x || !mean || !var) return NULL;
     DType t = x->type.dtype;
-    Value *a = build_map1(b, OP_RSQRT, build_map2s(b, OP_ADD, compose_widen(b, var), epsilon));
+    Value *a = build_map1(b, OP_RSQRT, build_map2(b, OP_ADD, compose_widen(b, var), epsilon));
     if (scale && a) a = build_map2(b, OP_MUL, a, build_cast(b, scale, a->type.dtype));
     if (!a) return NULL;
     Value *c = build_map1(b, OP_NEG, build_map2(b, OP_MUL, build_cast(b, mean, a->type.dtype), a));
     if (bias) c = build_map2(b, OP_ADD, c, build_cast(b, bias, a->type.dtype));
     return build_cast(b, compose_affine(b, build_cast(b, x, a->type.dtype), a, c, axis), t);
+}
+
+static DType at_least_f32(DType t)
+{
+    return dtype_bits(t) < 32 ? DLVK_F32 : t;
+}
+
+Value *compose_batch_norm(Build *b, Value *x, Value *scale, Value *bias, Value *mean, Value *var, double epsilon, int axis)
+{
+    Value *e = var ? build_scalar(b, at_least_f32(var->type.dtype), epsilon) : NULL;
+    return batch_norm(b, x, scale, bias, mean, var, e, axis);
+}
+
+Value *compose_batch_norm_call(Build *b, Value *x, Value *scale, Value *bias, Value *mean, Value *var, double epsilon)
+{
+    if (!x || !scale || !bias || !mean || !var) return NULL;
+    Value *in[] = {x, scale, bias, mean, var, build_scalar(b, at_least_f32(var->type.dtype), epsilon)}, *param[6];
+    Region *body = region_new(b->at->graph, b->at);
+    Build inner = {.ctx = b->ctx, .at = body};
+    for (int i = 0; i < 6; i++) param[i] = region_param(body, in[i]->type, NULL);
+    *VEC_PUSH(b->ctx->pool, body->results) = batch_norm(&inner, param[0], param[1], param[2], param[3], param[4], param[5], 1);
+    Attr name = {.id = A_NAME, .str = "batch_norm"};
+    Node *n = build_node(b, OP_CALL, 6, in, 1, &name, 1, &body);
+    return n ? n->out[0] : NULL;
 }
 
 Value *compose_rms_norm(Build *b, Value *x, Value *scale, int axis, double epsilon, bool wide)

@@ -1,18 +1,9 @@
 /* LeNet-5 (LeCun et al., "Gradient-Based Learning Applied to Document Recognition", 1998), in the usual later form with max
- * pooling and relu.
- *
- *     lenet OUT.dlvk
- *
- * Input: x, f32[batch,1,28,28]; output: the ten classes' probabilities. */
-#include "program.h"
+ * pooling and relu. Input: x, f32[batch,1,28,28]; output: the ten classes' scores (logits). */
+#include "zoo.h"
 
-int main(int argc, char **argv)
+void zoo_lenet(dlvk_graph *g)
 {
-    if (argc != 2) {
-        fprintf(stderr, "usage: %s OUT.dlvk\n", argv[0]);
-        return 2;
-    }
-    dlvk_graph *g = dlvk_graph_new("lenet");
     dlvk_window wide = dlvk_window_2d(5, 1, 2), narrow = dlvk_window_2d(5, 1, 0), pool = dlvk_window_2d(2, 2, 0);
     dlvk_value x = dlvk_input(g, "x", DLVK_F32, "batch,1,28,28");
     x = dlvk_max_pool(g, dlvk_relu(g, dlvk_conv(g, x, "conv1", 6, &wide)), &pool);
@@ -20,6 +11,5 @@ int main(int argc, char **argv)
     x = dlvk_flatten(g, x, 1);
     x = dlvk_relu(g, dlvk_dense(g, x, "fc1", 120));
     x = dlvk_relu(g, dlvk_dense(g, x, "fc2", 84));
-    dlvk_output(g, "y", dlvk_softmax(g, dlvk_dense(g, x, "fc3", 10), -1));
-    return write_bundle(g, argv[1]);
+    dlvk_output(g, "scores", dlvk_dense(g, x, "fc3", 10));
 }

@@ -1,12 +1,8 @@
-/* ResNet (He et al., "Deep Residual Learning for Image Recognition", 2015), written with dlvk/graph.h alone.
- *
- *     resnet 18|34|50|101|152 OUT.dlvk
- *
- * Weights are random, from a fixed seed; parameter names are those of torchvision ("layer1.0.conv1.weight", ...), so that a
- * program with trained weights at hand supplies them through dlvk_graph_weights(). Input: x, f32[batch,3,224,224]. */
-#include "program.h"
-#include <stdlib.h>
-#include <string.h>
+/* ResNet (He et al., "Deep Residual Learning for Image Recognition", 2015). Parameter names are those of torchvision
+ * ("layer1.0.conv1.weight", ...), so that a program with trained weights at hand supplies them through dlvk_graph_weights().
+ * Input: x, f32[batch,3,224,224]; output: the scores (logits) of 1000 classes. */
+#include "zoo.h"
+#include <stdio.h>
 
 /* A convolution without bias, batch norm after it, and (or not) a relu. */
 static dlvk_value conv_norm(dlvk_graph *g, dlvk_value x, const char *conv, const char *norm, int64_t channels, int64_t kernel,
@@ -36,9 +32,10 @@ static dlvk_value block(dlvk_graph *g, dlvk_value x, int64_t width, int64_t stri
     return dlvk_relu(g, dlvk_add(g, x, y));
 }
 
-static dlvk_value resnet(dlvk_graph *g, dlvk_value x, const int blocks[4], bool bottleneck, int64_t classes)
+static void resnet(dlvk_graph *g, const int blocks[4], bool bottleneck)
 {
     dlvk_window pool = dlvk_window_2d(3, 2, 1);
+    dlvk_value x = dlvk_input(g, "x", DLVK_F32, "batch,3,224,224");
     x = dlvk_max_pool(g, conv_norm(g, x, "conv1", "bn1", 64, 7, 2, true), &pool);
     for (int stage = 0; stage < 4; stage++)
         for (int i = 0; i < blocks[stage]; i++) {
@@ -48,27 +45,26 @@ static dlvk_value resnet(dlvk_graph *g, dlvk_value x, const int blocks[4], bool 
             x = block(g, x, (int64_t)64 << stage, stage > 0 && i == 0 ? 2 : 1, bottleneck);
             dlvk_scope_pop(g);
         }
-    return dlvk_dense(g, dlvk_global_average_pool(g, x), "fc", classes);
+    dlvk_output(g, "scores", dlvk_dense(g, dlvk_global_average_pool(g, x), "fc", 1000));
 }
 
-int main(int argc, char **argv)
+void zoo_resnet18(dlvk_graph *g)
 {
-    static const struct {
-        const char *depth;
-        int blocks[4];
-        bool bottleneck;
-    } table[] = {{"18", {2, 2, 2, 2}, false},
-                 {"34", {3, 4, 6, 3}, false},
-                 {"50", {3, 4, 6, 3}, true},
-                 {"101", {3, 4, 23, 3}, true},
-                 {"152", {3, 8, 36, 3}, true}};
-    for (size_t i = 0; argc == 3 && i < sizeof table / sizeof *table; i++) {
-        if (strcmp(argv[1], table[i].depth) != 0) continue;
-        dlvk_graph *g = dlvk_graph_new("resnet");
-        dlvk_value x = dlvk_input(g, "x", DLVK_F32, "batch,3,224,224");
-        dlvk_output(g, "scores", resnet(g, x, table[i].blocks, table[i].bottleneck, 1000));
-        return write_bundle(g, argv[2]);
-    }
-    fprintf(stderr, "usage: %s 18|34|50|101|152 OUT.dlvk\n", argv[0]);
-    return 2;
+    resnet(g, (const int[]){2, 2, 2, 2}, false);
+}
+void zoo_resnet34(dlvk_graph *g)
+{
+    resnet(g, (const int[]){3, 4, 6, 3}, false);
+}
+void zoo_resnet50(dlvk_graph *g)
+{
+    resnet(g, (const int[]){3, 4, 6, 3}, true);
+}
+void zoo_resnet101(dlvk_graph *g)
+{
+    resnet(g, (const int[]){3, 4, 23, 3}, true);
+}
+void zoo_resnet152(dlvk_graph *g)
+{
+    resnet(g, (const int[]){3, 8, 36, 3}, true);
 }

@@ -1,10 +1,8 @@
 /* dlvkc grad: the loss of a model and its gradients with respect to the model's weights. */
 #include "tools/commands.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 typedef struct GradOptions {
     StrList inputs, dims;
@@ -12,20 +10,6 @@ typedef struct GradOptions {
     double smoothing, delta;
     int seed;
 } GradOptions;
-
-static bool write_output(const char *dir, const dlvk_host_tensor *t)
-{
-    static const char prefix[] = "gradient.";
-    dlvk_error err;
-    const char *name = strncmp(t->name, prefix, strlen(prefix)) ? t->name : t->name + strlen(prefix);
-    char *path = text_format("%s/%s.npy", dir, name);
-    for (char *p = path + strlen(dir) + 1; *p; p++)
-        if (*p == '/') *p = '_';
-    bool ok = !dlvk_host_tensor_write_npy(path, t, &err);
-    if (!ok) error_say("%s", err.text);
-    free(path);
-    return ok;
-}
 
 static bool parse_reduction(const char *text, dlvk_reduction *r)
 {
@@ -83,6 +67,7 @@ static bool gradient_options(const GradOptions *o, dlvk_gradient_options *g, dlv
 
 static bool report(dlvk_session *s, int n, const char *dir)
 {
+    static const char prefix[] = "gradient.";
     dlvk_error err;
     bool ok = true;
     for (int i = 0; ok && i < n; i++) {
@@ -92,7 +77,8 @@ static bool report(dlvk_session *s, int n, const char *dir)
             ok = false;
         } else {
             if (i == 0 && t.rank == 0) printf("loss %.9g\n", dlvk_host_tensor_get(&t, 0));
-            if (dir) ok = write_output(dir, &t);
+            const char *name = strncmp(t.name, prefix, strlen(prefix)) ? t.name : t.name + strlen(prefix);
+            if (dir) ok = output_write(dir, name, &t);
         }
         dlvk_host_tensor_free(&t);
     }
@@ -130,10 +116,7 @@ static bool grad(const char *path, const GradOptions *o)
     bool known = gradient_options(o, &g, &target);
     dlvk_host_tensor_free(&target);
     if (!known) return false;
-    if (o->output_dir && mkdir(o->output_dir, 0777) && errno != EEXIST) {
-        error_say("%s: %s", o->output_dir, strerror(errno));
-        return false;
-    }
+    if (o->output_dir && !dir_make(o->output_dir)) return false;
     LoadedModel m = {.gradient = &g};
     if (model_open(&m, path, o->device, 0, &err)) {
         error_say("%s", err.text);

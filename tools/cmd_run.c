@@ -1,10 +1,8 @@
 /* dlvkc run: runs a model once on given or made inputs; writes, checks and profiles the result. */
 #include "tools/commands.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <yyjson.h>
 
 typedef struct RunOptions {
@@ -14,18 +12,6 @@ typedef struct RunOptions {
     int seed;
     bool check;
 } RunOptions;
-
-static bool write_output(const char *dir, const dlvk_host_tensor *t)
-{
-    dlvk_error err;
-    char *path = text_format("%s/%s.npy", dir, t->name);
-    for (char *p = path + strlen(dir) + 1; *p; p++)
-        if (*p == '/') *p = '_';
-    bool ok = !dlvk_host_tensor_write_npy(path, t, &err);
-    if (!ok) error_say("%s", err.text);
-    free(path);
-    return ok;
-}
 
 /* The kernels as a Chrome trace, which chrome://tracing and ui.perfetto.dev show. */
 static bool write_profile(const char *path, dlvk_session *s, const dlvk_device_info *device)
@@ -148,7 +134,7 @@ static int run_session(const RunOptions *o, const char *path, LoadedModel *m, co
             code = EXIT_BAD;
         } else {
             printf("%s %s\n", out[i].name, type_text(out[i].dtype, out[i].rank, out[i].dim, NULL, type, sizeof type));
-            if (o->output_dir && !write_output(o->output_dir, &out[i])) code = EXIT_BAD;
+            if (o->output_dir && !output_write(o->output_dir, out[i].name, &out[i])) code = EXIT_BAD;
         }
     }
     if (code == EXIT_OK && o->profile && !write_profile(o->profile, s, dlvk_device_get_info(m->device))) code = EXIT_BAD;
@@ -173,10 +159,7 @@ static int run_model(const RunOptions *o, const char *path)
         error_say("--check runs the interpreter, which needs the ONNX file: --reference MODEL.onnx with a bundle");
         return EXIT_BAD;
     }
-    if (o->output_dir && mkdir(o->output_dir, 0777) && errno != EEXIST) {
-        error_say("%s: %s", o->output_dir, strerror(errno));
-        return EXIT_BAD;
-    }
+    if (o->output_dir && !dir_make(o->output_dir)) return EXIT_BAD;
     if (model_open(&m, path, o->device, 0, &err)) {
         error_say("%s", err.text);
         return EXIT_BAD;

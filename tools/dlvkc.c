@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 const Command *const commands[] = {&command_compile, &command_run,    &command_test,    &command_grad, &command_bench,
-                                   &command_inspect, &command_unpack, &command_devices, NULL};
+                                   &command_inspect, &command_unpack, &command_devices, &command_zoo, NULL};
 
 static void help_print(FILE *f)
 {

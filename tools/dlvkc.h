@@ -101,8 +101,16 @@ bool inputs_make(InputSet *set, const dlvk_model *m, const StrList *specs, const
 bool inputs_light(InputSet *set, const dlvk_model *m);
 bool inputs_set(const InputSet *set, dlvk_session *s, dlvk_error *err);
 void inputs_free(InputSet *set);
+
+/* ---- what is written (output.c) ----------------------------------------------------------------------------------- */
+
 /* Output i of the last run, as a host tensor with the output's name. */
 dlvk_status output_read(dlvk_session *s, int i, dlvk_host_tensor *t, dlvk_error *err);
+/* Writes DIR/NAME.npy, slashes in the name as underscores. */
+bool output_write(const char *dir, const char *name, const dlvk_host_tensor *t);
+bool dir_make(const char *dir); /* unless it is there */
+/* The whole file or none: under another name first, then renamed. */
+bool file_write(const char *path, const void *data, size_t size);
 
 /* ---- comparison (compare.c) ------------------------------------------------------------------------------------- */
 

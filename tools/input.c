@@ -294,19 +294,3 @@ void inputs_free(InputSet *set)
     free(set->at);
     *set = (InputSet){0};
 }
-
-dlvk_status output_read(dlvk_session *s, int i, dlvk_host_tensor *t, dlvk_error *err)
-{
-    dlvk_tensor_info info;
-    size_t bytes;
-    *t = (dlvk_host_tensor){0};
-    dlvk_status status = dlvk_session_output_info(s, i, &info, &bytes, err);
-    if (status) return status;
-    t->name = text_format("%s", info.name);
-    t->dtype = info.dtype;
-    t->rank = info.rank;
-    memcpy(t->dim, info.dim, sizeof t->dim);
-    t->bytes = bytes;
-    t->data = must_alloc(bytes, 1);
-    return dlvk_session_get_output(s, info.name, t->data, bytes, err);
-}

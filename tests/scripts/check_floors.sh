@@ -11,7 +11,7 @@ declare -A may=(
     [passes]='^(passes/|ir/|dlvk/types\.h$)'
     [codegen]='^(codegen/|ir/|runtime/|dlvk/(types|runtime)\.h$|plan\.pb-c\.h$)'
     [frontend]='^(frontend/|passes/|codegen/|ir/|runtime/|dlvk/|plan\.pb-c\.h$|onnx\.pb-c\.h$)'
-    [tools]='^(tools/|dlvk/)'
+    [tools]='^(tools/|models/|dlvk/)'
     [models]='^(models/|dlvk/)'
 )
 files=0

@@ -24,9 +24,8 @@ for name in squeezenet shufflenet resnet50; do
     check "$name: the same bytes with either driver, on one thread or many" cmp "$tmp/a.dlvk" "$tmp/b.dlvk"
     both "$name"
 done
-for program in "mlp" "lenet" "resnet 18"; do
-    # shellcheck disable=SC2086 # a name and its arguments
-    check "models/$program: writes a bundle" "$(dirname "$DLVKC")"/models/$program "$tmp/a.dlvk"
-    both "models/$program" --dim batch=2
+for model in mlp lenet resnet18; do
+    check "models/$model: writes a bundle" "$DLVKC" zoo "$model" -o "$tmp/a.dlvk"
+    both "models/$model" --dim batch=2
 done
 finish

@@ -46,6 +46,13 @@ DLVK_API dlvk_dtype dlvk_type(dlvk_value v);            /* DLVK_DTYPE_COUNT for 
 /* Makes v an output; outputs keep the order of these calls. A name may be used once. */
 DLVK_API void dlvk_output(dlvk_graph *g, const char *name, dlvk_value v);
 
+/* Writes the graph as an ONNX model of opset 18, parameters as initializers under their full names; the file is written whole or not
+ * at all. DLVK_UNSUPPORTED, and a line for each node at fault, where ONNX has no counterpart: log1p, expm1, rem, mod, trunc, atan2,
+ * shifts, bitcast, random bits, compact, arg_window, transposed convolutions, windows that are no pools, running products and extrema,
+ * reductions of bools, sizes that are no function of the inputs' sizes, loops and branches. Gather and scatter agree where indices are
+ * in range. */
+DLVK_API dlvk_status dlvk_graph_write_onnx(dlvk_graph *g, const char *path, dlvk_error *err);
+
 /* ---- sources ----------------------------------------------------------------------------------------------------- */
 
 DLVK_API dlvk_value dlvk_input(dlvk_graph *g, const char *name, dlvk_dtype t, const char *shape);
@@ -194,7 +201,8 @@ DLVK_API dlvk_value dlvk_attention(dlvk_graph *g, dlvk_value q, dlvk_value k, dl
 
 /* ---- layers: compositions that make their own parameters --------------------------------------------------------- */
 
-/* Parameters NAME.weight and NAME.bias of x's type; sizes that a weight needs must be constant in x. */
+/* Parameters NAME.weight and NAME.bias of x's type; sizes that a weight needs must be constant in x. Weights and biases of dense layers
+ * and convolutions begin uniform in +-1/sqrt(inputs of an output), norms with 1 and 0. */
 DLVK_API dlvk_value dlvk_dense(dlvk_graph *g, dlvk_value x, const char *name, int64_t units); /* over the last axis; weight [units,in] */
 DLVK_API dlvk_value dlvk_conv(dlvk_graph *g, dlvk_value x, const char *name, int64_t channels, const dlvk_window *o);
 DLVK_API dlvk_value dlvk_conv_transposed(dlvk_graph *g, dlvk_value x, const char *name, int64_t channels, const dlvk_window *o);
