@@ -104,6 +104,19 @@ static void add_signature(PlanBuilder *b, Dlvk__Plan__Plan *plan, bool inputs)
         plan->output = list, plan->n_output = (size_t)n;
 }
 
+static size_t add_formals(PlanBuilder *b, int n, const Formal *f, Dlvk__Plan__Formal ***list)
+{
+    *list = POOL_ARRAY(b->pool, Dlvk__Plan__Formal *, n);
+    for (int i = 0; i < n; i++) {
+        Dlvk__Plan__Formal *m = (*list)[i] = PLAN_NEW(b, Formal, formal);
+        m->name = pool_strdup(b->pool, f[i].name ? f[i].name : "");
+        m->kind = (Dlvk__Plan__Formal__Kind)f[i].kind;
+        m->first = (uint32_t)f[i].first;
+        m->count = (uint32_t)f[i].n;
+    }
+    return (size_t)n;
+}
+
 static void add_constraints(PlanBuilder *b, Dlvk__Plan__Plan *plan)
 {
     plan->constraint = POOL_ARRAY(b->pool, Dlvk__Plan__Constraint *, b->ctx->constraints.n);
@@ -111,7 +124,8 @@ static void add_constraints(PlanBuilder *b, Dlvk__Plan__Plan *plan)
         const Constraint *c = &b->ctx->constraints.at[i];
         Dlvk__Plan__Constraint *m = PLAN_NEW(b, Constraint, constraint);
         m->kind = c->kind == DIM_EQ ? DLVK__PLAN__CONSTRAINT__KIND__EQ : DLVK__PLAN__CONSTRAINT__KIND__LE;
-        /* In a branch: times its guard, which has no value (and the constraint no say) unless the branch is taken, and then is 1. */
+        /* In a branch: times its guard, which has no value (and the constraint no say) unless the branch is taken, and then is 1.
+         */
         m->a = plan_expr(b, c->guard ? dim_mul(&b->ctx->dims, c->a, c->guard) : c->a);
         m->b = plan_expr(b, c->guard ? dim_mul(&b->ctx->dims, c->b, c->guard) : c->b);
         m->why = pool_strdup(b->pool, c->why ? c->why : "");
@@ -133,6 +147,11 @@ bool codegen(Schedule *s, const CodegenOptions *o, Compiled *out)
     plan->region = plan_region(&b, s->graph->top);
     if (!plan->region) return false;
     add_signature(&b, plan, false);
+    const Signature *sig = s->graph->signature;
+    if (sig) {
+        plan->n_formal_input = add_formals(&b, sig->inputs.n, sig->inputs.at, &plan->formal_input);
+        plan->n_formal_output = add_formals(&b, sig->outputs.n, sig->outputs.at, &plan->formal_output);
+    }
     add_constraints(&b, plan);
     if (o->dump_glsl) dump_glsl(&b, o->dump_glsl);
     if (!compile_modules(&b, o, out, plan)) return false;

@@ -71,7 +71,7 @@ Dlvk__Plan__Region *plan_region(PlanBuilder *b, Region *r); /* codegen/steps.c *
     X(Module, module)                                                                                                            \
     X(Pipeline, pipeline) X(Source, source) X(Step, step) X(Dispatch, dispatch) X(Variant, variant) X(Arg, arg)                  \
         X(BufferRef, buffer_ref) X(Region, region) X(ReadDims, read_dims) X(If, if) X(Loop, loop) X(Copy, copy)                  \
-            X(Define, define) X(Tensor, tensor) X(Constraint, constraint) X(Plan, plan)
+            X(Define, define) X(Tensor, tensor) X(Constraint, constraint) X(Formal, formal) X(Plan, plan)
 #define PLAN_INIT(T, lower)                                                                                                      \
     static inline Dlvk__Plan__##T *plan_init_##lower(Pool *p)                                                                    \
     {                                                                                                                            \

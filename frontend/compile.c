@@ -62,7 +62,7 @@ static dlvk_status run(Job *j, dlvk_error *err)
         ctx = g->ctx;
     } else {
         stage(o, "reading the model");
-        const OnnxFixed *assumed = host_tensors_assumed(&j->pool, o->n_assumed, o->assumed);
+        const OnnxAssumed *assumed = host_values_assumed(&j->pool, o->n_assumed, o->assumed);
         OnnxWeights weights, *listed = j->gradient ? &weights : NULL;
         g = onnx_import_file_assuming(&j->pool, j->onnx, o->n_assumed, assumed, listed, &ctx, &j->model);
         if (g && j->gradient) g = gradient_graph(g, listed, j->gradient);

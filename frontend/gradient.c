@@ -165,6 +165,11 @@ Value *gradient_loss(Graph *g, const dlvk_gradient_options *o)
     else
         loss = o->loss == DLVK_LOSS_PROJECTION ? projection(&l, g->top) : target_loss(&l);
     c->origin = NULL;
+    if (g->signature) {
+        Signature *s = pool_dup(c->pool, g->signature, sizeof *s);
+        s->outputs.n = 0;
+        g->signature = s;
+    }
     g->top->results.n = g->output_names.n = 0;
     *VEC_PUSH(c->pool, g->top->results) = loss;
     *VEC_PUSH(c->pool, g->output_names) = "loss";

@@ -167,29 +167,64 @@ bool host_tensor_from(dlvk_host_tensor *out, const Tensor *t, const char *name)
     return true;
 }
 
-const OnnxFixed *host_tensors_assumed(Pool *p, int n, const dlvk_host_tensor *t)
+static OnnxAssumed assumed(Pool *p, const char *name, int position, dlvk_value_kind kind, int n, const dlvk_host_tensor *t)
 {
-    OnnxFixed *f = POOL_ARRAY(p, OnnxFixed, n);
-    for (int i = 0; i < n; i++) f[i] = (OnnxFixed){t[i].name, i, tensor_new(p, t[i].dtype, t[i].rank, t[i].dim, t[i].data)};
-    return f;
+    const Tensor **at = POOL_ARRAY(p, const Tensor *, n);
+    for (int i = 0; i < n; i++) at[i] = tensor_new(p, t[i].dtype, t[i].rank, t[i].dim, t[i].data);
+    return (OnnxAssumed){name, position, kind, n, at};
 }
 
-static dlvk_status parse_pb(const char *path, const unsigned char *data, size_t size, dlvk_host_tensor *t, dlvk_error *err)
+const OnnxAssumed *host_tensors_assumed(Pool *p, int n, const dlvk_host_tensor *t)
+{
+    OnnxAssumed *a = POOL_ARRAY(p, OnnxAssumed, n);
+    for (int i = 0; i < n; i++) a[i] = assumed(p, t[i].name, i, DLVK_VALUE_TENSOR, 1, &t[i]);
+    return a;
+}
+
+const OnnxAssumed *host_values_assumed(Pool *p, int n, const dlvk_host_value *v)
+{
+    OnnxAssumed *a = POOL_ARRAY(p, OnnxAssumed, n);
+    for (int i = 0; i < n; i++) a[i] = assumed(p, v[i].name, i, v[i].kind, v[i].n, v[i].at);
+    return a;
+}
+
+static bool value_make(dlvk_host_value *v, dlvk_value_kind kind, int n)
+{
+    *v = (dlvk_host_value){.kind = kind, .n = n, .at = calloc((size_t)n + 1, sizeof *v->at)};
+    return v->at != NULL;
+}
+
+void dlvk_host_value_free(dlvk_host_value *v)
+{
+    if (!v) return;
+    for (int i = 0; i < v->n; i++) dlvk_host_tensor_free(&v->at[i]);
+    free(v->at);
+    free(v->name);
+    *v = (dlvk_host_value){0};
+}
+
+static dlvk_status copy_value(const char *path, const OnnxAssumed *from, const char *name, dlvk_host_value *v, dlvk_error *err)
+{
+    bool ok = value_make(v, from->kind, from->n) && (!name || (v->name = strdup(name)));
+    for (int i = 0; ok && i < from->n; i++) {
+        if (from->at[i]->dtype == DLVK_STRING) return rt_error(err, DLVK_UNSUPPORTED, "'%s' holds strings", path);
+        ok = host_tensor_from(&v->at[i], from->at[i], from->kind == DLVK_VALUE_TENSOR ? name : NULL);
+    }
+    return ok ? DLVK_OK : rt_error(err, DLVK_OUT_OF_MEMORY, "'%s': out of memory", path);
+}
+
+static dlvk_status parse_pb(const char *path, const unsigned char *data, size_t size, dlvk_host_value *v, dlvk_error *err)
 {
     Pool pool = {0};
     jmp_buf oom;
     dlvk_status s;
     if (setjmp(oom) == 0) {
-        s = DLVK_OK;
         pool.oom = &oom;
         const char *name = NULL, *why = "";
-        const Tensor *tensor = onnx_tensor_parse(&pool, data, size, &name, &why);
-        if (!tensor)
-            s = rt_error(err, DLVK_BAD_FILE, "'%s' is neither a .npy nor a tensor: %s", path, why);
-        else if (tensor->dtype == DLVK_STRING)
-            s = rt_error(err, DLVK_UNSUPPORTED, "'%s' holds strings", path);
-        else if (!host_tensor_from(t, tensor, name))
-            s = rt_error(err, DLVK_OUT_OF_MEMORY, "'%s': out of memory", path);
+        OnnxAssumed value;
+        s = onnx_value_parse(&pool, data, size, &value, &name, &why)
+                ? copy_value(path, &value, name, v, err)
+                : rt_error(err, DLVK_BAD_FILE, "'%s' is neither a .npy nor a tensor: %s", path, why);
     } else {
         s = rt_error(err, DLVK_OUT_OF_MEMORY, "'%s': out of memory", path);
     }
@@ -197,24 +232,39 @@ static dlvk_status parse_pb(const char *path, const unsigned char *data, size_t 
     return s;
 }
 
-dlvk_status dlvk_host_tensor_read(const char *path, dlvk_host_tensor *t, dlvk_error *err)
+dlvk_status dlvk_host_value_read(const char *path, dlvk_host_value *v, dlvk_error *err)
 {
-    if (!path || !t) return rt_error(err, DLVK_INVALID_ARGUMENT, "path or tensor is NULL");
-    *t = (dlvk_host_tensor){0};
+    if (!path || !v) return rt_error(err, DLVK_INVALID_ARGUMENT, "path or value is NULL");
+    *v = (dlvk_host_value){0};
     unsigned char *data;
     size_t size;
     dlvk_status s = read_all(path, &data, &size, err);
     if (s != DLVK_OK) return s;
     if (size >= 6 && memcmp(data, "\x93NUMPY", 6) == 0) {
-        const char *why = parse_npy(data, size, t);
-        if (why) {
-            dlvk_host_tensor_free(t);
-            s = rt_error(err, DLVK_BAD_FILE, "'%s': %s", path, why);
-        }
+        const char *why = value_make(v, DLVK_VALUE_TENSOR, 1) ? parse_npy(data, size, v->at) : "out of memory";
+        if (why) s = rt_error(err, DLVK_BAD_FILE, "'%s': %s", path, why);
     } else {
-        s = parse_pb(path, data, size, t, err);
+        s = parse_pb(path, data, size, v, err);
     }
     free(data);
+    if (s != DLVK_OK) dlvk_host_value_free(v);
+    return s;
+}
+
+dlvk_status dlvk_host_tensor_read(const char *path, dlvk_host_tensor *t, dlvk_error *err)
+{
+    if (!path || !t) return rt_error(err, DLVK_INVALID_ARGUMENT, "path or tensor is NULL");
+    *t = (dlvk_host_tensor){0};
+    dlvk_host_value v;
+    dlvk_status s = dlvk_host_value_read(path, &v, err);
+    if (s != DLVK_OK) return s;
+    if (v.kind == DLVK_VALUE_TENSOR) {
+        *t = v.at[0];
+        v.n = 0;
+    } else {
+        s = rt_error(err, DLVK_UNSUPPORTED, "'%s' holds a sequence or optional where a tensor is wanted", path);
+    }
+    dlvk_host_value_free(&v);
     return s;
 }
 

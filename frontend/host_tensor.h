@@ -8,7 +8,8 @@
 
 /* A dense copy under a name (or NULL); false when out of memory. Not for strings. */
 bool host_tensor_from(dlvk_host_tensor *out, const Tensor *t, const char *name);
-/* Inputs for the importer to use as it needs: a view of the tensors. */
-const OnnxFixed *host_tensors_assumed(Pool *p, int n, const dlvk_host_tensor *t);
+/* Inputs for the importer to use as it needs: views of the tensors. */
+const OnnxAssumed *host_tensors_assumed(Pool *p, int n, const dlvk_host_tensor *t);
+const OnnxAssumed *host_values_assumed(Pool *p, int n, const dlvk_host_value *v);
 
 #endif

@@ -12,7 +12,7 @@
 
 typedef struct Run {
     const char *path;
-    const dlvk_host_tensor *inputs;
+    const dlvk_host_value *inputs;
     int n_in;
     Pool pool;
     OnnxModel *model;
@@ -24,26 +24,40 @@ static bool same_bits(DType want, DType got)
     return want == got || (dtype_bits(want) == dtype_bits(got) && dtype_class(got) == DC_UINT && dtype_class(want) == DC_FLOAT);
 }
 
-const Tensor **reference_inputs(Pool *pool, const Graph *g, const dlvk_host_tensor *inputs, int n_in, dlvk_error *err)
+/* The graph's input that x is for, by name or position. */
+static bool find_formal(const Graph *g, const OnnxAssumed *x, Formal *f)
+{
+    bool listed = g->signature && g->signature->inputs.n;
+    for (int i = 0; i < (listed ? g->signature->inputs.n : g->top->params.n); i++) {
+        *f = listed ? g->signature->inputs.at[i] : (Formal){g->top->params.at[i]->name, DLVK_VALUE_TENSOR, i, 1};
+        if (x->name ? strcmp(f->name, x->name) == 0 : i == x->position) return true;
+    }
+    return false;
+}
+
+const Tensor **reference_inputs(Pool *pool, const Graph *g, int n_in, const OnnxAssumed *inputs, dlvk_error *err)
 {
     int n = g->top->params.n;
     const Tensor **t = POOL_ARRAY(pool, const Tensor *, n);
     for (int k = 0; k < n_in; k++) {
-        const dlvk_host_tensor *x = &inputs[k];
-        bool found = false;
-        for (int i = 0; i < n; i++) {
-            const Value *p = g->top->params.at[i];
-            if (x->name ? strcmp(p->name, x->name) != 0 : i != k) continue;
-            found = true;
-            if (same_bits(p->type.dtype, x->dtype) && p->type.rank == x->rank)
-                t[i] = tensor_new(pool, p->type.dtype, x->rank, x->dim, x->data);
-            if (t[i]) break;
-            rt_error(err, DLVK_INVALID_ARGUMENT, "input '%s' is %s of rank %d; the model wants %s", x->name, dtype_name(x->dtype),
-                     x->rank, type_to_string(pool, p->type));
+        const OnnxAssumed *x = &inputs[k];
+        Formal f;
+        if (!find_formal(g, x, &f)) {
+            rt_error(err, DLVK_INVALID_ARGUMENT, "the model has no input '%s'", x->name ? x->name : "");
             return NULL;
         }
-        if (!found) {
-            rt_error(err, DLVK_INVALID_ARGUMENT, "the model has no input '%s'", x->name ? x->name : "");
+        if (f.n != x->n) {
+            rt_error(err, DLVK_INVALID_ARGUMENT, "input '%s' has %d tensors; the model wants %d", f.name, x->n, f.n);
+            return NULL;
+        }
+        for (int i = 0; i < f.n; i++) {
+            const Value *p = g->top->params.at[f.first + i];
+            if (same_bits(p->type.dtype, x->at[i]->dtype) && p->type.rank == x->at[i]->rank) {
+                t[f.first + i] = tensor_new(pool, p->type.dtype, x->at[i]->rank, x->at[i]->dim, x->at[i]->data);
+                continue;
+            }
+            rt_error(err, DLVK_INVALID_ARGUMENT, "input '%s' is %s of rank %d; the model wants %s", p->name,
+                     dtype_name(x->at[i]->dtype), x->at[i]->rank, type_to_string(pool, p->type));
             return NULL;
         }
     }
@@ -58,10 +72,10 @@ const Tensor **reference_inputs(Pool *pool, const Graph *g, const dlvk_host_tens
 static dlvk_status run(Run *r, dlvk_host_tensor **outputs, int *n_out, dlvk_error *err)
 {
     Context *ctx;
-    const OnnxFixed *assumed = host_tensors_assumed(&r->pool, r->n_in, r->inputs);
+    const OnnxAssumed *assumed = host_values_assumed(&r->pool, r->n_in, r->inputs);
     Graph *g = onnx_import_file_assuming(&r->pool, r->path, r->n_in, assumed, NULL, &ctx, &r->model);
     if (!g) return compile_report(&ctx->diag, err);
-    const Tensor **in = reference_inputs(&r->pool, g, r->inputs, r->n_in, err);
+    const Tensor **in = reference_inputs(&r->pool, g, r->n_in, assumed, err);
     if (!in) return DLVK_INVALID_ARGUMENT;
     int n = g->top->results.n;
     const Tensor **out = POOL_ARRAY(&r->pool, const Tensor *, n);
@@ -84,7 +98,7 @@ static dlvk_status run(Run *r, dlvk_host_tensor **outputs, int *n_out, dlvk_erro
     return DLVK_OK;
 }
 
-dlvk_status dlvk_reference_run(const char *onnx, const dlvk_host_tensor *inputs, int n_in, dlvk_host_tensor **outputs, int *n_out,
+dlvk_status dlvk_reference_run(const char *onnx, const dlvk_host_value *inputs, int n_in, dlvk_host_tensor **outputs, int *n_out,
                                dlvk_error *err)
 {
     if (!onnx || !outputs || !n_out || (n_in && !inputs)) return rt_error(err, DLVK_INVALID_ARGUMENT, "an argument is NULL");

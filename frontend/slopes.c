@@ -132,7 +132,7 @@ static bool measure_all(Slopes *s)
 /* Perturbed in place, so: copies. */
 static const Tensor **own_inputs(Slopes *s, dlvk_error *err)
 {
-    const Tensor **in = reference_inputs(&s->pool, s->graph, s->inputs, s->n_in, err);
+    const Tensor **in = reference_inputs(&s->pool, s->graph, s->n_in, host_tensors_assumed(&s->pool, s->n_in, s->inputs), err);
     for (int i = 0; in && i < s->graph->top->params.n; i++) {
         Tensor *t = pool_dup(&s->pool, in[i], sizeof *t);
         t->data = pool_dup(&s->pool, t->data, t->bytes);
@@ -144,7 +144,7 @@ static const Tensor **own_inputs(Slopes *s, dlvk_error *err)
 static dlvk_status run(Slopes *s, dlvk_error *err)
 {
     Context *c;
-    const OnnxFixed *assumed = host_tensors_assumed(&s->pool, s->n_in, s->inputs);
+    const OnnxAssumed *assumed = host_tensors_assumed(&s->pool, s->n_in, s->inputs);
     s->graph = onnx_import_file_assuming(&s->pool, s->path, s->n_in, assumed, NULL, &c, &s->model);
     if (!s->graph || !gradient_loss(s->graph, s->o) || c->diag.errors) return compile_report(&c->diag, err);
     s->step = coarsest_step(s->graph->top);

@@ -161,8 +161,19 @@ Context *context_new(Pool *pool);
 void ctx_error(Context *c, dlvk_status s, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 void ctx_constrain(Context *c, int kind, const Dim *a, const Dim *b); /* drops what is provable; errors on what is impossible */
 
+/* An input or output as the model declares it: a tensor, a sequence of n, or nothing. */
+typedef struct Formal {
+    const char *name;
+    dlvk_value_kind kind;
+    int first, n; /* of the graph's parameters or results */
+} Formal;
+typedef struct Signature {
+    VEC(Formal) inputs, outputs; /* empty: each parameter, or result, is a tensor of its own */
+} Signature;
+
 struct Graph {
     Context *ctx;
+    const Signature *signature; /* NULL: tensors alone */
     const char *name;
     Region *top; /* params: inputs, results: outputs; their names in names below */
     VEC(const char *) output_names;

@@ -183,6 +183,7 @@ Rewrite *rewrite_start(Graph *src, RewriteRule rule, void *user, bool cse)
     Rewrite *rw = &w->rw;
     rw->src = src;
     rw->dst = graph_new(c, src->name);
+    rw->dst->signature = src->signature;
     rw->map = POOL_ARRAY(c->pool, Value *, src->n_values);
     rw->b = (Build){c, rw->dst->top, cse ? cse_new(c) : NULL};
     rw->user = user;

@@ -92,6 +92,22 @@ static void put_signature(Json *j, const Plan *p)
         }
         json_close(j, ']');
     }
+    for (int out = 0; out < 2; out++) {
+        static const char *const kinds[] = {"tensor", "sequence", "none"};
+        size_t n = out ? p->n_formal_output : p->n_formal_input;
+        if (!n) continue;
+        json_open(j, out ? "output_values" : "input_values", '[');
+        for (size_t i = 0; i < n; i++) {
+            const Dlvk__Plan__Formal *f = out ? p->formal_output[i] : p->formal_input[i];
+            open_line(j);
+            json_string(j, "name", f->name);
+            json_string(j, "kind", kinds[f->kind]);
+            json_int(j, "first", f->first);
+            json_int(j, "count", f->count);
+            close_line(j);
+        }
+        json_close(j, ']');
+    }
     json_open(j, "states", '[');
     for (size_t i = 0; i < p->n_state; i++)
         put_tensor(j, p, p->state[i]->name, p->state[i]->dtype, p->state[i]->n_dim, p->state[i]->dim, p->state[i]->buffer, NULL,

@@ -142,6 +142,42 @@ static dlvk_status tensor_info(const dlvk_model *m, bool output, int i, dlvk_ten
     return DLVK_OK;
 }
 
+static int count_values(const dlvk_model *m, bool output)
+{
+    if (!m) return 0;
+    size_t formals = output ? m->plan->n_formal_output : m->plan->n_formal_input;
+    return (int)(formals ? formals : output ? m->plan->n_output : m->plan->n_input);
+}
+
+static dlvk_status value_info(const dlvk_model *m, bool output, int i, dlvk_value_info *info)
+{
+    if (!info || i < 0 || i >= count_values(m, output)) return DLVK_INVALID_ARGUMENT;
+    if (output ? m->plan->n_formal_output : m->plan->n_formal_input) {
+        const Dlvk__Plan__Formal *f = output ? m->plan->formal_output[i] : m->plan->formal_input[i];
+        *info = (dlvk_value_info){f->name, (dlvk_value_kind)f->kind, (int)f->first, (int)f->count};
+    } else {
+        *info = (dlvk_value_info){(output ? m->plan->output[i] : m->plan->input[i])->name, DLVK_VALUE_TENSOR, i, 1};
+    }
+    return DLVK_OK;
+}
+
+int dlvk_model_input_values(const dlvk_model *m)
+{
+    return count_values(m, false);
+}
+int dlvk_model_output_values(const dlvk_model *m)
+{
+    return count_values(m, true);
+}
+dlvk_status dlvk_model_input_value(const dlvk_model *m, int i, dlvk_value_info *info)
+{
+    return value_info(m, false, i, info);
+}
+dlvk_status dlvk_model_output_value(const dlvk_model *m, int i, dlvk_value_info *info)
+{
+    return value_info(m, true, i, info);
+}
+
 dlvk_status dlvk_model_input(const dlvk_model *m, int i, dlvk_tensor_info *info)
 {
     return tensor_info(m, false, i, info);

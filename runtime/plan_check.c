@@ -129,6 +129,22 @@ static dlvk_status check_dims(Check *c, const char *name, uint32_t dtype, size_t
     return buffer_ok(c, buffer);
 }
 
+/* They divide the list among themselves, in its order. */
+static dlvk_status check_formals(Check *c, const char *what, size_t n, Dlvk__Plan__Formal **f, size_t tensors)
+{
+    size_t at = 0;
+    if (n > 65536) FAIL(c, "a table is too long");
+    for (size_t i = 0; i < n; i++) {
+        bool counts =
+            f[i]->kind == DLVK__PLAN__FORMAL__KIND__SEQUENCE || f[i]->count == (f[i]->kind == DLVK__PLAN__FORMAL__KIND__TENSOR);
+        if ((uint32_t)f[i]->kind > DLVK__PLAN__FORMAL__KIND__NONE || !counts || f[i]->first != at || f[i]->count > tensors - at)
+            FAIL(c, "the signature's %s '%s' is not among the tensors", what, f[i]->name);
+        at += f[i]->count;
+    }
+    if (n && at != tensors) FAIL(c, "the signature leaves out %ss", what);
+    return DLVK_OK;
+}
+
 static dlvk_status check_signature(Check *c)
 {
     const Plan *p = c->plan;
@@ -145,6 +161,8 @@ static dlvk_status check_signature(Check *c)
                 if (p->input[k]->buffer == t->buffer) FAIL(c, "inputs '%s' and '%s' share a buffer", p->input[k]->name, t->name);
         }
     }
+    TRY(check_formals(c, "input", p->n_formal_input, p->formal_input, p->n_input));
+    TRY(check_formals(c, "output", p->n_formal_output, p->formal_output, p->n_output));
     for (uint32_t b = 0; b < p->n_buffer; b++) {
         size_t i = 0;
         if (p->buffer[b]->kind != DLVK__PLAN__BUFFER__KIND__INPUT) continue;

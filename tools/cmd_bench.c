@@ -243,10 +243,7 @@ static int bench_main(const BenchOptions *o, const char *path)
     Bench b = {0};
     dlvk_error err;
     int code = EXIT_BAD;
-    if (model_open(&m, path, o->device, 0, &err)) {
-        error_say("%s", err.text);
-        return EXIT_BAD;
-    }
+    if (!model_open_given(&m, path, o->device, &o->inputs)) return EXIT_BAD;
     if (inputs_make(&in, m.model, &o->inputs, &o->dims, NULL, (uint64_t)o->seed)) {
         if (measure(o, &b, m.model, &in, &err)) {
             error_say("%s", err.text);

@@ -17,8 +17,11 @@ static int run(const Command *self, int argc, char **argv)
     dlvk_compile_options o = DLVK_COMPILE_OPTIONS_INIT;
     const char *out = NULL;
     bool plain = false;
+    StrList assume = {0};
+    ValueSet values = {0};
     const Opt opts[] = {
         {"o", OPT_STR, "OUT.dlvk", &out, "where the bundle goes; otherwise beside the model"},
+        {"assume", OPT_LIST, "NAME=FILE", &assume, "the value of an input, for what has to be known: see below; repeatable"},
         {"print-after", OPT_STR, "PASS|all", &o.print_after, "print the IR after this pass, or after each"},
         {"stop-after", OPT_STR, "PASS", &o.stop_after, "stop after this pass and write no bundle"},
         {"time-passes", OPT_FLAG, NULL, &o.time_passes, "print the milliseconds each pass took"},
@@ -36,13 +39,18 @@ static int run(const Command *self, int argc, char **argv)
     if (ok && !args_words(self, &words, 1, 1, "a model")) ok = false, code = EXIT_BAD;
     const char *model = ok ? words.at[0] : NULL;
     list_free(&words);
+    if (ok && !values_read(&values, &assume)) ok = false, code = EXIT_BAD;
+    list_free(&assume);
     if (!ok) return code;
+    o.assumed = values.at;
+    o.n_assumed = values.n;
     if (path_is_bundle(model)) {
         struct stat st;
         if (stat(model, &st))
             error_say("%s: cannot be read", model);
         else
             error_say("%s is a bundle already; `dlvkc run` runs it", model);
+        values_free(&values);
         return EXIT_BAD;
     }
     char *path = out ? text_format("%s", out) : default_output(model);
@@ -52,6 +60,7 @@ static int run(const Command *self, int argc, char **argv)
     double start = now_ms();
     dlvk_status s = dlvk_compile_file(model, path, &o, &err);
     progress_end();
+    values_free(&values);
     if (s) {
         error_say("%s", err.text);
     } else if (!o.stop_after) {
@@ -70,7 +79,12 @@ const Command command_compile = {
     "The bundle needs libdlvk-runtime and a Vulkan 1.3 driver, runs on any such device, and takes any\n"
     "size of its symbolic dimensions. A model that cannot be compiled is refused with a list of all\n"
     "the nodes at fault. Compilation needs no device.\n\n"
+    "Of an input that is a sequence the compilation has to know the length, of an optional one whether\n"
+    "it has a value, and of some inputs what is in them: axes, steps, trip counts of loops that carry\n"
+    "sequences. --assume gives a value (.npy, .pb, a sequence also FILE,FILE,...) for which the bundle\n"
+    "then holds.\n\n"
     "  dlvkc MODEL.onnx                                  # makes MODEL.dlvk\n"
     "  dlvkc compile MODEL.onnx -o out.dlvk --time-passes\n"
+    "  dlvkc compile MODEL.onnx --assume frames=a.npy,b.npy,c.npy\n"
     "  dlvkc compile MODEL.onnx --print-after=fuse --stop-after=fuse\n"
     "  dlvkc compile MODEL.onnx --dump-glsl=kernels      # look at the generated shaders\n"};

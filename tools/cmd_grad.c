@@ -112,16 +112,12 @@ static bool grad(const char *path, const GradOptions *o)
 {
     dlvk_gradient_options g = DLVK_GRADIENT_OPTIONS_INIT;
     dlvk_host_tensor target = {0};
-    dlvk_error err;
     bool known = gradient_options(o, &g, &target);
     dlvk_host_tensor_free(&target);
     if (!known) return false;
     if (o->output_dir && !dir_make(o->output_dir)) return false;
     LoadedModel m = {.gradient = &g};
-    if (model_open(&m, path, o->device, 0, &err)) {
-        error_say("%s", err.text);
-        return false;
-    }
+    if (!model_open_given(&m, path, o->device, &o->inputs)) return false;
     bool ok = run_gradient(o, &m);
     model_close(&m);
     return ok;

@@ -43,6 +43,25 @@ static void heading(const char *name, size_t line)
     printf("%s%-12s%s", colour(stdout, BOLD), line ? "" : name, colour(stdout, PLAIN));
 }
 
+/* Sequences and empty optionals; what the tensors in them are stands among the inputs and outputs. */
+static void print_values(yyjson_val *root, const char *key)
+{
+    size_t i, n, line = 0;
+    yyjson_val *v;
+    yyjson_arr_foreach(yyjson_obj_get(root, key), i, n, v)
+    {
+        if (!strcmp(text(v, "kind"), "tensor")) continue;
+        heading(line ? "" : "sequences", line);
+        line++;
+        printf("%s: %s", key[0] == 'i' ? "input" : "output", text(v, "name"));
+        int64_t count = yyjson_get_sint(yyjson_obj_get(v, "count"));
+        if (!strcmp(text(v, "kind"), "none"))
+            printf(" is an optional without a value\n");
+        else
+            printf(" is a sequence of %" PRId64 "\n", count);
+    }
+}
+
 static void print_tensors(yyjson_val *root, const char *key)
 {
     size_t i, n;
@@ -153,6 +172,8 @@ static void print_summary(yyjson_val *root)
            size_text(number(yyjson_obj_get(root, "file_bytes")), a), text(root, "producer"));
     print_tensors(root, "inputs");
     print_tensors(root, "outputs");
+    print_values(root, "input_values");
+    print_values(root, "output_values");
     print_tensors(root, "states");
     print_sizes(root);
     heading("memory", 0);
@@ -177,11 +198,13 @@ static void print_summary(yyjson_val *root)
     print_kernels(kernels);
 }
 
-static dlvk_status describe(const char *path, char **json, dlvk_error *err)
+static dlvk_status describe(const char *path, const ValueSet *assumed, char **json, dlvk_error *err)
 {
     if (path_is_bundle(path)) return dlvk_bundle_describe(path, json, err);
     dlvk_compile_options o = DLVK_COMPILE_OPTIONS_INIT;
     o.progress = progress_show;
+    o.assumed = assumed->at;
+    o.n_assumed = assumed->n;
     void *bundle = NULL;
     size_t size;
     dlvk_status s = dlvk_compile_file_to_memory(path, &bundle, &size, &o, err);
@@ -194,20 +217,27 @@ static dlvk_status describe(const char *path, char **json, dlvk_error *err)
 static int run(const Command *self, int argc, char **argv)
 {
     bool as_json = false;
-    const Opt opts[] = {{"json", OPT_FLAG, NULL, &as_json, "everything, as JSON"}, OPT_END};
-    StrList words = {0};
+    StrList words = {0}, assume = {0};
+    ValueSet assumed = {0};
+    const Opt opts[] = {
+        {"json", OPT_FLAG, NULL, &as_json, "everything, as JSON"},
+        {"assume", OPT_LIST, "NAME=FILE", &assume, "of an ONNX file: as `dlvkc compile`; repeatable"},
+        OPT_END,
+    };
     int code;
     char *json = NULL;
     dlvk_error err;
     if (args_parse(self, opts, argc, argv, &words, &code)) {
         code = EXIT_BAD;
-        if (args_words(self, &words, 1, 1, "a bundle or model")) {
-            if (describe(words.at[0], &json, &err))
+        if (args_words(self, &words, 1, 1, "a bundle or model") && values_read(&assumed, &assume)) {
+            if (describe(words.at[0], &assumed, &json, &err))
                 error_say("%s", err.text);
             else
                 code = EXIT_OK;
         }
     }
+    values_free(&assumed);
+    list_free(&assume);
     list_free(&words);
     if (json && as_json) fputs(json, stdout);
     if (json && !as_json) {

@@ -13,6 +13,15 @@ typedef struct RunOptions {
     bool check;
 } RunOptions;
 
+/* An output to DIR/NAME.npy; those of a sequence to DIR/NAME.0.npy and so on. */
+static bool write_output(const char *dir, const dlvk_value_info *v, int element, const dlvk_host_tensor *t)
+{
+    char *name = v->kind == DLVK_VALUE_SEQUENCE ? text_format("%s.%d", v->name, element) : text_format("%s", v->name);
+    bool ok = output_write(dir, name, t);
+    free(name);
+    return ok;
+}
+
 /* The kernels as a Chrome trace, which chrome://tracing and ui.perfetto.dev show. */
 static bool write_profile(const char *path, dlvk_session *s, const dlvk_device_info *device)
 {
@@ -64,42 +73,64 @@ static bool verdict(const char *what, const dlvk_host_tensor *got, const dlvk_ho
     return ok;
 }
 
-static const dlvk_host_tensor *by_name(const dlvk_host_tensor *t, int n, const char *name, size_t len)
+static bool value_by_name(const dlvk_model *m, const char *name, size_t len, dlvk_value_info *v)
 {
-    for (int i = 0; i < n; i++)
-        if (t[i].name && strlen(t[i].name) == len && !memcmp(t[i].name, name, len)) return &t[i];
-    return NULL;
+    for (int i = 0; i < dlvk_model_output_values(m); i++) {
+        dlvk_model_output_value(m, i, v);
+        if (strlen(v->name) == len && !memcmp(v->name, name, len)) return true;
+    }
+    return false;
 }
 
-static int check_expectations(const RunOptions *o, const dlvk_host_tensor *out, int n)
+static int check_expectation(const RunOptions *o, const dlvk_value_info *v, const char *path, const dlvk_host_tensor *out)
+{
+    dlvk_host_value want;
+    dlvk_error err;
+    char why[256];
+    int code = EXIT_OK;
+    if (dlvk_host_value_read(path, &want, &err)) {
+        error_say("--expect %s=%s: %s", v->name, path, err.text);
+        return EXIT_BAD;
+    }
+    if (!value_fits(v, &want, why, sizeof why)) {
+        printf("%sFAIL%s %s as expected: the output is %s\n", colour(stdout, RED), colour(stdout, PLAIN), v->name, why);
+        code = EXIT_FAIL;
+    }
+    for (int i = 0; code != EXIT_FAIL && i < v->n; i++)
+        if (!verdict("as expected", &out[v->first + i], &want.at[i], o)) code = EXIT_FAIL;
+    dlvk_host_value_free(&want);
+    return code;
+}
+
+static int check_expectations(const RunOptions *o, const dlvk_model *m, const dlvk_host_tensor *out)
 {
     int code = EXIT_OK;
     for (int i = 0; i < o->expect.n; i++) {
-        const char *spec = o->expect.at[i], *equals = NULL;
-        const dlvk_host_tensor *got = NULL;
-        for (const char *p = spec; !got && (p = strchr(p, '=')); p++) got = by_name(out, n, spec, (size_t)((equals = p) - spec));
-        if (!got) {
+        const char *spec = o->expect.at[i], *equals = spec;
+        dlvk_value_info v;
+        bool found = false;
+        while (!found && (equals = strchr(equals, '='))) found = value_by_name(m, spec, (size_t)(equals++ - spec), &v);
+        if (!found) {
             error_say("--expect takes NAME=FILE, NAME being an output of the model, not '%s'", spec);
             return EXIT_BAD;
         }
-        dlvk_host_tensor want;
-        dlvk_error err;
-        if (dlvk_host_tensor_read(equals + 1, &want, &err)) {
-            error_say("--expect %s: %s", spec, err.text);
-            return EXIT_BAD;
-        }
-        if (!verdict("as expected", got, &want, o)) code = EXIT_FAIL;
-        dlvk_host_tensor_free(&want);
+        int c = check_expectation(o, &v, equals, out);
+        if (c > code) code = c;
     }
     return code;
 }
 
-static int check_reference(const RunOptions *o, const char *model, const InputSet *in, const dlvk_host_tensor *out, int n)
+static int check_reference(const RunOptions *o, const char *path, const dlvk_model *m, const InputSet *in,
+                           const dlvk_host_tensor *out, int n)
 {
+    dlvk_host_value *values;
+    int n_values = inputs_values(in, m, &values);
     dlvk_host_tensor *want = NULL;
     int n_want = 0, code = EXIT_OK;
     dlvk_error err;
-    if (dlvk_reference_run(model, in->at, in->n, &want, &n_want, &err)) {
+    bool failed = dlvk_reference_run(path, values, n_values, &want, &n_want, &err);
+    free(values);
+    if (failed) {
         error_say("the interpreter: %s", err.text);
         return EXIT_BAD;
     }
@@ -127,20 +158,26 @@ static int run_session(const RunOptions *o, const char *path, LoadedModel *m, co
         return EXIT_BAD;
     }
     dlvk_host_tensor *out = must_alloc((size_t)n, sizeof *out);
-    for (int i = 0; code == EXIT_OK && i < n; i++) {
-        char type[256];
-        if (output_read(s, i, &out[i], &err)) {
-            error_say("%s", err.text);
-            code = EXIT_BAD;
-        } else {
-            printf("%s %s\n", out[i].name, type_text(out[i].dtype, out[i].rank, out[i].dim, NULL, type, sizeof type));
-            if (o->output_dir && !output_write(o->output_dir, out[i].name, &out[i])) code = EXIT_BAD;
+    for (int k = 0; k < dlvk_model_output_values(m->model); k++) {
+        dlvk_value_info v;
+        dlvk_model_output_value(m->model, k, &v);
+        if (v.n == 0) printf("%s %s\n", v.name, v.kind == DLVK_VALUE_NONE ? "none" : "an empty sequence");
+        for (int i = 0; code == EXIT_OK && i < v.n; i++) {
+            dlvk_host_tensor *t = &out[v.first + i];
+            char type[256];
+            if (output_read(s, v.first + i, t, &err)) {
+                error_say("%s", err.text);
+                code = EXIT_BAD;
+            } else {
+                printf("%s %s\n", t->name, type_text(t->dtype, t->rank, t->dim, NULL, type, sizeof type));
+                if (o->output_dir && !write_output(o->output_dir, &v, i, t)) code = EXIT_BAD;
+            }
         }
     }
     if (code == EXIT_OK && o->profile && !write_profile(o->profile, s, dlvk_device_get_info(m->device))) code = EXIT_BAD;
-    if (code == EXIT_OK) code = check_expectations(o, out, n);
+    if (code == EXIT_OK) code = check_expectations(o, m->model, out);
     if (code != EXIT_BAD && (o->check || o->reference)) {
-        int c = check_reference(o, o->reference ? o->reference : path, in, out, n);
+        int c = check_reference(o, o->reference ? o->reference : path, m->model, in, out, n);
         if (c > code) code = c;
     }
     for (int i = 0; i < n; i++) dlvk_host_tensor_free(&out[i]);
@@ -159,11 +196,11 @@ static int run_model(const RunOptions *o, const char *path)
         error_say("--check runs the interpreter, which needs the ONNX file: --reference MODEL.onnx with a bundle");
         return EXIT_BAD;
     }
-    if (o->output_dir && !dir_make(o->output_dir)) return EXIT_BAD;
-    if (model_open(&m, path, o->device, 0, &err)) {
-        error_say("%s", err.text);
+    if (o->output_dir && mkdir(o->output_dir, 0777) && errno != EEXIST) {
+        error_say("%s: %s", o->output_dir, strerror(errno));
         return EXIT_BAD;
     }
+    if (!model_open_given(&m, path, o->device, &o->inputs)) return EXIT_BAD;
     if (inputs_make(&in, m.model, &o->inputs, &o->dims, "random", (uint64_t)o->seed)) {
         if (dlvk_session_create(m.model, &s, &err))
             error_say("%s", err.text);
@@ -180,9 +217,11 @@ static int run(const Command *self, int argc, char **argv)
 {
     RunOptions o = {.rtol = 1e-3, .atol = 1e-7};
     const Opt opts[] = {
-        {"input", OPT_LIST, "NAME=WHAT", &o.inputs, "FILE.npy, FILE.pb (ONNX TensorProto), random, zeros or ones; repeatable"},
+        {"input", OPT_LIST, "NAME=WHAT", &o.inputs,
+         "FILE.npy, FILE.pb, random, zeros or ones; a sequence: FILE.pb or FILE,FILE,...; repeatable"},
         {"dim", OPT_LIST, "SYMBOL=N", &o.dims, "size of a symbolic dimension of inputs without a file; repeatable"},
-        {"output-dir", OPT_STR, "DIR", &o.output_dir, "write every output to DIR/NAME.npy"},
+        {"output-dir", OPT_STR, "DIR", &o.output_dir,
+         "write every output to DIR/NAME.npy, those of a sequence to DIR/NAME.0.npy, ..."},
         {"expect", OPT_LIST, "NAME=FILE", &o.expect,
          "compare an output with a .npy or .pb; exit code 1 if it differs; repeatable"},
         {"check", OPT_FLAG, NULL, &o.check,
@@ -206,12 +245,14 @@ static int run(const Command *self, int argc, char **argv)
     return code;
 }
 
-const Command command_run = {"run", "MODEL(.onnx|.dlvk) [options]", "run a model once, write and check its outputs", run,
-                             "Runs a model once and prints name, type and shape of every output. An ONNX file is compiled in\n"
-                             "memory first. Inputs come from files or are made; one that is not mentioned is random, and a note\n"
-                             "says so. Random floats lie in [-1, 1), 8-bit integers in their whole range, and other integers,\n"
-                             "mostly indices and masks, are 0 or 1.\n\n"
-                             "  dlvkc run model.dlvk --input pixels=cat.npy --output-dir out\n"
-                             "  dlvkc run model.onnx --dim batch=4 --dim seq=128 --input ids=zeros\n"
-                             "  dlvkc run model.dlvk --input x=input_0.pb --expect y=output_0.pb\n"
-                             "  dlvkc run model.onnx --check                      # against the interpreter\n"};
+const Command command_run = {
+    "run", "MODEL(.onnx|.dlvk) [options]", "run a model once, write and check its outputs", run,
+    "Runs a model once and prints name, type and shape of every output. An ONNX file is compiled in\n"
+    "memory first. Inputs come from files or are made; one that is not mentioned is random, and a note\n"
+    "says so. Random floats lie in [-1, 1), 8-bit integers in their whole range, and other integers,\n"
+    "mostly indices and masks, are 0 or 1. The compilation of an ONNX file may use what the files hold:\n"
+    "how long a sequence is, and axes where the model takes them from inputs.\n\n"
+    "  dlvkc run model.dlvk --input pixels=cat.npy --output-dir out\n"
+    "  dlvkc run model.onnx --dim batch=4 --dim seq=128 --input ids=zeros\n"
+    "  dlvkc run model.dlvk --input x=input_0.pb --expect y=output_0.pb\n"
+    "  dlvkc run model.onnx --check                      # against the interpreter\n"};

@@ -158,22 +158,28 @@ static void as_stored(dlvk_host_tensor *t, dlvk_dtype want)
     if (want == DLVK_BF16 && t->dtype == DLVK_U16) t->dtype = want;
 }
 
-static Outcome compare_output(const Suite *s, Case *c, dlvk_session *session, int i, const char *want_path)
+static Outcome compare_output(const Suite *s, Case *c, dlvk_session *session, const dlvk_value_info *v, const char *want_path)
 {
-    dlvk_host_tensor got = {0}, want = {0};
+    dlvk_host_value want = {0};
     dlvk_error err;
     char why[1024];
     Outcome outcome = PASS;
-    if (dlvk_host_tensor_read(want_path, &want, &err)) {
-        outcome = complain(c, want_path, err.text);
-    } else if (output_read(session, i, &got, &err)) {
-        outcome = complain(c, NULL, err.text);
-    } else if (as_stored(&want, got.dtype), !tensor_compare(&got, &want, s->rtol, s->atol, why, sizeof why)) {
+    if (dlvk_host_value_read(want_path, &want, &err)) return complain(c, want_path, err.text);
+    if (!value_fits(v, &want, why, sizeof why)) {
         outcome = FAIL;
-        c->detail = text_format("output '%s': %s", got.name, why);
+        c->detail = text_format("output '%s' is %s", v->name, why);
     }
-    dlvk_host_tensor_free(&got);
-    dlvk_host_tensor_free(&want);
+    for (int i = 0; outcome == PASS && i < v->n; i++) {
+        dlvk_host_tensor got = {0};
+        if (output_read(session, v->first + i, &got, &err)) {
+            outcome = complain(c, NULL, err.text);
+        } else if (as_stored(&want.at[i], got.dtype), !tensor_compare(&got, &want.at[i], s->rtol, s->atol, why, sizeof why)) {
+            outcome = FAIL;
+            c->detail = text_format("output '%s': %s", got.name, why);
+        }
+        dlvk_host_tensor_free(&got);
+    }
+    dlvk_host_value_free(&want);
     return outcome;
 }
 
@@ -186,32 +192,44 @@ static Outcome run_light(const Suite *s, Case *c, const dlvk_model *model, dlvk_
     inputs_free(&in);
     if (!ok) return complain(c, NULL, err.text);
     Outcome outcome = PASS;
-    for (int i = 0; outcome == PASS && i < dlvk_model_outputs(model); i++) {
+    for (int i = 0; outcome == PASS && i < dlvk_model_output_values(model); i++) {
+        dlvk_value_info v;
+        dlvk_model_output_value(model, i, &v);
         char *want = light_output(c->model, i);
-        outcome = compare_output(s, c, session, i, want);
+        outcome = compare_output(s, c, session, &v, want);
         free(want);
     }
     return outcome;
 }
 
-static Outcome set_input(Case *c, const dlvk_model *model, dlvk_session *session, int i, const char *path)
+static Outcome set_tensor(Case *c, const dlvk_model *model, dlvk_session *session, int i, dlvk_host_tensor *t)
 {
-    dlvk_host_tensor t;
     dlvk_tensor_info info;
     dlvk_error err;
-    Outcome outcome = PASS;
     dlvk_model_input(model, i, &info);
-    if (dlvk_host_tensor_read(path, &t, &err)) return complain(c, path, err.text);
-    as_stored(&t, info.dtype);
-    if (t.dtype != info.dtype) {
+    as_stored(t, info.dtype);
+    if (t->dtype != info.dtype) {
         char *why =
-            text_format("input '%s' is %s, the test gives %s", info.name, dlvk_dtype_name(info.dtype), dlvk_dtype_name(t.dtype));
-        outcome = complain(c, NULL, why);
+            text_format("input '%s' is %s, the test gives %s", info.name, dlvk_dtype_name(info.dtype), dlvk_dtype_name(t->dtype));
+        complain(c, NULL, why);
         free(why);
-    } else if (dlvk_session_set_input(session, info.name, t.dim, t.rank, t.data, t.bytes, &err)) {
-        outcome = complain(c, NULL, err.text);
+        return ERROR;
     }
-    dlvk_host_tensor_free(&t);
+    bool ok = !dlvk_session_set_input(session, info.name, t->dim, t->rank, t->data, t->bytes, &err);
+    return ok ? PASS : complain(c, NULL, err.text);
+}
+
+static Outcome set_input(Case *c, const dlvk_model *model, dlvk_session *session, int i, const char *path)
+{
+    dlvk_value_info info;
+    dlvk_host_value v;
+    dlvk_error err;
+    char why[256];
+    dlvk_model_input_value(model, i, &info);
+    if (dlvk_host_value_read(path, &v, &err)) return complain(c, path, err.text);
+    Outcome outcome = value_fits(&info, &v, why, sizeof why) ? PASS : complain(c, info.name, why);
+    for (int k = 0; outcome == PASS && k < v.n; k++) outcome = set_tensor(c, model, session, info.first + k, &v.at[k]);
+    dlvk_host_value_free(&v);
     return outcome;
 }
 
@@ -220,15 +238,17 @@ static Outcome run_data_set(const Suite *s, Case *c, const dlvk_model *model, dl
     dlvk_error err;
     Outcome outcome = PASS;
     int outputs = 0;
-    for (int i = 0; outcome == PASS && i < dlvk_model_inputs(model); i++) {
+    for (int i = 0; outcome == PASS && i < dlvk_model_input_values(model); i++) {
         char *path = text_format("%s/%s/input_%d.pb", c->dir, set, i);
         outcome = set_input(c, model, session, i, path);
         free(path);
     }
     if (outcome == PASS && dlvk_session_run(session, &err)) outcome = complain(c, NULL, err.text);
-    for (int i = 0; outcome == PASS && i < dlvk_model_outputs(model); i++) {
+    for (int i = 0; outcome == PASS && i < dlvk_model_output_values(model); i++) {
+        dlvk_value_info v;
+        dlvk_model_output_value(model, i, &v);
         char *path = text_format("%s/%s/output_%d.pb", c->dir, set, i);
-        if (!access(path, F_OK)) outcome = compare_output(s, c, session, i, path), outputs++;
+        if (!access(path, F_OK)) outcome = compare_output(s, c, session, &v, path), outputs++;
         free(path);
     }
     if (outcome == PASS && !outputs) outcome = complain(c, set, "holds no expected output");
@@ -269,16 +289,16 @@ static int host_steps(const LoadedModel *m)
 enum { MAX_ASSUMED = 64 };
 
 /* The inputs of the first data set: operators take axes, steps and scales from inputs there, which the compilation must know. */
-static int read_assumed(const Case *c, dlvk_host_tensor *t)
+static int read_assumed(const Case *c, dlvk_host_value *v)
 {
     int n = 0;
     for (; c->dir && n < MAX_ASSUMED; n++) {
         char *path = text_format("%s/test_data_set_0/input_%d.pb", c->dir, n);
-        bool ok = !access(path, F_OK) && !dlvk_host_tensor_read(path, &t[n], NULL);
+        bool ok = !access(path, F_OK) && !dlvk_host_value_read(path, &v[n], NULL);
         free(path);
         if (!ok) break;
-        free(t[n].name); /* the suite goes by position */
-        t[n].name = NULL;
+        free(v[n].name); /* the suite goes by position */
+        v[n].name = NULL;
     }
     return n;
 }
@@ -306,10 +326,10 @@ static Outcome run_gradient(const Suite *s, Case *c)
         return SKIP;
     }
     static const Outcome outcomes[] = {[GRADIENT_PASS] = PASS, [GRADIENT_FAIL] = FAIL, [GRADIENT_SKIP] = SKIP};
-    dlvk_host_tensor inputs[MAX_ASSUMED];
+    dlvk_host_value inputs[MAX_ASSUMED];
     int n = read_assumed(c, inputs);
     Outcome outcome = outcomes[gradient_check(s->device, c->model, c->dir ? inputs : NULL, n, s->threads, &c->detail)];
-    for (int i = 0; i < n; i++) dlvk_host_tensor_free(&inputs[i]);
+    for (int i = 0; i < n; i++) dlvk_host_value_free(&inputs[i]);
     return outcome;
 }
 
@@ -320,11 +340,11 @@ static Outcome run_case(const Suite *s, Case *c)
     dlvk_session *session = NULL;
     dlvk_error err;
     Outcome outcome = PASS;
-    dlvk_host_tensor assumed[MAX_ASSUMED];
+    dlvk_host_value assumed[MAX_ASSUMED];
     m.assumed = assumed;
     int n_assumed = m.n_assumed = read_assumed(c, assumed);
     bool failed = model_open(&m, c->model, NULL, s->threads, &err) != DLVK_OK;
-    for (int i = 0; i < n_assumed; i++) dlvk_host_tensor_free(&assumed[i]);
+    for (int i = 0; i < n_assumed; i++) dlvk_host_value_free(&assumed[i]);
     m.n_assumed = 0;
     if (failed) return complain(c, NULL, err.text);
     c->host_steps = host_steps(&m);

@@ -21,6 +21,25 @@ static double excess(double got, double want, double rtol, double atol)
     return off == 0 ? 0 : allowed > 0 ? off / allowed : INFINITY;
 }
 
+static const char *kind_text(dlvk_value_kind kind, int n, char *buf, size_t size)
+{
+    if (kind == DLVK_VALUE_SEQUENCE)
+        snprintf(buf, size, "a sequence of %d", n);
+    else
+        snprintf(buf, size, "%s", kind == DLVK_VALUE_NONE ? "an optional without a value" : "a tensor");
+    return buf;
+}
+
+bool value_fits(const dlvk_value_info *info, const dlvk_host_value *v, char *why, size_t size)
+{
+    bool optional = v->kind == DLVK_VALUE_SEQUENCE && info->kind != DLVK_VALUE_SEQUENCE;
+    if ((v->kind == info->kind || optional) && v->n == info->n) return true;
+    char a[64], b[64];
+    snprintf(why, size, "%s, the file holds %s", kind_text(info->kind, info->n, a, sizeof a),
+             kind_text(v->kind, v->n, b, sizeof b));
+    return false;
+}
+
 bool tensor_compare(const dlvk_host_tensor *got, const dlvk_host_tensor *want, double rtol, double atol, char *why, size_t size)
 {
     char a[256], b[256];

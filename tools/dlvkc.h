@@ -82,12 +82,22 @@ typedef struct LoadedModel {
     void *bundle; /* of a model compiled here, else NULL */
     size_t bundle_size;
     double compile_ms, load_ms;
-    const dlvk_host_tensor *assumed; /* the caller's: values of inputs that a compilation may use, by position; see compiler.h */
+    const dlvk_host_value *assumed; /* the caller's: values of inputs that a compilation may use; see compiler.h */
     int n_assumed;
     const dlvk_gradient_options *gradient; /* the caller's: compile the model's gradient; NULL: the model */
 } LoadedModel;
 dlvk_status model_open(LoadedModel *m, const char *path, const char *device, int threads, dlvk_error *err);
+/* The same, the compilation knowing the inputs that specs (NAME=FILE|random|zeros|ones) give by files. */
+bool model_open_given(LoadedModel *m, const char *path, const char *device, const StrList *specs);
 void model_close(LoadedModel *m);
+
+/* Values of inputs for a compilation, by name: those of NAME=FILE|random|zeros|ones that are files. */
+typedef struct ValueSet {
+    dlvk_host_value *at;
+    int n;
+} ValueSet;
+bool values_read(ValueSet *set, const StrList *specs);
+void values_free(ValueSet *set);
 
 typedef struct InputSet {
     dlvk_host_tensor *at; /* one a model input, in the model's order */
@@ -99,6 +109,8 @@ bool inputs_make(InputSet *set, const dlvk_model *m, const StrList *specs, const
                  uint64_t seed);
 /* What ONNX's own runner feeds the light models: element i of n is i/n. */
 bool inputs_light(InputSet *set, const dlvk_model *m);
+/* The inputs as the model declares them: views, *values to be freed with free(). */
+int inputs_values(const InputSet *set, const dlvk_model *m, dlvk_host_value **values);
 bool inputs_set(const InputSet *set, dlvk_session *s, dlvk_error *err);
 void inputs_free(InputSet *set);
 
@@ -117,5 +129,7 @@ bool file_write(const char *path, const void *data, size_t size);
 /* numpy.allclose: |got - want| <= atol + rtol * |want|, NaN equal to NaN; type and shape must agree. False: `why` says what
  * differs and names the worst element. */
 bool tensor_compare(const dlvk_host_tensor *got, const dlvk_host_tensor *want, double rtol, double atol, char *why, size_t size);
+/* Whether a value that was read is of the kind and length of the model's. An optional's value is read as a sequence of one. */
+bool value_fits(const dlvk_value_info *info, const dlvk_host_value *v, char *why, size_t size);
 
 #endif

@@ -13,7 +13,8 @@ typedef struct Check {
     const char *path;
     dlvk_device *device;
     int threads;
-    const dlvk_host_tensor *inputs; /* by position */
+    const dlvk_host_value *assumed; /* by position; tensors alone */
+    dlvk_host_tensor *inputs;       /* views of them */
     int n_in;
     bool light;    /* no inputs were given: those of light models */
     InputSet made; /* they */
@@ -91,7 +92,7 @@ static GradientOutcome check(Check *c)
     dlvk_gradient_options g = DLVK_GRADIENT_OPTIONS_INIT;
     g.loss = DLVK_LOSS_PROJECTION;
     g.of_inputs = true;
-    c->m = (LoadedModel){.device = c->device, .assumed = c->inputs, .n_assumed = c->n_in, .gradient = &g};
+    c->m = (LoadedModel){.device = c->device, .assumed = c->assumed, .n_assumed = c->n_in, .gradient = &g};
     if (model_open(&c->m, c->path, NULL, c->threads, &c->err)) return say(c, GRADIENT_FAIL, c->err.text);
     if (c->light) {
         if (!inputs_light(&c->made, c->m.model)) return say(c, GRADIENT_FAIL, "its inputs cannot be made");
@@ -114,16 +115,26 @@ static GradientOutcome check(Check *c)
     return compare_all(c);
 }
 
-GradientOutcome gradient_check(dlvk_device *device, const char *path, const dlvk_host_tensor *inputs, int n_in, int threads,
+GradientOutcome gradient_check(dlvk_device *device, const char *path, const dlvk_host_value *inputs, int n_in, int threads,
                                char **detail)
 {
-    Check c = {.path = path, .device = device, .threads = threads, .inputs = inputs, .n_in = n_in, .light = !inputs};
+    for (int i = 0; i < n_in; i++)
+        if (inputs[i].kind != DLVK_VALUE_TENSOR) {
+            *detail = text_format("input %d is a sequence or optional", i);
+            return GRADIENT_SKIP;
+        }
+    dlvk_host_tensor *views = must_alloc((size_t)n_in + 1, sizeof *views);
+    for (int i = 0; i < n_in; i++) views[i] = inputs[i].at[0];
+    Check c = {
+        .path = path, .device = device, .threads = threads, .assumed = inputs, .inputs = views, .n_in = n_in, .light = !inputs};
+    for (int i = 0; i < n_in; i++) views[i].name = NULL;
     GradientOutcome outcome = check(&c);
     dlvk_session_free(c.session);
     c.m.assumed = NULL;
     model_close(&c.m);
     dlvk_free(c.slope);
     if (c.made.at) inputs_free(&c.made);
+    free(views);
     *detail = c.detail;
     return outcome;
 }

@@ -191,34 +191,146 @@ static bool is_made(const char *how)
     return !strcmp(how, "random") || !strcmp(how, "zeros") || !strcmp(how, "ones");
 }
 
-/* Of each input what its spec says after the '='; NULL where none names it. */
+/* A value from FILE, or, a sequence, from FILE,FILE,... */
+static bool value_read(const char *path, dlvk_host_value *v, dlvk_error *err)
+{
+    FILE *whole = strchr(path, ',') ? fopen(path, "rb") : NULL;
+    if (whole) fclose(whole);
+    if (whole || !strchr(path, ',')) return !dlvk_host_value_read(path, v, err);
+    int n = 1;
+    for (const char *c = path; *c; c++) n += *c == ',';
+    *v = (dlvk_host_value){.kind = DLVK_VALUE_SEQUENCE, .n = n, .at = must_alloc((size_t)n, sizeof *v->at)};
+    bool ok = true;
+    for (int i = 0; ok && i < n; i++) {
+        size_t len = strcspn(path, ",");
+        char *one = text_format("%.*s", (int)len, path);
+        ok = !dlvk_host_tensor_read(one, &v->at[i], err);
+        free(one);
+        path += len + 1;
+    }
+    if (!ok) dlvk_host_value_free(v);
+    return ok;
+}
+
+bool values_read(ValueSet *set, const StrList *specs)
+{
+    *set = (ValueSet){.at = must_alloc((size_t)specs->n + 1, sizeof *set->at)};
+    for (int i = 0; i < specs->n; i++) {
+        const char *spec = specs->at[i], *equals = strchr(spec, '=');
+        dlvk_error err;
+        if (!equals || is_made(equals + 1)) continue;
+        dlvk_host_value *v = &set->at[set->n];
+        if (!value_read(equals + 1, v, &err)) {
+            error_say("%s: %s", spec, err.text);
+            values_free(set);
+            return false;
+        }
+        free(v->name);
+        v->name = text_format("%.*s", (int)(equals - spec), spec);
+        set->n++;
+    }
+    return true;
+}
+
+void values_free(ValueSet *set)
+{
+    for (int i = 0; i < set->n; i++) dlvk_host_value_free(&set->at[i]);
+    free(set->at);
+    *set = (ValueSet){0};
+}
+
+/* NAME= before what a spec says, of which *what is the rest. */
+static bool is_spec_of(const char *spec, const char *name, const char **what)
+{
+    size_t len = strlen(name);
+    if (strncmp(spec, name, len) != 0 || spec[len] != '=') return false;
+    *what = spec + len + 1;
+    return true;
+}
+
+/* Of each input what its spec says after the '='; NULL where none names it. A sequence's name stands for all that is in it. */
 static bool specs_match(const dlvk_model *m, const StrList *specs, const char **how)
 {
-    int n = dlvk_model_inputs(m);
+    int n = dlvk_model_inputs(m), values = dlvk_model_input_values(m);
     for (int k = 0; k < specs->n; k++) {
-        const char *spec = specs->at[k];
-        int hit = -1;
-        for (int i = 0; i < n; i++) {
-            dlvk_tensor_info info;
-            dlvk_model_input(m, i, &info);
-            size_t len = strlen(info.name);
-            if (!strncmp(spec, info.name, len) && spec[len] == '=') how[hit = i] = spec + len + 1;
+        const char *spec = specs->at[k], *what;
+        bool hit = false;
+        for (int i = 0; i < values; i++) {
+            dlvk_value_info info;
+            dlvk_model_input_value(m, i, &info);
+            if (!is_spec_of(spec, info.name, &what)) continue;
+            for (int t = 0; t < info.n; t++) how[info.first + t] = what;
+            hit = true;
         }
-        if (hit >= 0) continue;
-        char *names = text_format("%s", "");
         for (int i = 0; i < n; i++) {
             dlvk_tensor_info info;
             dlvk_model_input(m, i, &info);
+            if (is_spec_of(spec, info.name, &what)) how[i] = what, hit = true;
+        }
+        if (hit) continue;
+        char *names = text_format("%s", "");
+        for (int i = 0; i < values; i++) {
+            dlvk_value_info info;
+            dlvk_model_input_value(m, i, &info);
             char *longer = text_format("%s%s%s", names, i ? ", " : "", info.name);
             free(names);
             names = longer;
         }
         if (strchr(spec, '='))
-            error_say("--input %s: the model has no such input; it has %s", spec, n ? names : "none");
+            error_say("--input %s: the model has no such input; it has %s", spec, values ? names : "none");
         else
             error_say("--input takes NAME=FILE.npy, NAME=FILE.pb, NAME=random, NAME=zeros or NAME=ones, not '%s'", spec);
         free(names);
         return false;
+    }
+    return true;
+}
+
+/* Inputs [first, first + n), of which n is 1 or a whole sequence, from one file. */
+static bool read_inputs(InputSet *set, const dlvk_model *m, Symbols *symbols, const dlvk_value_info *which, const char *path)
+{
+    dlvk_host_value v;
+    dlvk_error err;
+    char why[256];
+    if (!value_read(path, &v, &err)) {
+        error_say("--input %s=%s: %s", which->name, path, err.text);
+        return false;
+    }
+    bool ok = value_fits(which, &v, why, sizeof why);
+    if (!ok) error_say("--input %s=%s: the input is %s", which->name, path, why);
+    for (int i = 0; ok && i < v.n; i++) {
+        dlvk_host_tensor *t = &set->at[which->first + i];
+        dlvk_tensor_info info;
+        dlvk_model_input(m, which->first + i, &info);
+        *t = v.at[i];
+        v.at[i] = (dlvk_host_tensor){0};
+        ok = learn_shape(symbols, &info, t);
+        free(t->name);
+        t->name = text_format("%s", info.name);
+    }
+    dlvk_host_value_free(&v);
+    return ok;
+}
+
+/* Files first: they fix symbols for the rest. */
+static bool read_files(InputSet *set, const dlvk_model *m, Symbols *symbols, const char *const *how)
+{
+    for (int k = 0; k < dlvk_model_input_values(m); k++) {
+        dlvk_value_info v;
+        dlvk_model_input_value(m, k, &v);
+        bool whole = v.n > 0;
+        for (int i = 0; i < v.n; i++) whole = whole && how[v.first + i] && how[v.first + i] == how[v.first];
+        if (whole && !is_made(how[v.first])) {
+            if (!read_inputs(set, m, symbols, &v, how[v.first])) return false;
+            continue;
+        }
+        for (int i = 0; i < v.n; i++) {
+            const char *what = how[v.first + i];
+            dlvk_tensor_info info;
+            dlvk_model_input(m, v.first + i, &info);
+            dlvk_value_info one = {info.name, DLVK_VALUE_TENSOR, v.first + i, 1};
+            if (what && !is_made(what) && !read_inputs(set, m, symbols, &one, what)) return false;
+        }
     }
     return true;
 }
@@ -228,23 +340,10 @@ bool inputs_make(InputSet *set, const dlvk_model *m, const StrList *specs, const
 {
     Symbols symbols = {0};
     dlvk_tensor_info info;
-    dlvk_error err;
     int n = dlvk_model_inputs(m);
     const char **how = must_alloc((size_t)n, sizeof *how);
     *set = (InputSet){.at = must_alloc((size_t)n, sizeof *set->at), .n = n};
-    bool ok = symbols_parse(&symbols, dims) && specs_match(m, specs, how);
-    for (int i = 0; ok && i < n; i++) { /* files first: they fix symbols for the rest */
-        if (!how[i] || is_made(how[i])) continue;
-        dlvk_model_input(m, i, &info);
-        if (dlvk_host_tensor_read(how[i], &set->at[i], &err)) {
-            error_say("--input %s=%s: %s", info.name, how[i], err.text);
-            ok = false;
-            break;
-        }
-        ok = learn_shape(&symbols, &info, &set->at[i]);
-        free(set->at[i].name);
-        set->at[i].name = text_format("%s", info.name);
-    }
+    bool ok = symbols_parse(&symbols, dims) && specs_match(m, specs, how) && read_files(set, m, &symbols, how);
     for (int i = 0; ok && i < n; i++) {
         if (how[i] && !is_made(how[i])) continue;
         dlvk_model_input(m, i, &info);
@@ -266,6 +365,18 @@ bool inputs_make(InputSet *set, const dlvk_model *m, const StrList *specs, const
     free(how);
     if (!ok) inputs_free(set);
     return ok;
+}
+
+int inputs_values(const InputSet *set, const dlvk_model *m, dlvk_host_value **values)
+{
+    int n = dlvk_model_input_values(m);
+    *values = must_alloc((size_t)n + 1, sizeof **values);
+    for (int i = 0; i < n; i++) {
+        dlvk_value_info info;
+        dlvk_model_input_value(m, i, &info);
+        (*values)[i] = (dlvk_host_value){(char *)info.name, info.kind, info.n, set->at + info.first};
+    }
+    return n;
 }
 
 bool inputs_light(InputSet *set, const dlvk_model *m)

@@ -60,6 +60,21 @@ dlvk_status model_open(LoadedModel *m, const char *path, const char *device, int
     return s;
 }
 
+bool model_open_given(LoadedModel *m, const char *path, const char *device, const StrList *specs)
+{
+    ValueSet assumed;
+    dlvk_error err;
+    if (!values_read(&assumed, specs)) return false;
+    m->assumed = assumed.at;
+    m->n_assumed = assumed.n;
+    bool ok = !model_open(m, path, device, 0, &err);
+    if (!ok) error_say("%s", err.text);
+    m->assumed = NULL;
+    m->n_assumed = 0;
+    values_free(&assumed);
+    return ok;
+}
+
 void model_close(LoadedModel *m)
 {
     dlvk_model_free(m->model);

@@ -6,15 +6,20 @@
 
 typedef struct OnnxModel OnnxModel; /* the file's contents: constants and names of the graph point into it */
 
-/* An input that the compilation may take as known. It stays in the graph's signature, unused. */
-typedef struct OnnxFixed {
+/* An input's value. What it is (how long a sequence, whether an optional has one) holds for the compilation; what it contains is
+ * taken as known where the model cannot be compiled otherwise, and then the input stays in the graph's signature, unused. */
+typedef struct OnnxAssumed {
     const char *name; /* or NULL: */
     int position;     /* among the inputs */
-    const Tensor *value;
-} OnnxFixed;
+    dlvk_value_kind kind;
+    int n; /* tensors */
+    const Tensor *const *at;
+} OnnxAssumed;
+/* Which values that are small count as known. */
+typedef enum Assume { ASSUME_NONE, ASSUME_INTEGERS, ASSUME_ALL } Assume;
 
-/* The float initializers of the main graph, for differentiation: each behind a barrier, so that nothing is made of it but what the
- * model's nodes say. */
+/* The float initializers of the main graph, for differentiation: each behind a barrier, so that nothing is made of it but what
+ * the model's nodes say. */
 typedef struct OnnxWeights {
     int n;
     Value **at; /* named; results of barriers */
@@ -23,15 +28,15 @@ typedef struct OnnxWeights {
 /* Imports a model. *keep is set before anything can fail, to a model (or NULL) that onnx_model_free() frees once the graph is no
  * longer needed. NULL: errors are in ctx->diag, all of them: one line an offending node. */
 Graph *onnx_import_file(Context *ctx, const char *path, OnnxModel **keep);
-/* weights: where to list them; NULL: they are constants like any other. */
-Graph *onnx_import_file_fixed(Context *ctx, const char *path, int n_fixed, const OnnxFixed *fixed, OnnxWeights *weights,
-                              OnnxModel **keep);
-/* Without the fixed inputs if that works, and with those of them that are small otherwise. Makes the context. */
-Graph *onnx_import_file_assuming(Pool *pool, const char *path, int n, const OnnxFixed *assumed, OnnxWeights *weights, Context **ctx,
-                                 OnnxModel **keep);
+/* Assumes no more of the values than needed. Makes the context. weights: where to list them; NULL: they are constants like any
+ * other. */
+Graph *onnx_import_file_assuming(Pool *pool, const char *path, int n, const OnnxAssumed *assumed, OnnxWeights *weights,
+                                 Context **ctx, OnnxModel **keep);
 void onnx_model_free(OnnxModel *m); /* NULL is allowed */
 
 /* A TensorProto as it lies in a file by itself, its data copied to p. NULL, and the reason in *why, when it is not a tensor. */
 const Tensor *onnx_tensor_parse(Pool *p, const void *bytes, size_t size, const char **name, const char **why);
+/* The same, or a SequenceProto or OptionalProto: kind, n and at of *value. False, and *why. */
+bool onnx_value_parse(Pool *p, const void *bytes, size_t size, OnnxAssumed *value, const char **name, const char **why);
 
 #endif

@@ -218,41 +218,6 @@ static void import_initializers(Scope *s, Build *b, const Onnx__GraphProto *g)
     }
 }
 
-/* The type of a formal input; dims without a name or a value become symbols named after the input. */
-static bool formal_type(Importer *im, const Onnx__ValueInfoProto *v, Type *out)
-{
-    Context *c = im->ctx;
-    const Onnx__TypeProto *t = v->type;
-    if (t && t->value_case == ONNX__TYPE_PROTO__VALUE_OPTIONAL_TYPE) t = t->optional_type->elem_type;
-    const char *why = NULL;
-    DType dtype = DLVK_F32;
-    if (!t || t->value_case != ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE)
-        why = "is not a tensor";
-    else if (!dtype_from_onnx(t->tensor_type->elem_type, &dtype))
-        why = pool_printf(c->pool, "has element type %d, which is not supported", t->tensor_type->elem_type);
-    else if (!t->tensor_type->shape)
-        why = "has no shape, not even a rank";
-    else if (t->tensor_type->shape->n_dim > DLVK_MAX_RANK)
-        why = pool_printf(c->pool, "has more than %d dimensions", DLVK_MAX_RANK);
-    if (why) {
-        diag_error(&c->diag, DLVK_UNSUPPORTED, "input '%s' %s", v->name, why);
-        return false;
-    }
-    const Dim *dims[DLVK_MAX_RANK];
-    int rank = (int)t->tensor_type->shape->n_dim;
-    for (int i = 0; i < rank; i++) {
-        const Onnx__TensorShapeProto__Dimension *d = t->tensor_type->shape->dim[i];
-        if (d->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE && d->dim_value >= 0)
-            dims[i] = dim_const(&c->dims, d->dim_value);
-        else if (d->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM && *d->dim_param)
-            dims[i] = dim_symbol(&c->dims, d->dim_param);
-        else
-            dims[i] = dim_symbol(&c->dims, pool_printf(c->pool, "%s_dim%d", v->name, i));
-    }
-    *out = type_make(c, dtype, rank, dims);
-    return true;
-}
-
 /* A graph's results, by the names of its formal outputs; false when one has no value. */
 static bool find_outputs(Scope *s, const Onnx__GraphProto *g, OnnxItem *out)
 {
@@ -374,42 +339,17 @@ bool onnx_import_function(OnnxNode *n, const Onnx__FunctionProto *f)
     return true;
 }
 
-/* An input's value given beforehand, in the type the model declares; NULL, with an error, when it does not fit. */
-static Value *fixed_input(Importer *im, Build *b, const char *name, Type t, const Tensor *x)
-{
-    Context *c = im->ctx;
-    bool fits = x->rank == t.rank && dtype_bits(x->dtype) == dtype_bits(t.dtype) && t.dtype != DLVK_STRING;
-    for (int i = 0; fits && i < t.rank; i++) fits = !dim_is_const(t.dim[i], NULL) || dim_is(t.dim[i], x->dim[i]);
-    if (!fits) {
-        diag_error(&c->diag, DLVK_INVALID_ARGUMENT, "the value given for input '%s' is not of type %s", name,
-                   type_to_string(c->pool, t));
-        return NULL;
-    }
-    return build_const(b, tensor_new(c->pool, t.dtype, x->rank, x->dim, x->data));
-}
-
-static void import_inputs(Scope *s, Build *b, const Onnx__GraphProto *g, int n_fixed, const OnnxFixed *fixed)
-{
-    for (size_t i = 0; i < g->n_input; i++) {
-        const char *name = g->input[i]->name ? g->input[i]->name : "";
-        if (scope_find(s, name)) continue; /* an initializer gives its value */
-        Type t;
-        bool ok = formal_type(s->im, g->input[i], &t);
-        Value *v = ok ? region_param(s->im->graph->top, t, name) : NULL;
-        for (int k = 0; v && k < n_fixed; k++)
-            if (fixed[k].name ? strcmp(fixed[k].name, name) == 0 : fixed[k].position == s->im->graph->top->params.n - 1) {
-                v = fixed_input(s->im, b, name, t, fixed[k].value);
-                break;
-            }
-        scope_define(s, name, (OnnxItem){.value = v});
-    }
-}
-
-Graph *onnx_import_model(Context *ctx, OnnxModel *m, int n_fixed, const OnnxFixed *fixed, OnnxWeights *weights)
+Graph *onnx_import_model(Context *ctx, OnnxModel *m, int n_assumed, const OnnxAssumed *assumed, Assume assume, OnnxWeights *weights)
 {
     const Onnx__GraphProto *g = m->proto->graph;
     Graph *graph = graph_new(ctx, g->name ? g->name : "");
-    Importer im = {.ctx = ctx, .model = m, .graph = graph, .weights = weights};
+    Importer im = {.ctx = ctx,
+                   .model = m,
+                   .graph = graph,
+                   .weights = weights,
+                   .n_assumed = n_assumed,
+                   .assumed = assumed,
+                   .assume = assume};
     if (weights) *weights = (OnnxWeights){.at = POOL_ARRAY(ctx->pool, Value *, g->n_initializer + g->n_sparse_initializer)};
     Build b = {.ctx = ctx, .at = graph->top};
     Scope s;
@@ -417,15 +357,10 @@ Graph *onnx_import_model(Context *ctx, OnnxModel *m, int n_fixed, const OnnxFixe
     s.n_opset = m->proto->n_opset_import;
     s.opset = m->proto->opset_import;
     import_initializers(&s, &b, g);
-    import_inputs(&s, &b, g, n_fixed, fixed);
+    onnx_import_inputs(&s, &b, g);
     import_nodes(&s, &b, g->n_node, g->node);
     OnnxItem *out = POOL_ARRAY(ctx->pool, OnnxItem, g->n_output);
     find_outputs(&s, g, out);
-    for (size_t i = 0; i < g->n_output; i++) {
-        if (out[i].seq)
-            diag_error(&ctx->diag, DLVK_UNSUPPORTED, "output '%s' is a sequence or an empty optional", g->output[i]->name);
-        *VEC_PUSH(ctx->pool, graph->top->results) = out[i].value;
-        *VEC_PUSH(ctx->pool, graph->output_names) = g->output[i]->name;
-    }
+    onnx_export_outputs(&im, g, out);
     return ctx->diag.errors ? NULL : graph;
 }

@@ -23,7 +23,11 @@ struct Importer {
     Context *ctx;
     OnnxModel *model;
     Graph *graph;
-    int depth; /* of nested subgraphs and functions */
+    Signature signature;
+    int n_assumed;
+    const OnnxAssumed *assumed;
+    Assume assume;
+    int depth;            /* of nested subgraphs and functions */
     OnnxWeights *weights; /* or NULL */
 };
 
@@ -66,8 +70,16 @@ const ExternalFile *onnx_external(Pool *p, OnnxModel *m, const char *location, c
 const Tensor *onnx_tensor_read(Pool *p, OnnxModel *m, const Onnx__TensorProto *t, const char **why);
 const Tensor *onnx_sparse_read(Pool *p, OnnxModel *m, const Onnx__SparseTensorProto *t, const char **why);
 
+/* The main graph's inputs, defined in s, and its outputs, which become the graph's results. */
+void onnx_import_inputs(Scope *s, Build *b, const Onnx__GraphProto *g);
+void onnx_export_outputs(Importer *im, const Onnx__GraphProto *g, const OnnxItem *items);
+
+/* Whether messages of type d lie deeper in these bytes than protobuf-c, which unpacks them by recursion, shall go. */
+bool onnx_nests_too_deep(const ProtobufCMessageDescriptor *d, const void *bytes, size_t size);
+
 /* The whole model, once read. */
-Graph *onnx_import_model(Context *ctx, OnnxModel *m, int n_fixed, const OnnxFixed *fixed, OnnxWeights *weights);
+Graph *onnx_import_model(Context *ctx, OnnxModel *m, int n_assumed, const OnnxAssumed *assumed, Assume assume,
+                         OnnxWeights *weights);
 bool onnx_import_function(OnnxNode *n, const Onnx__FunctionProto *f);
 const Onnx__FunctionProto *onnx_find_function(const Importer *im, const Onnx__NodeProto *p);
 

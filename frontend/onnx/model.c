@@ -117,7 +117,7 @@ static bool read_varint(const uint8_t **at, const uint8_t *end, uint64_t *v)
 }
 
 /* Whether messages of type d lie deeper than the limit in these bytes. What is malformed is left for the unpacking to refuse. */
-static bool nests_too_deep(const ProtobufCMessageDescriptor *d, const uint8_t *at, const uint8_t *end, int depth)
+static bool nests(const ProtobufCMessageDescriptor *d, const uint8_t *at, const uint8_t *end, int depth)
 {
     uint64_t tag, n;
     while (at < end && read_varint(&at, end, &tag)) {
@@ -129,12 +129,17 @@ static bool nests_too_deep(const ProtobufCMessageDescriptor *d, const uint8_t *a
         if (skip > (uint64_t)(end - at)) return false;
         const ProtobufCFieldDescriptor *f =
             (tag & 7) == 2 && tag >> 3 <= UINT32_MAX ? protobuf_c_message_descriptor_get_field(d, (unsigned)(tag >> 3)) : NULL;
-        if (f && f->type == PROTOBUF_C_TYPE_MESSAGE &&
-            (depth == MAX_NESTING || nests_too_deep(f->descriptor, at, at + skip, depth + 1)))
+        if (f && f->type == PROTOBUF_C_TYPE_MESSAGE && (depth == MAX_NESTING || nests(f->descriptor, at, at + skip, depth + 1)))
             return true;
         at += skip;
     }
     return false;
+}
+
+bool onnx_nests_too_deep(const ProtobufCMessageDescriptor *d, const void *bytes, size_t size)
+{
+    const uint8_t *at = bytes;
+    return nests(d, at, at + size, 1);
 }
 
 /* Reads the file into m; false with an error recorded. */
@@ -147,9 +152,8 @@ static bool load(Context *ctx, const char *path, OnnxModel *m)
         return false;
     }
     m->dir = folder_of(path);
-    const uint8_t *bytes = at;
-    bool sound = size && !nests_too_deep(&onnx__model_proto__descriptor, bytes, bytes + size, 1);
-    m->proto = sound ? onnx__model_proto__unpack(NULL, size, bytes) : NULL;
+    bool sound = size && !onnx_nests_too_deep(&onnx__model_proto__descriptor, at, size);
+    m->proto = sound ? onnx__model_proto__unpack(NULL, size, at) : NULL;
     if (at) munmap(at, size);
     if (!m->dir || !m->proto || !m->proto->has_ir_version || !m->proto->graph) {
         diag_error(&ctx->diag, DLVK_BAD_FILE, "'%s' is not an ONNX model, or is cut short", path);
@@ -163,36 +167,32 @@ static bool load(Context *ctx, const char *path, OnnxModel *m)
     return true;
 }
 
-Graph *onnx_import_file(Context *ctx, const char *path, OnnxModel **keep)
-{
-    return onnx_import_file_fixed(ctx, path, 0, NULL, NULL, keep);
-}
-
-/* Some models take from an input what shapes depend on: axes, steps, scales. */
-Graph *onnx_import_file_assuming(Pool *pool, const char *path, int n, const OnnxFixed *assumed, OnnxWeights *weights, Context **ctx,
-                                 OnnxModel **keep)
-{
-    *ctx = context_new(pool);
-    Graph *g = onnx_import_file_fixed(*ctx, path, 0, NULL, weights, keep);
-    if (g || ((*ctx)->diag.status != DLVK_UNSUPPORTED && (*ctx)->diag.status != DLVK_INVALID_ARGUMENT)) return g;
-    OnnxFixed *fixed = POOL_ARRAY(pool, OnnxFixed, n);
-    int count = 0;
-    for (int i = 0; i < n; i++)
-        if (assumed[i].value->rank <= 1 && assumed[i].value->count <= IR_MAX_ELEMS) fixed[count++] = assumed[i];
-    if (!count) return NULL;
-    onnx_model_free(*keep);
-    *keep = NULL;
-    *ctx = context_new(pool);
-    return onnx_import_file_fixed(*ctx, path, count, fixed, weights, keep);
-}
-
-Graph *onnx_import_file_fixed(Context *ctx, const char *path, int n_fixed, const OnnxFixed *fixed, OnnxWeights *weights,
-                              OnnxModel **keep)
+static Graph *import_file(Context *ctx, const char *path, int n, const OnnxAssumed *assumed, Assume assume, OnnxWeights *weights,
+                          OnnxModel **keep)
 {
     OnnxModel *m = *keep = calloc(1, sizeof *m);
     if (!m) {
         diag_error(&ctx->diag, DLVK_OUT_OF_MEMORY, "out of memory reading '%s'", path);
         return NULL;
     }
-    return load(ctx, path, m) ? onnx_import_model(ctx, m, n_fixed, fixed, weights) : NULL;
+    return load(ctx, path, m) ? onnx_import_model(ctx, m, n, assumed, assume, weights) : NULL;
+}
+
+Graph *onnx_import_file(Context *ctx, const char *path, OnnxModel **keep)
+{
+    return import_file(ctx, path, 0, NULL, ASSUME_NONE, NULL, keep);
+}
+
+/* Some models take from an input what shapes depend on: axes, steps, scales. */
+Graph *onnx_import_file_assuming(Pool *pool, const char *path, int n, const OnnxAssumed *assumed, OnnxWeights *weights,
+                                 Context **ctx, OnnxModel **keep)
+{
+    for (Assume assume = ASSUME_NONE;; assume++) {
+        *ctx = context_new(pool);
+        Graph *g = import_file(*ctx, path, n, assumed, assume, weights, keep);
+        dlvk_status s = (*ctx)->diag.status;
+        if (g || !n || assume == ASSUME_ALL || (s != DLVK_UNSUPPORTED && s != DLVK_INVALID_ARGUMENT)) return g;
+        onnx_model_free(*keep);
+        *keep = NULL;
+    }
 }

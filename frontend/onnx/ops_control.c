@@ -205,26 +205,81 @@ static bool body_tensors(OnnxNode *n, Build *b, int count, const OnnxItem *items
     return true;
 }
 
+enum { MAX_UNROLLED = 4096 }; /* iterations */
+
+/* What a scan output has collected: stacked along a new first axis. */
+static Value *stack(OnnxNode *n, int64_t count, Value **x)
+{
+    int zero = 0;
+    for (int64_t i = 0; i < count; i++) x[i] = build_unsqueeze(n->b, x[i], 1, &zero);
+    if (!count) onnx_error(n, "it runs no iteration, from which the type of what it stacks would be known");
+    return count ? build_concat(n->b, (int)count, x, 0) : NULL;
+}
+
+/* A loop that carries sequences or optionals, which no loop node can, iteration by iteration. */
+static void unroll_loop(OnnxNode *n, int outputs, int carried)
+{
+    Build *b = n->b;
+    Pool *p = b->ctx->pool;
+    const Tensor *trips = has_in(n, 0) ? build_known(b, in(n, 0)) : NULL, *go = has_in(n, 1) ? build_known(b, in(n, 1)) : NULL;
+    if ((has_in(n, 0) && !trips) || (has_in(n, 1) && !go)) {
+        onnx_error(n, "it carries a sequence or optional, so its %s must be known when the model is compiled",
+                   has_in(n, 0) && !trips ? "trip count" : "condition");
+        return;
+    }
+    int64_t limit = trips ? elem_get_i(trips->dtype, trips->data, 0) : INT64_MAX, t = 0;
+    bool more = !go || elem_get_i(go->dtype, go->data, 0);
+    int scans = outputs - 1 - carried;
+    OnnxItem *items = POOL_ARRAY(p, OnnxItem, carried + 2);
+    Value ***scan = POOL_ARRAY(p, Value **, scans);
+    for (int i = 0; i < scans; i++) scan[i] = POOL_ARRAY(p, Value *, MAX_UNROLLED);
+    for (int i = 0; i < carried; i++) items[2 + i] = (OnnxItem){.value = in(n, 2 + i), .seq = n->seq_in[2 + i]};
+    for (; t < limit && more; t++) {
+        if (t == MAX_UNROLLED) {
+            onnx_error(n, "it carries a sequence or optional, and runs more than %d iterations", MAX_UNROLLED);
+            return;
+        }
+        items[0].value = build_scalar_i(b, DLVK_I64, t);
+        items[1].value = build_scalar_i(b, DLVK_BOOL, 1);
+        OnnxItem *out = body_at(n, b, "body", carried + 2, items);
+        go = out ? build_known(b, out[0].value) : NULL;
+        if (out && !go) onnx_error(n, "it carries a sequence or optional, and its condition depends on data");
+        if (!go) return;
+        more = elem_get_i(go->dtype, go->data, 0);
+        for (int i = 0; i < carried; i++) items[2 + i] = out[1 + i];
+        for (int i = 0; i < scans; i++) {
+            scan[i][t] = out[1 + carried + i].value;
+            if (out[1 + carried + i].seq) onnx_error(n, "it collects sequences or optionals");
+        }
+    }
+    for (int i = 0; i < n->n_out; i++) {
+        n->out[i] = i < carried ? items[2 + i].value : has_out(n, i) ? stack(n, t, scan[i - carried]) : NULL;
+        n->seq_out[i] = i < carried ? items[2 + i].seq : NULL;
+    }
+}
+
 void lower_loop(OnnxNode *n)
 {
     Build *b = n->b;
     Context *ctx = b->ctx;
     int outputs = body_outputs(n, "body");
     Carried c = carried_new(ctx->pool, n->n_in > 2 ? n->n_in - 2 : 0);
+    if (outputs < c.n + 1 || outputs - 1 < n->n_out) {
+        onnx_error(n, "attribute 'body' has %d outputs for %d carried values", outputs, c.n);
+        return;
+    }
+    for (int i = 0; i < c.n; i++)
+        if (n->seq_in[2 + i]) {
+            unroll_loop(n, outputs, c.n);
+            return;
+        }
     Value *trips =
         has_in(n, 0) ? build_reshape(b, build_cast(b, in(n, 0), DLVK_I64), 0, NULL) : build_scalar_i(b, DLVK_I64, INT64_MAX);
     Value *cond = has_in(n, 1) ? build_reshape(b, in(n, 1), 0, NULL) : build_scalar_i(b, DLVK_BOOL, 1);
     for (int i = 0; i < c.n; i++) {
         c.init[i] = in(n, 2 + i);
-        if (!c.init[i]) {
-            if (n->seq_in[2 + i]) onnx_error(n, "input %d is a sequence or optional, carried through the loop", 2 + i);
-            return;
-        }
+        if (!c.init[i]) return;
         c.type[i] = c.init[i]->type;
-    }
-    if (outputs < c.n + 1 || outputs - 1 < n->n_out) {
-        onnx_error(n, "attribute 'body' has %d outputs for %d carried values", outputs, c.n);
-        return;
     }
     Region *body;
     Value **results = POOL_ARRAY(ctx->pool, Value *, outputs);

@@ -2,6 +2,7 @@
  *
  * Data is used where it lies (in the unpacked message or a mapped file) when its layout is the IR's, and copied otherwise. */
 #include "frontend/onnx/importer.h"
+#include "value.pb-c.h"
 #include <string.h>
 
 /* Fills in type and shape; false, and *why, when they are not representable. */
@@ -185,6 +186,19 @@ const Tensor *onnx_sparse_read(Pool *p, OnnxModel *m, const Onnx__SparseTensorPr
     return tensor_new(p, t.dtype, t.rank, t.dim, data);
 }
 
+/* A tensor that does not point into its message. */
+static const Tensor *own_tensor(Pool *p, const Onnx__TensorProto *proto, const char **why)
+{
+    const Tensor *t = onnx_tensor_read(p, NULL, proto, why);
+    if (t && t->dtype == DLVK_STRING) {
+        Str *s = (Str *)(uintptr_t)t->data;
+        for (int64_t i = 0; i < t->count; i++) s[i].at = pool_dup(p, s[i].at, s[i].len);
+    } else if (t) {
+        t = tensor_new(p, t->dtype, t->rank, t->dim, pool_dup(p, t->data, t->bytes));
+    }
+    return t;
+}
+
 const Tensor *onnx_tensor_parse(Pool *p, const void *bytes, size_t size, const char **name, const char **why)
 {
     Onnx__TensorProto *proto = onnx__tensor_proto__unpack(NULL, size, bytes);
@@ -194,13 +208,45 @@ const Tensor *onnx_tensor_parse(Pool *p, const void *bytes, size_t size, const c
         return NULL;
     }
     *name = proto->name ? pool_strdup(p, proto->name) : NULL;
-    const Tensor *t = onnx_tensor_read(p, NULL, proto, why);
-    if (t && t->dtype == DLVK_STRING) {
-        Str *s = (Str *)(uintptr_t)t->data;
-        for (int64_t i = 0; i < t->count; i++) s[i].at = pool_dup(p, s[i].at, s[i].len);
-    } else if (t) {
-        t = tensor_new(p, t->dtype, t->rank, t->dim, pool_dup(p, t->data, t->bytes));
-    }
+    const Tensor *t = own_tensor(p, proto, why);
     onnx__tensor_proto__free_unpacked(proto, NULL);
     return t;
+}
+
+/* A sequence of tensors, or an optional: of one it says how it is, of a sequence it is that sequence. */
+static bool read_value(Pool *p, const Dlvk__Data__Value *v, OnnxAssumed *value, const char **why)
+{
+    enum { NOTHING, TENSOR, SEQUENCE = 3, OPTIONAL = 5 };
+    size_t inner = v->n_sequence + v->n_optional;
+    if (inner == 1 && !v->n_tensor) return read_value(p, v->n_sequence ? v->sequence[0] : v->optional[0], value, why);
+    bool known = v->elem_type == NOTHING || v->elem_type == TENSOR || v->elem_type == SEQUENCE || v->elem_type == OPTIONAL;
+    if (inner || !known || (v->n_tensor && v->elem_type != TENSOR) || v->base.n_unknown_fields) {
+        *why = "a sequence or optional of other things than tensors";
+        return false;
+    }
+    const Tensor **t = POOL_ARRAY(p, const Tensor *, v->n_tensor);
+    for (size_t i = 0; i < v->n_tensor; i++)
+        if (!(t[i] = own_tensor(p, v->tensor[i], why))) return false;
+    value->kind = v->elem_type == TENSOR ? DLVK_VALUE_SEQUENCE : DLVK_VALUE_NONE;
+    value->n = (int)v->n_tensor;
+    value->at = t;
+    return true;
+}
+
+bool onnx_value_parse(Pool *p, const void *bytes, size_t size, OnnxAssumed *value, const char **name, const char **why)
+{
+    const Tensor *t = onnx_tensor_parse(p, bytes, size, name, why);
+    if (t) {
+        const Tensor **at = POOL_NEW(p, const Tensor *);
+        *at = t;
+        *value = (OnnxAssumed){.kind = DLVK_VALUE_TENSOR, .n = 1, .at = at};
+        return true;
+    }
+    /* None of the three says what it is. A sequence read as a tensor has a segment, or lacks data. */
+    bool deep = onnx_nests_too_deep(&dlvk__data__value__descriptor, bytes, size);
+    Dlvk__Data__Value *v = deep ? NULL : dlvk__data__value__unpack(NULL, size, bytes);
+    bool ok = v && v->has_elem_type && read_value(p, v, value, why);
+    if (ok) *name = v->name ? pool_strdup(p, v->name) : NULL;
+    if (v) dlvk__data__value__free_unpacked(v, NULL);
+    return ok;
 }

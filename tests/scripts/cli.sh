@@ -50,6 +50,17 @@ check_exit "the .npy written is what was computed" 0 'PASS y' "$DLVKC" run "$mod
     --rtol 0 --atol 0
 check_exit "the profile is a trace" 0 '"traceEvents"' cat "$tmp/trace.json"
 
+insert=$data/node/test_sequence_insert_at_back
+sequence=$insert/test_data_set_0/input_0.pb
+check_exit "a sequence of unknown length" 2 "assume sequence=FILE" "$DLVKC" compile "$insert/model.onnx" -o "$tmp/s.dlvk"
+check "compile --assume" "$DLVKC" compile "$insert/model.onnx" -o "$tmp/s.dlvk" --assume "sequence=$sequence"
+check_exit "inspect: a sequence" 0 'input: sequence is a sequence of 3' "$DLVKC" inspect "$tmp/s.dlvk"
+check_exit "run: sequences" 0 'PASS output_sequence\[3\]' "$DLVKC" run "$tmp/s.dlvk" --input "sequence=$sequence" --output-dir "$tmp/seq" \
+    --input "tensor=$insert/test_data_set_0/input_1.pb" --expect "output_sequence=$insert/test_data_set_0/output_0.pb"
+check "run: a sequence is written" test -s "$tmp/seq/output_sequence.3.npy"
+check_exit "run: a sequence from several files" 0 'PASS output_sequence\[2\]' "$DLVKC" run "$insert/model.onnx" --check \
+    --input "sequence=$tmp/seq/output_sequence.0.npy,$tmp/seq/output_sequence.3.npy"
+
 check_exit "test" 0 '^1 passed, 0 failed$' "$DLVKC" test "$relu"
 check_exit "test: a file" 0 '^1 passed, 0 failed$' "$DLVKC" test "$model"
 check "a folder with a wrong expectation" bash -c "mkdir -p '$tmp/bad/test_data_set_0' && cp '$model' '$tmp/bad' &&

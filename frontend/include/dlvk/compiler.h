@@ -29,8 +29,10 @@ typedef struct dlvk_compile_options {
     void (*progress)(void *user, const char *stage, int done, int total); /* may be called from any thread; NULL */
     void *progress_user;
     void *log;                   /* FILE *; NULL: stderr */
-    const struct dlvk_host_tensor *assumed; /* values of inputs, by name or (name NULL) position: used only where a model cannot be
-                                               compiled without them, for axes and the like; such a bundle holds for these values */
+    const struct dlvk_host_value *assumed; /* values of inputs, by name or (name NULL) position. What they are holds for the bundle: the
+                                              length of a sequence, whether an optional has a value, the rank where the model gives none.
+                                              What is in them is used only where a model cannot be compiled without it, for axes and the
+                                              like; such a bundle holds for these values */
     int n_assumed;
 } dlvk_compile_options;
 #define DLVK_COMPILE_OPTIONS_INIT \
@@ -64,9 +66,22 @@ DLVK_API void dlvk_host_tensor_set(dlvk_host_tensor *t, int64_t i, double v);
 /* Writes a .npy. Types numpy lacks are written as their bits in the unsigned type of the same width. */
 DLVK_API dlvk_status dlvk_host_tensor_write_npy(const char *path, const dlvk_host_tensor *t, dlvk_error *err);
 
+/* An input or output on the host, owned by whoever made it (dlvk_host_value_free): a tensor, a sequence of tensors, or an optional
+ * without a value. */
+typedef struct dlvk_host_value {
+    char *name; /* or NULL */
+    dlvk_value_kind kind;
+    int n;                /* tensors: 1 for a tensor, 0 for none */
+    dlvk_host_tensor *at; /* their names do not count */
+} dlvk_host_value;
+DLVK_API void dlvk_host_value_free(dlvk_host_value *v);
+/* Reads a .npy, or an ONNX TensorProto, SequenceProto or OptionalProto. The format does not tell an optional tensor from a sequence of one:
+ * that is read as a sequence. */
+DLVK_API dlvk_status dlvk_host_value_read(const char *path, dlvk_host_value *v, dlvk_error *err);
+
 /* Runs a model in the interpreter: double-precision reference. inputs by name, or by position where the name is NULL; outputs are
- * allocated, n_out set. */
-DLVK_API dlvk_status dlvk_reference_run(const char *onnx, const dlvk_host_tensor *inputs, int n_in, dlvk_host_tensor **outputs, int *n_out,
+ * allocated, n_out set: those of a sequence one by one, as in a bundle. */
+DLVK_API dlvk_status dlvk_reference_run(const char *onnx, const dlvk_host_value *inputs, int n_in, dlvk_host_tensor **outputs, int *n_out,
                                         dlvk_error *err);
 
 #ifdef __cplusplus

@@ -105,6 +105,17 @@ DLVK_API int dlvk_model_outputs(const dlvk_model *m);
 DLVK_API dlvk_status dlvk_model_input(const dlvk_model *m, int i, dlvk_tensor_info *info);
 DLVK_API dlvk_status dlvk_model_output(const dlvk_model *m, int i, dlvk_tensor_info *info);
 
+/* An input or output as the model's file declares it: the inputs (or outputs) [first, first + n). */
+typedef struct dlvk_value_info {
+    const char *name; /* owned by the model */
+    dlvk_value_kind kind;
+    int first, n; /* n is 1 for a tensor, 0 for an optional without a value */
+} dlvk_value_info;
+DLVK_API int dlvk_model_input_values(const dlvk_model *m);
+DLVK_API int dlvk_model_output_values(const dlvk_model *m);
+DLVK_API dlvk_status dlvk_model_input_value(const dlvk_model *m, int i, dlvk_value_info *info);
+DLVK_API dlvk_status dlvk_model_output_value(const dlvk_model *m, int i, dlvk_value_info *info);
+
 /* ---- sessions --------------------------------------------------------------------------------------------------- */
 
 typedef struct dlvk_session dlvk_session;

@@ -78,6 +78,10 @@ DLVK_API const char *dlvk_dtype_name(dlvk_dtype t); /* "f32", "i64", ...; "?" fo
 /* Bytes of `count` dense elements; types below 8 bits are packed, the low bits first, and rounded up to a byte. */
 DLVK_API size_t dlvk_dtype_size(dlvk_dtype t, size_t count);
 
+/* What an input or output of a model is. An optional that has a value counts as that value; `none` is one without. A sequence has its
+ * length from the compilation, and each of its tensors is an input or output by itself: NAME[0], NAME[1], ... */
+typedef enum dlvk_value_kind { DLVK_VALUE_TENSOR, DLVK_VALUE_SEQUENCE, DLVK_VALUE_NONE } dlvk_value_kind;
+
 #ifdef __cplusplus
 }
 #endif
