@@ -196,10 +196,7 @@ static int run_model(const RunOptions *o, const char *path)
         error_say("--check runs the interpreter, which needs the ONNX file: --reference MODEL.onnx with a bundle");
         return EXIT_BAD;
     }
-    if (o->output_dir && mkdir(o->output_dir, 0777) && errno != EEXIST) {
-        error_say("%s: %s", o->output_dir, strerror(errno));
-        return EXIT_BAD;
-    }
+    if (o->output_dir && !dir_make(o->output_dir)) return EXIT_BAD;
     if (!model_open_given(&m, path, o->device, &o->inputs)) return EXIT_BAD;
     if (inputs_make(&in, m.model, &o->inputs, &o->dims, "random", (uint64_t)o->seed)) {
         if (dlvk_session_create(m.model, &s, &err))

@@ -10,7 +10,7 @@ declare -A may=(
     [ir]='^(ir/|dlvk/types\.h$)'
     [passes]='^(passes/|ir/|dlvk/types\.h$)'
     [codegen]='^(codegen/|ir/|runtime/|dlvk/(types|runtime)\.h$|plan\.pb-c\.h$)'
-    [frontend]='^(frontend/|passes/|codegen/|ir/|runtime/|dlvk/|plan\.pb-c\.h$|onnx\.pb-c\.h$)'
+    [frontend]='^(frontend/|passes/|codegen/|ir/|runtime/|dlvk/|plan\.pb-c\.h$|(onnx|value)\.pb-c\.h$)'
     [tools]='^(tools/|models/|dlvk/)'
     [models]='^(models/|dlvk/)'
 )
