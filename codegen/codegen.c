@@ -31,19 +31,20 @@ static bool compile_modules(PlanBuilder *b, const CodegenOptions *o, Compiled *o
     SpirvOptions so = {
         .optimize = o->optimize, .validate = o->validate, .threads = o->threads, .progress = o->progress, .user = o->user};
     bool ok = spirv_compile(jobs, jobs_n, &so);
-    out->owned = calloc((size_t)jobs_n + 1, sizeof *out->owned);
+    void **owned = realloc(out->owned, (out->n_owned + (size_t)jobs_n + 1) * sizeof *owned);
+    if (owned) out->owned = owned;
     for (int j = 0; j < jobs_n; j++) {
         if (jobs[j].error)
             diag_error(&b->ctx->diag, DLVK_INTERNAL, "%s", jobs[j].error);
         else if (!jobs[j].words)
             diag_error(&b->ctx->diag, DLVK_OUT_OF_MEMORY, "compiling kernel '%s'", jobs[j].name);
         free(jobs[j].error);
-        if (out->owned)
+        if (owned)
             out->owned[out->n_owned++] = jobs[j].words;
         else
             free(jobs[j].words);
     }
-    if (!ok || !out->owned) return false;
+    if (!ok || !owned) return false;
 
     plan->module = POOL_ARRAY(b->pool, Dlvk__Plan__Module *, n);
     for (int i = 0; i < n; i++) {
@@ -90,7 +91,7 @@ static Dlvk__Plan__Tensor *tensor_message(PlanBuilder *b, const char *name, Valu
 static void add_signature(PlanBuilder *b, Dlvk__Plan__Plan *plan, bool inputs)
 {
     Graph *g = b->s->graph;
-    int n = inputs ? g->top->params.n : g->top->results.n;
+    int n = (inputs ? g->top->params.n : g->top->results.n) - g->n_states;
     Dlvk__Plan__Tensor **list = POOL_ARRAY(b->pool, Dlvk__Plan__Tensor *, n);
     for (int i = 0; i < n; i++) {
         Value *v = inputs ? g->top->params.at[i] : g->top->results.at[i];
@@ -117,6 +118,23 @@ static size_t add_formals(PlanBuilder *b, int n, const Formal *f, Dlvk__Plan__Fo
     return (size_t)n;
 }
 
+static void add_states(PlanBuilder *b, Dlvk__Plan__Plan *plan)
+{
+    const Graph *g = b->s->graph;
+    plan->state = POOL_ARRAY(b->pool, Dlvk__Plan__Param *, g->n_states);
+    for (int i = 0; i < g->n_states; i++) {
+        Value *v = g->top->params.at[g->top->params.n - g->n_states + i];
+        Dlvk__Plan__Tensor *t = tensor_message(b, v->name, v);
+        Dlvk__Plan__Param *m = PLAN_NEW(b, Param, param);
+        m->name = t->name;
+        m->dtype = t->dtype;
+        m->n_dim = t->n_dim;
+        m->dim = t->dim;
+        m->buffer = t->buffer;
+        plan->state[plan->n_state++] = m;
+    }
+}
+
 static void add_constraints(PlanBuilder *b, Dlvk__Plan__Plan *plan)
 {
     plan->constraint = POOL_ARRAY(b->pool, Dlvk__Plan__Constraint *, b->ctx->constraints.n);
@@ -133,19 +151,30 @@ static void add_constraints(PlanBuilder *b, Dlvk__Plan__Plan *plan)
     }
 }
 
-bool codegen(Schedule *s, const CodegenOptions *o, Compiled *out)
+static void add_program(Pool *p, Dlvk__Plan__Plan *to, Dlvk__Plan__Plan *program)
+{
+    Dlvk__Plan__Plan **list = POOL_ARRAY(p, Dlvk__Plan__Plan *, to->n_program + 1);
+    for (size_t i = 0; i < to->n_program; i++) list[i] = to->program[i];
+    list[to->n_program++] = program;
+    to->program = list;
+}
+
+bool codegen(Schedule *s, const char *program, const CodegenOptions *o, Compiled *out)
 {
     Context *c = s->graph->ctx;
-    *out = (Compiled){0};
     PlanBuilder b = {.ctx = c, .pool = c->pool, .s = s};
+    for (size_t i = 0; i < out->n_blobs; i++) *VEC_PUSH(c->pool, b.blobs) = out->blobs[i];
     b.buffer_of = POOL_ARRAY(c->pool, int, s->graph->n_values + 1);
     Dlvk__Plan__Plan *plan = PLAN_NEW(&b, Plan, plan);
     plan->producer = pool_strdup(c->pool, "dlvk " DLVK_VERSION);
     plan->model = pool_strdup(c->pool, s->graph->name ? s->graph->name : "");
+    plan->name = pool_strdup(c->pool, program);
 
     add_signature(&b, plan, true);
     plan->region = plan_region(&b, s->graph->top);
     if (!plan->region) return false;
+    plan_states(&b, plan->region);
+    add_states(&b, plan);
     add_signature(&b, plan, false);
     const Signature *sig = s->graph->signature;
     if (sig) {
@@ -163,7 +192,10 @@ bool codegen(Schedule *s, const CodegenOptions *o, Compiled *out)
     plan->n_buffer = (size_t)b.buffers.n;
     plan->buffer = POOL_ARRAY(c->pool, Dlvk__Plan__Buffer *, b.buffers.n);
     for (int i = 0; i < b.buffers.n; i++) plan->buffer[i] = b.buffers.at[i].msg;
-    out->plan = plan;
+    if (out->plan)
+        add_program(c->pool, out->plan, plan);
+    else
+        out->plan = plan;
     out->blobs = b.blobs.at;
     out->n_blobs = (size_t)b.blobs.n;
     return c->diag.errors == 0;

@@ -21,8 +21,10 @@ typedef struct Compiled {
     size_t n_owned;
 } Compiled;
 
-/* False: errors are in the context. Constants are referred to, not copied: the graph must outlive the writing of the bundle. */
-bool codegen(Schedule *s, const CodegenOptions *o, Compiled *out);
+/* False: errors are in the context. Constants are referred to, not copied: the graph must outlive the writing of the bundle.
+ * *out is empty at first; called again with the same, on another graph of the context, it adds a program to the plan, whose states
+ * are the first one's of the same names. */
+bool codegen(Schedule *s, const char *program, const CodegenOptions *o, Compiled *out);
 void compiled_free(Compiled *c);
 
 #endif

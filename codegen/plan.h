@@ -60,7 +60,8 @@ uint32_t plan_pipeline(PlanBuilder *b, uint32_t module, const KernelVariant *v);
 
 /* The dispatch of a kernel (codegen/dispatch.c). NULL: an error is recorded. */
 Dlvk__Plan__Dispatch *plan_dispatch(PlanBuilder *b, const Kernel *k);
-Dlvk__Plan__Region *plan_region(PlanBuilder *b, Region *r); /* codegen/steps.c */
+Dlvk__Plan__Region *plan_region(PlanBuilder *b, Region *r);   /* codegen/steps.c */
+void plan_states(PlanBuilder *b, Dlvk__Plan__Region *region); /* codegen/states.c: the top region's last steps */
 
 /* A message in the pool, initialised. */
 #define PLAN_NEW(b, T, lower) plan_init_##lower((b)->pool)
@@ -69,9 +70,10 @@ Dlvk__Plan__Region *plan_region(PlanBuilder *b, Region *r); /* codegen/steps.c *
     X(Symbol, symbol)                                                                                                            \
     X(Buffer, buffer)                                                                                                            \
     X(Module, module)                                                                                                            \
-    X(Pipeline, pipeline) X(Source, source) X(Step, step) X(Dispatch, dispatch) X(Variant, variant) X(Arg, arg)                  \
-        X(BufferRef, buffer_ref) X(Region, region) X(ReadDims, read_dims) X(If, if) X(Loop, loop) X(Copy, copy)                  \
-            X(Define, define) X(Tensor, tensor) X(Constraint, constraint) X(Formal, formal) X(Plan, plan)
+    X(Pipeline, pipeline)                                                                                                        \
+    X(Source, source) X(Step, step) X(Dispatch, dispatch) X(Variant, variant) X(Arg, arg) X(BufferRef, buffer_ref)               \
+        X(Region, region) X(ReadDims, read_dims) X(If, if) X(Loop, loop) X(Copy, copy) X(Define, define) X(Tensor, tensor)       \
+            X(Param, param) X(Formal, formal) X(Constraint, constraint) X(Plan, plan)
 #define PLAN_INIT(T, lower)                                                                                                      \
     static inline Dlvk__Plan__##T *plan_init_##lower(Pool *p)                                                                    \
     {                                                                                                                            \

@@ -147,7 +147,11 @@ uint32_t plan_buffer(PlanBuilder *b, Value *v)
             m->kind = DLVK__PLAN__BUFFER__KIND__CONSTANT;
             m->blob = constant_blob(b, t, (uint64_t)size) + 1;
         } else if (!v->def && v->region == b->s->graph->top) {
-            m->kind = DLVK__PLAN__BUFFER__KIND__INPUT;
+            const Graph *g = b->s->graph;
+            int state = v->out - (g->top->params.n - g->n_states);
+            m->kind = state < 0 ? DLVK__PLAN__BUFFER__KIND__INPUT : DLVK__PLAN__BUFFER__KIND__STATE;
+            if (state >= 0 && g->state[state] && dim_is_const(bytes, &size))
+                m->blob = constant_blob(b, g->state[state], (uint64_t)size) + 1;
         }
     }
     uint32_t i = (uint32_t)b->buffer_of[v->id] - 1;
@@ -157,8 +161,8 @@ uint32_t plan_buffer(PlanBuilder *b, Value *v)
 
 /* ---- modules, pipelines, sources ----------------------------------------------------------------------------------- */
 
-/* Past any comments, which name nodes; those that have lines to themselves go with the line, since kernels of one structure may have
- * come from different numbers of nodes. */
+/* Past any comments, which name nodes; those that have lines to themselves go with the line, since kernels of one structure may
+ * have come from different numbers of nodes. */
 static const char *skip_comments(const char *text, const char *at)
 {
     while (at[0] == '/' && at[1] == '/') {

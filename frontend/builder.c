@@ -13,11 +13,14 @@ static bool graph_init(dlvk_graph *g, const char *name)
 {
     jmp_buf oom;
     if (setjmp(oom)) return false;
-    g->pool.oom = &oom;
-    g->ctx = context_new(&g->pool);
-    g->graph = graph_new(g->ctx, pool_strdup(&g->pool, name ? name : "graph"));
+    g->pool = &g->own;
+    g->pool->oom = &oom;
+    g->ctx = context_new(g->pool);
+    g->graph = graph_new(g->ctx, pool_strdup(g->pool, name ? name : "graph"));
     g->b = (Build){.ctx = g->ctx, .at = g->graph->top};
-    g->pool.oom = NULL;
+    g->parts.graph = g->graph;
+    mode_begin(&g->b, &g->parts);
+    g->pool->oom = NULL;
     return true;
 }
 
@@ -33,7 +36,7 @@ dlvk_graph *dlvk_graph_new(const char *name)
 void dlvk_graph_free(dlvk_graph *g)
 {
     if (!g) return;
-    pool_free(&g->pool);
+    pool_free(&g->own);
     free(g);
 }
 
@@ -50,19 +53,33 @@ dlvk_status dlvk_graph_status(const dlvk_graph *g, dlvk_error *err)
 
 void builder_enter(dlvk_graph *g, const char *op, jmp_buf *oom)
 {
-    g->pool.oom = oom;
-    Origin *o = POOL_NEW(&g->pool, Origin);
-    *o = (Origin){.name = pool_printf(&g->pool, "%s%s", g->scope ? g->scope->path : "", op), .op = op};
+    g->pool->oom = oom;
+    Origin *o = POOL_NEW(g->pool, Origin);
+    *o = (Origin){.name = pool_printf(g->pool, "%s%s", g->scope ? g->scope->path : "", op), .op = op};
     g->ctx->origin = o;
+}
+
+dlvk_graph builder_on(Graph *g)
+{
+    return (dlvk_graph){.pool = g->ctx->pool, .ctx = g->ctx, .graph = g, .b = {.ctx = g->ctx, .at = g->top}};
+}
+
+static bool finished(dlvk_graph *g)
+{
+    if (g->body) BUILDER_ERROR(g, "a %s body is still open", g->body->loop ? "loop" : "branch");
+    if (g->graph->top->results.n == 0) BUILDER_ERROR(g, "it has no output");
+    return !g->ctx->diag.errors;
+}
+
+const ModelParts *builder_parts(dlvk_graph *g)
+{
+    BUILDER_GUARD(g, "graph", return finished(g) ? &g->parts : NULL);
+    return NULL;
 }
 
 Graph *builder_finish(dlvk_graph *g)
 {
-    BUILDER_GUARD(g, "graph", {
-        if (g->body) BUILDER_ERROR(g, "a %s body is still open", g->body->loop ? "loop" : "branch");
-        if (g->graph->top->results.n == 0) BUILDER_ERROR(g, "it has no output");
-        return g->ctx->diag.errors ? NULL : g->graph;
-    });
+    BUILDER_GUARD(g, "graph", return finished(g) ? mode_inference(&g->parts) : NULL);
     return NULL;
 }
 
@@ -85,7 +102,7 @@ static dlvk_status write_onnx(dlvk_graph *g, Graph *graph, const char *path, dlv
     });
     dlvk_status s = dlvk_graph_status(g, err);
     /* A graph that ONNX cannot hold is sound all the same. */
-    if (before == 0 && !g->out_of_memory) g->ctx->diag = (Diag){.pool = &g->pool};
+    if (before == 0 && !g->out_of_memory) g->ctx->diag = (Diag){.pool = g->pool};
     return s;
 }
 
@@ -96,12 +113,27 @@ dlvk_status dlvk_graph_write_onnx(dlvk_graph *g, const char *path, dlvk_error *e
     return graph ? write_onnx(g, graph, path, err) : dlvk_graph_status(g, err);
 }
 
+dlvk_status dlvk_compile_graph_training(dlvk_graph *g, void **bundle, size_t *size, const dlvk_training_options *t,
+                                        const dlvk_compile_options *o, dlvk_error *err)
+{
+    if (!g || !bundle || !size) {
+        if (err)
+            snprintf(err->text, sizeof err->text, "dlvk_compile_graph_training: %s is NULL",
+                     !g        ? "g"
+                     : !bundle ? "bundle"
+                               : "size");
+        return DLVK_INVALID_ARGUMENT;
+    }
+    const ModelParts *parts = builder_parts(g);
+    return parts ? compile_training_to_memory(parts, bundle, size, t, o, err) : dlvk_graph_status(g, err);
+}
+
 /* ---- names ---- */
 
 static void push_scope(dlvk_graph *g, const char *name)
 {
-    NameScope *s = POOL_NEW(&g->pool, NameScope);
-    *s = (NameScope){.outer = g->scope, .path = pool_printf(&g->pool, "%s%s.", g->scope ? g->scope->path : "", name ? name : "")};
+    NameScope *s = POOL_NEW(g->pool, NameScope);
+    *s = (NameScope){.outer = g->scope, .path = pool_printf(g->pool, "%s%s.", g->scope ? g->scope->path : "", name ? name : "")};
     g->scope = s;
 }
 
@@ -122,7 +154,7 @@ void dlvk_scope_pop(dlvk_graph *g)
 
 static Value *set_name(dlvk_graph *g, Value *v, const char *name)
 {
-    if (v && name) v->name = pool_strdup(&g->pool, name);
+    if (v && name) v->name = pool_strdup(g->pool, name);
     return v;
 }
 
@@ -133,7 +165,7 @@ dlvk_value dlvk_name(dlvk_graph *g, dlvk_value v, const char *name)
 
 const char *dlvk_describe(dlvk_graph *g, dlvk_value v)
 {
-    if (v) BUILDER_GUARD(g, "describe", return type_to_string(&g->pool, inside(v)->type));
+    if (v) BUILDER_GUARD(g, "describe", return type_to_string(g->pool, inside(v)->type));
     return "?";
 }
 
@@ -163,13 +195,13 @@ static const char *take_name(dlvk_graph *g, const char *prefix, const char *name
         BUILDER_ERROR(g, "a name is needed");
         return NULL;
     }
-    const char *full = pool_printf(&g->pool, "%s%s", prefix, name);
+    const char *full = pool_printf(g->pool, "%s%s", prefix, name);
     for (int i = 0; i < g->names.n; i++)
         if (strcmp(g->names.at[i], full) == 0) {
             BUILDER_ERROR(g, "the name '%s' is taken", full);
             return NULL;
         }
-    *VEC_PUSH(&g->pool, g->names) = full;
+    *VEC_PUSH(g->pool, g->names) = full;
     return full;
 }
 
@@ -181,8 +213,8 @@ static void add_output(dlvk_graph *g, const char *name, Value *v)
     }
     const char *full = v ? take_name(g, "", name) : NULL;
     if (!full) return;
-    *VEC_PUSH(&g->pool, g->graph->top->results) = v;
-    *VEC_PUSH(&g->pool, g->graph->output_names) = full;
+    *VEC_PUSH(g->pool, g->graph->top->results) = v;
+    *VEC_PUSH(g->pool, g->graph->output_names) = full;
 }
 
 void dlvk_output(dlvk_graph *g, const char *name, dlvk_value v)
@@ -194,7 +226,7 @@ void dlvk_output(dlvk_graph *g, const char *name, dlvk_value v)
 
 Value **builder_values(dlvk_graph *g, int n, const dlvk_value *v)
 {
-    Value **out = POOL_ARRAY(&g->pool, Value *, n > 0 ? n : 0);
+    Value **out = POOL_ARRAY(g->pool, Value *, n > 0 ? n : 0);
     for (int i = 0; i < n; i++) out[i] = inside(v[i]);
     return out;
 }
@@ -265,7 +297,7 @@ int builder_axis(dlvk_graph *g, int axis, int rank)
 bool builder_known(dlvk_graph *g, const Dim *d, const char *what, int64_t *size)
 {
     if (dim_is_const(d, size)) return true;
-    BUILDER_ERROR(g, "%s must be a number; it is %s", what, dim_to_string(&g->pool, d));
+    BUILDER_ERROR(g, "%s must be a number; it is %s", what, dim_to_string(g->pool, d));
     return false;
 }
 
@@ -344,8 +376,8 @@ static void initialise(dlvk_graph *g, const char *name, DType t, int rank, const
     }
 }
 
-/* A constant that carries the parameter's name, behind a barrier: nothing is made of it while the model is built, so that it can be
- * trained and written to files. data NULL: ask for the values, or make them. */
+/* A constant that carries the parameter's name, behind a barrier: nothing is made of it while the model is built, so that it can
+ * be trained and written to files. data NULL: ask for the values, or make them. */
 static Value *make_parameter(dlvk_graph *g, const char *name, DType t, const char *shape, dlvk_init init, double scale,
                              const void *data, size_t bytes)
 {
@@ -365,7 +397,7 @@ static Value *make_parameter(dlvk_graph *g, const char *name, DType t, const cha
         return NULL;
     }
     size_t size = (size_t)dtype_bytes(t, count);
-    void *own = pool_alloc(&g->pool, size);
+    void *own = pool_alloc(g->pool, size);
     if (data && bytes != size) {
         BUILDER_ERROR(g, "parameter '%s' has %zu bytes; its shape '%s' needs %zu", full, bytes, shape, size);
         return NULL;
@@ -374,8 +406,8 @@ static Value *make_parameter(dlvk_graph *g, const char *name, DType t, const cha
         memcpy(own, data, size);
     else if (!g->supply || !g->supply(g->supply_user, full, t, type.rank, dim, own, size))
         initialise(g, full, t, type.rank, dim, count, init, scale, own);
-    Value *values = set_name(g, build_const(&g->b, tensor_new(&g->pool, t, type.rank, dim, own)), full);
-    return set_name(g, build_op(&g->b, OP_BARRIER, 1, &values, 0, NULL), full);
+    Value *v = set_name(g, build_const(&g->b, tensor_new(g->pool, t, type.rank, dim, own)), full);
+    return v ? mode_weight(&g->b, &g->parts, v, v->name) : NULL;
 }
 
 dlvk_value dlvk_parameter(dlvk_graph *g, const char *name, dlvk_dtype t, const char *shape, dlvk_init init, double scale)
@@ -412,7 +444,7 @@ static Value *make_constant(dlvk_graph *g, DType t, int rank, const int64_t *dim
         BUILDER_ERROR(g, "a constant of type %d and rank %d with no data or sizes that are none", (int)t, rank);
         return NULL;
     }
-    return build_const(&g->b, tensor_new(&g->pool, t, rank, dims, pool_dup(&g->pool, data, (size_t)dtype_bytes(t, count))));
+    return build_const(&g->b, tensor_new(g->pool, t, rank, dims, pool_dup(g->pool, data, (size_t)dtype_bytes(t, count))));
 }
 
 dlvk_value dlvk_constant(dlvk_graph *g, dlvk_dtype t, int rank, const int64_t *dims, const void *data)

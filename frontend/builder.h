@@ -4,6 +4,7 @@
 
 #include "dlvk/graph.h"
 #include "frontend/compose.h"
+#include "frontend/mode.h"
 #include <setjmp.h>
 
 typedef struct NameScope {
@@ -24,7 +25,7 @@ typedef struct OpenBody {
 } OpenBody;
 
 struct dlvk_graph {
-    Pool pool;
+    Pool own, *pool; /* pool: own, or that of a graph made elsewhere */
     Context *ctx;
     Graph *graph;
     Build b;
@@ -35,11 +36,17 @@ struct dlvk_graph {
     uint64_t seed;
     dlvk_weights supply;
     void *supply_user;
+    ModelParts parts;
 };
 
-/* The finished IR, for the compile driver: NULL, with errors in g->ctx->diag, when something went wrong, a body is still open, or
+/* A builder on a graph made elsewhere, building at the end of its top region; for as long as the graph's pool. */
+dlvk_graph builder_on(Graph *g);
+
+/* The finished IR, for inference: NULL, with errors in g->ctx->diag, when something went wrong, a body is still open, or
  * there is no output. The graph stays the builder's: everything is in its pool. */
 Graph *builder_finish(dlvk_graph *g);
+/* The graph as it was built, with its parameters listed, for training; NULL as above. */
+const ModelParts *builder_parts(dlvk_graph *g);
 
 /* Every public function works inside this: when memory runs out it ends here, and errors name the scope and the function.
  */

@@ -3,7 +3,7 @@
 
 static OpenBody *open_body(dlvk_graph *g, Value *control, bool loop)
 {
-    OpenBody *o = POOL_NEW(&g->pool, OpenBody);
+    OpenBody *o = POOL_NEW(g->pool, OpenBody);
     *o = (OpenBody){.outer = g->body, .around = g->b, .control = control, .loop = loop};
     g->body = o;
     g->b.at = loop ? region_new(g->graph, g->b.at) : region_branch(g->graph, g->b.at);
@@ -21,7 +21,7 @@ static OpenBody *innermost(dlvk_graph *g, bool loop)
 
 static void push_results(dlvk_graph *g, Region *r, int n, const dlvk_value *v)
 {
-    for (int i = 0; i < n; i++) *VEC_PUSH(&g->pool, r->results) = inside(v[i]);
+    for (int i = 0; i < n; i++) *VEC_PUSH(g->pool, r->results) = inside(v[i]);
 }
 
 static bool complete(const Region *r)
@@ -58,14 +58,14 @@ static void loop_end(dlvk_graph *g, Value *go_on, const dlvk_value *next, int n_
     OpenBody *o = innermost(g, true);
     if (!o) return;
     Region *body = g->b.at;
-    *VEC_PUSH(&g->pool, body->results) = go_on ? go_on : build_scalar_i(&g->b, DLVK_BOOL, 1);
+    *VEC_PUSH(g->pool, body->results) = go_on ? go_on : build_scalar_i(&g->b, DLVK_BOOL, 1);
     push_results(g, body, o->n, next);
     push_results(g, body, n_scan, scan);
     region_leave(body, o->guard);
     g->b = o->around;
     g->body = o->outer;
     if (!complete(body)) return;
-    Value **operands = POOL_ARRAY(&g->pool, Value *, o->n + 2);
+    Value **operands = POOL_ARRAY(g->pool, Value *, o->n + 2);
     operands[0] = o->control;
     operands[1] = build_scalar_i(&g->b, DLVK_BOOL, 1);
     for (int i = 0; i < o->n; i++) operands[2 + i] = o->carried[i];

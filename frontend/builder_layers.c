@@ -96,8 +96,14 @@ dlvk_value dlvk_conv_transposed(dlvk_graph *g, dlvk_value x, const char *name, i
 
 static dlvk_value batch_norm(dlvk_graph *g, dlvk_value x, const dlvk_value p[4], double epsilon)
 {
+    BatchNormSpec s = {.epsilon = epsilon, .momentum = 0.9};
     BUILDER_RETURN(g, "batch_norm",
-                   compose_batch_norm_call(&g->b, inside(x), inside(p[0]), inside(p[1]), inside(p[2]), inside(p[3]), epsilon));
+                   mode_batch_norm(&g->b, &g->parts, inside(x), inside(p[0]), inside(p[1]), inside(p[2]), inside(p[3]), &s));
+}
+
+dlvk_value dlvk_dropout(dlvk_graph *g, dlvk_value x, double rate)
+{
+    BUILDER_RETURN(g, "dropout", mode_dropout(&g->b, &g->parts, inside(x), build_scalar(&g->b, DLVK_F32, rate), NULL));
 }
 
 dlvk_value dlvk_batch_norm(dlvk_graph *g, dlvk_value x, const char *name, double epsilon)

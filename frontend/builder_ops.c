@@ -339,8 +339,8 @@ static Value *concat(dlvk_graph *g, int n, const dlvk_value *x, int axis)
     for (int i = 0; i < n; i++) {
         if (!v[i]) return NULL;
         if (v[i]->type.rank == v[0]->type.rank && v[i]->type.dtype == v[0]->type.dtype) continue;
-        BUILDER_ERROR(g, "operand %d is %s, the first %s", i, type_to_string(&g->pool, v[i]->type),
-                      type_to_string(&g->pool, v[0]->type));
+        BUILDER_ERROR(g, "operand %d is %s, the first %s", i, type_to_string(g->pool, v[i]->type),
+                      type_to_string(g->pool, v[0]->type));
         return NULL;
     }
     return n < 1 || (axis = builder_axis(g, axis, v[0]->type.rank)) < 0 ? NULL : build_concat(&g->b, n, v, axis);

@@ -10,6 +10,7 @@
 #include "frontend/gradient.h"
 #include "frontend/host_tensor.h"
 #include "frontend/onnx/import.h"
+#include "frontend/training.h"
 #include "passes/pass.h"
 
 typedef struct Job {
@@ -19,7 +20,9 @@ typedef struct Job {
     void **bundle;    /* memory */
     size_t *size;
     const dlvk_compile_options *o;
-    const dlvk_gradient_options *gradient; /* NULL: the model itself */
+    const dlvk_gradient_options *gradient; /* NULL: the model itself, */
+    const dlvk_training_options *training; /* or its training */
+    const ModelParts *parts;               /* of the graph, to train it */
     Pool pool;
     OnnxModel *model;
     Compiled code;
@@ -53,21 +56,11 @@ static void stage(const dlvk_compile_options *o, const char *name)
     if (o->progress) o->progress(o->progress_user, name, 0, 1);
 }
 
-static dlvk_status run(Job *j, dlvk_error *err)
+/* One graph to one program of the plan. */
+static dlvk_status add_program(Job *j, Graph *g, const char *name, bool *stopped, dlvk_error *err)
 {
     const dlvk_compile_options *o = j->o;
-    Graph *g = j->graph;
-    Context *ctx;
-    if (g) {
-        ctx = g->ctx;
-    } else {
-        stage(o, "reading the model");
-        const OnnxAssumed *assumed = host_values_assumed(&j->pool, o->n_assumed, o->assumed);
-        OnnxWeights weights, *listed = j->gradient ? &weights : NULL;
-        g = onnx_import_file_assuming(&j->pool, j->onnx, o->n_assumed, assumed, listed, &ctx, &j->model);
-        if (g && j->gradient) g = gradient_graph(g, listed, j->gradient);
-        if (!g || ctx->diag.errors) return compile_report(&ctx->diag, err);
-    }
+    Context *ctx = g->ctx;
     bool validate = o->validate;
 #ifndef NDEBUG
     validate = true;
@@ -78,11 +71,10 @@ static dlvk_status run(Job *j, dlvk_error *err)
                       .time_passes = o->time_passes,
                       .validate = validate,
                       .log = o->log ? o->log : stderr};
-    bool stopped = false;
     stage(o, "optimizing");
-    g = passes_run(g, &po, &stopped);
+    g = passes_run(g, &po, stopped);
     if (!g || ctx->diag.errors) return compile_report(&ctx->diag, err);
-    if (stopped) return DLVK_OK;
+    if (*stopped) return DLVK_OK;
 
     Schedule *s = schedule_build(g, o->optimize > 0);
     if (ctx->diag.errors) return compile_report(&ctx->diag, err);
@@ -90,7 +82,8 @@ static dlvk_status run(Job *j, dlvk_error *err)
         fprintf(po.log, "// after fuse\n");
         schedule_print(po.log, s);
     }
-    if (o->stop_after && strcmp(o->stop_after, "fuse") == 0) return DLVK_OK;
+    *stopped = o->stop_after && strcmp(o->stop_after, "fuse") == 0;
+    if (*stopped) return DLVK_OK;
 
     CodegenOptions co = {.optimize = o->optimize > 0,
                          .validate = validate,
@@ -99,7 +92,45 @@ static dlvk_status run(Job *j, dlvk_error *err)
                          .dump_glsl = o->dump_glsl,
                          .progress = o->progress ? progress : NULL,
                          .user = (void *)(uintptr_t)o};
-    if (!codegen(s, &co, &j->code)) return compile_report(&ctx->diag, err);
+    return codegen(s, name, &co, &j->code) ? DLVK_OK : compile_report(&ctx->diag, err);
+}
+
+/* What constrains one program's sizes does not constrain the other's. */
+static dlvk_status add_training(Job *j, const ModelParts *m, bool *stopped, dlvk_error *err)
+{
+    Context *ctx = m->graph->ctx;
+    int constraints = ctx->constraints.n;
+    dlvk_status st = DLVK_OK;
+    for (int evaluate = 0; !st && evaluate < 2 && !*stopped; evaluate++) {
+        ctx->constraints.n = constraints;
+        stage(j->o, evaluate ? "evaluation" : "differentiating");
+        Graph *g = training_graph(m, j->training, evaluate);
+        st = g && !ctx->diag.errors ? add_program(j, g, evaluate ? "evaluate" : "train", stopped, err)
+                                    : compile_report(&ctx->diag, err);
+    }
+    ctx->constraints.n = constraints;
+    return st;
+}
+
+static dlvk_status run(Job *j, dlvk_error *err)
+{
+    const dlvk_compile_options *o = j->o;
+    Graph *g = j->graph;
+    Context *ctx;
+    ModelParts listed = {.trains = j->training != NULL};
+    const ModelParts *parts = j->parts;
+    if (!g) {
+        stage(o, "reading the model");
+        const OnnxAssumed *assumed = host_values_assumed(&j->pool, o->n_assumed, o->assumed);
+        g = onnx_import_file_assuming(&j->pool, j->onnx, o->n_assumed, assumed, j->gradient || j->training ? &listed : NULL, &ctx,
+                                      &j->model);
+        if (g && j->gradient) g = gradient_graph(g, &listed, j->gradient);
+        if (!g || ctx->diag.errors) return compile_report(&ctx->diag, err);
+        parts = &listed;
+    }
+    bool stopped = false;
+    dlvk_status st = j->training ? add_training(j, parts, &stopped, err) : add_program(j, g, "", &stopped, err);
+    if (st || stopped) return st;
     stage(o, "writing");
     if (j->out) return bundle_write_file(j->code.plan, j->code.blobs, j->code.n_blobs, j->out, err);
     return bundle_write_memory(j->code.plan, j->code.blobs, j->code.n_blobs, j->bundle, j->size, err);
@@ -165,6 +196,33 @@ dlvk_status dlvk_compile_gradient_to_memory(const char *onnx, void **bundle, siz
     *bundle = NULL;
     *size = 0;
     Job j = {.onnx = onnx, .bundle = bundle, .size = size, .gradient = gradient_options(g), .o = o};
+    return guarded(&j, err);
+}
+
+dlvk_status dlvk_compile_training(const char *onnx, const char *out, const dlvk_training_options *t,
+                                  const dlvk_compile_options *o, dlvk_error *err)
+{
+    if (!onnx || !out) return missing(err, onnx ? "out" : "onnx");
+    Job j = {.onnx = onnx, .out = out, .training = training_options(t), .o = o};
+    return guarded(&j, err);
+}
+
+dlvk_status dlvk_compile_training_to_memory(const char *onnx, void **bundle, size_t *size, const dlvk_training_options *t,
+                                            const dlvk_compile_options *o, dlvk_error *err)
+{
+    if (!onnx || !bundle || !size) return missing(err, onnx ? "bundle or size" : "onnx");
+    *bundle = NULL;
+    *size = 0;
+    Job j = {.onnx = onnx, .bundle = bundle, .size = size, .training = training_options(t), .o = o};
+    return guarded(&j, err);
+}
+
+dlvk_status compile_training_to_memory(const ModelParts *m, void **bundle, size_t *size, const dlvk_training_options *t,
+                                       const dlvk_compile_options *o, dlvk_error *err)
+{
+    *bundle = NULL;
+    *size = 0;
+    Job j = {.graph = m->graph, .bundle = bundle, .size = size, .training = training_options(t), .parts = m, .o = o};
     return guarded(&j, err);
 }
 

@@ -3,8 +3,13 @@
 #define DLVK_FRONTEND_COMPILE_H
 
 #include "dlvk/compiler.h"
+#include "dlvk/train.h"
+#include "frontend/mode.h"
 #include "ir/ir.h"
 
+/* The same for its training. */
+dlvk_status compile_training_to_memory(const ModelParts *m, void **bundle, size_t *size, const dlvk_training_options *t,
+                                       const dlvk_compile_options *o, dlvk_error *err);
 /* *bundle is malloc'ed. The graph is left as it was; its context gains symbols and errors. */
 dlvk_status compile_graph_to_memory(Graph *g, void **bundle, size_t *size, const dlvk_compile_options *o, dlvk_error *err);
 

@@ -83,9 +83,11 @@ Value *compose_layer_norm(Build *b, Value *x, Value *scale, Value *bias, int axi
 Value *compose_group_norm(Build *b, Value *x, Value *scale, Value *bias, int64_t groups, double epsilon, bool wide);
 /* Inference: channels on axis 1. */
 Value *compose_batch_norm(Build *b, Value *x, Value *scale, Value *bias, Value *mean, Value *var, double epsilon, int axis);
-/* The same, channels on axis 1, scale and bias given, as a call that passes can still tell: "batch_norm" of x, scale, bias, mean, var
- * and epsilon (a scalar constant of x's type, of f32 at least). */
+/* The same, channels on axis 1, scale and bias given, as a call that passes can still tell: "batch_norm" of x, scale, bias, mean,
+ * var and epsilon (a scalar constant of x's type, of f32 at least). */
 Value *compose_batch_norm_call(Build *b, Value *x, Value *scale, Value *bias, Value *mean, Value *var, double epsilon);
+/* Mean and population variance over all axes but 1 (or only over axis 0 with per_activation), shaped like `like`. */
+void compose_batch_statistics(Build *b, Value *x, bool per_activation, Value *like, Value **mean, Value **var);
 /* x / sqrt(mean(x^2) + epsilon) over axes axis.., times scale (or NULL). */
 Value *compose_rms_norm(Build *b, Value *x, Value *scale, int axis, double epsilon, bool wide);
 
@@ -108,15 +110,15 @@ Value *compose_attention(Build *b, Value *q, Value *k, Value *v, const Attention
 enum { LOSS_NONE, LOSS_SUM, LOSS_MEAN };
 Value *compose_nll_loss(Build *b, Value *log_prob, Value *target, Value *weight, bool has_ignore, int64_t ignore, int reduction);
 Value *compose_loss_reduce(Build *b, Value *loss, int reduction);
-/* Of floats of one shape. huber: d^2/2 for a distance d < delta, delta (d - delta/2) beyond. bce: x are logits, targets in [0, 1].
- * kl: target * (log target - log_prob), 0 where the target is 0. */
+/* Of floats of one shape. huber: d^2/2 for a distance d < delta, delta (d - delta/2) beyond. bce: x are logits, targets in [0,
+ * 1]. kl: target * (log target - log_prob), 0 where the target is 0. */
 Value *compose_mse_loss(Build *b, Value *x, Value *target, int reduction);
 Value *compose_l1_loss(Build *b, Value *x, Value *target, int reduction);
 Value *compose_huber_loss(Build *b, Value *x, Value *target, double delta, int reduction);
 Value *compose_bce_loss(Build *b, Value *logits, Value *target, int reduction);
 Value *compose_kl_loss(Build *b, Value *log_prob, Value *target, int reduction);
-/* logits [n,c,d...]; target: integers [n,d...], or probabilities [n,c,d...], of which a smoothing of s moves s to all classes alike.
- * Mean: as compose_nll_loss, but over all [n,d...] for probabilities. */
+/* logits [n,c,d...]; target: integers [n,d...], or probabilities [n,c,d...], of which a smoothing of s moves s to all classes
+ * alike. Mean: as compose_nll_loss, but over all [n,d...] for probabilities. */
 typedef struct CrossEntropySpec {
     int reduction;
     bool has_ignore;

@@ -74,6 +74,18 @@ Value *compose_batch_norm_call(Build *b, Value *x, Value *scale, Value *bias, Va
     return n ? n->out[0] : NULL;
 }
 
+void compose_batch_statistics(Build *b, Value *x, bool per_activation, Value *like, Value **mean, Value **var)
+{
+    int axes[DLVK_MAX_RANK], n = 0;
+    for (int i = 0; i < x->type.rank; i++)
+        if (per_activation ? i == 0 : i != 1) axes[n++] = i;
+    x = compose_widen(b, x);
+    Value *m = build_mean(b, x, n, axes, true), *d = build_map2(b, OP_SUB, x, m);
+    Value *v = build_mean(b, build_map2(b, OP_MUL, d, d), n, axes, true);
+    *mean = build_reshape(b, m, like->type.rank, like->type.dim);
+    *var = build_reshape(b, v, like->type.rank, like->type.dim);
+}
+
 Value *compose_rms_norm(Build *b, Value *x, Value *scale, int axis, double epsilon, bool wide)
 {
     if (!x) return NULL;

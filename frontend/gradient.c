@@ -176,14 +176,14 @@ Value *gradient_loss(Graph *g, const dlvk_gradient_options *o)
     return loss;
 }
 
-Graph *gradient_graph(Graph *g, const OnnxWeights *weights, const dlvk_gradient_options *o)
+Graph *gradient_graph(Graph *g, const ModelParts *parts, const dlvk_gradient_options *o)
 {
     Context *c = g->ctx;
     VEC(Value *) wrt = {0};
     VEC(const char *) names = {0};
     for (int i = 0; o->of_inputs && i < g->top->params.n; i++)
         if (dtype_is_float(g->top->params.at[i]->type.dtype)) *VEC_PUSH(c->pool, wrt) = g->top->params.at[i];
-    for (int i = 0; !o->of_inputs && i < weights->n; i++) *VEC_PUSH(c->pool, wrt) = weights->at[i];
+    for (int i = 0; !o->of_inputs && i < parts->weights.n; i++) *VEC_PUSH(c->pool, wrt) = parts->weights.at[i];
     if (!wrt.n) {
         diag_error(&c->diag, DLVK_UNSUPPORTED,
                    o->of_inputs ? "the model has no input of floats" : "the model has no initializer of floats");

@@ -178,6 +178,11 @@ struct Graph {
     Region *top; /* params: inputs, results: outputs; their names in names below */
     VEC(const char *) output_names;
     int n_values, n_nodes;
+    /* The last n_states parameters of top live from run to run, and its last n_states results are their next values, in the same
+     * order and of the same types; a parameter that is its own result is only read. They are no inputs or outputs, and the latter
+     * have no names. state: what they start with; NULL: zeros. Not part of the text form. */
+    int n_states;
+    const Tensor *const *state;
 };
 Graph *graph_new(Context *ctx, const char *name);
 Region *region_new(Graph *g, Region *parent);

@@ -184,6 +184,8 @@ Rewrite *rewrite_start(Graph *src, RewriteRule rule, void *user, bool cse)
     rw->src = src;
     rw->dst = graph_new(c, src->name);
     rw->dst->signature = src->signature;
+    rw->dst->n_states = src->n_states;
+    rw->dst->state = src->state;
     rw->map = POOL_ARRAY(c->pool, Value *, src->n_values);
     rw->b = (Build){c, rw->dst->top, cse ? cse_new(c) : NULL};
     rw->user = user;

@@ -114,6 +114,10 @@ static dlvk_status check_all(Bundle *b, int threads, dlvk_error *err)
     if (!b->plan) return rt_error(err, DLVK_BAD_FILE, "corrupt: the plan cannot be decoded");
     st = rt_plan_check(b->plan, b->size - b->blob_offset, err);
     if (st) return st;
+    for (size_t i = 0; i < b->plan->n_program; i++) {
+        b->plan->program[i]->blob = b->plan->blob;
+        b->plan->program[i]->n_blob = b->plan->n_blob;
+    }
     st = check_layout(b, err);
     if (st) return st;
     CrcJob job = {.b = b};
@@ -163,6 +167,11 @@ dlvk_status rt_bundle_open(const char *path, int threads, Bundle *b, dlvk_error 
 
 void rt_bundle_close(Bundle *b)
 {
+    for (size_t i = 0; b->plan && i < b->plan->n_program; i++) {
+        if (b->plan->program[i]->blob != b->plan->blob) continue;
+        b->plan->program[i]->blob = NULL;
+        b->plan->program[i]->n_blob = 0;
+    }
     if (b->plan) dlvk__plan__plan__free_unpacked(b->plan, NULL);
     if (b->mapped) munmap((void *)(uintptr_t)b->data, b->size);
     *b = (Bundle){0};

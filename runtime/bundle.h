@@ -33,7 +33,7 @@ typedef struct Bundle {
     size_t size;
     bool mapped; /* close unmaps */
     uint64_t blob_offset;
-    Dlvk__Plan__Plan *plan; /* checked (plan_check.h) */
+    Dlvk__Plan__Plan *plan; /* checked (plan_check.h). Its programs refer to its table of blobs while the bundle is open */
 } Bundle;
 
 /* Maps and checks a file. `threads` share the checksums; 0: all cores. */

@@ -26,6 +26,8 @@ static dlvk_status make_dim_texts(dlvk_model *m, dlvk_error *err)
 
 static bool has_initialised_state(const Dlvk__Plan__Plan *p)
 {
+    for (size_t i = 0; i < p->n_program; i++)
+        if (has_initialised_state(p->program[i])) return true;
     for (size_t i = 0; i < p->n_buffer; i++)
         if (p->buffer[i]->kind == DLVK__PLAN__BUFFER__KIND__STATE && p->buffer[i]->blob) return true;
     return false;
@@ -47,6 +49,32 @@ static dlvk_status keep_bundle(dlvk_model *m, dlvk_error *err)
     return DLVK_OK;
 }
 
+/* cache: a file's name, or NULL; every program has one of its own */
+static dlvk_status load_program(dlvk_model *m, const char *cache, const dlvk_load_options *o, dlvk_error *err)
+{
+    dlvk_status st = make_dim_texts(m, err);
+    if (!st) st = model_program(m, err);
+    if (!st) st = model_pipelines(m, cache, o->threads, err);
+    return st ? st : model_weights(m, o->threads, err);
+}
+
+static dlvk_status load_further(dlvk_model *m, size_t i, const char *cache, const dlvk_load_options *o, dlvk_error *err)
+{
+    size_t size = (cache ? strlen(cache) : 0) + 24;
+    dlvk_model *p = m->program[i] = calloc(1, sizeof *p);
+    char *own = malloc(size);
+    dlvk_status st = p && own ? DLVK_OK : rt_error(err, DLVK_OUT_OF_MEMORY, "out of memory");
+    if (!st) {
+        snprintf(own, size, "%s.%zu", cache ? cache : "", i + 1);
+        p->dev = m->dev;
+        p->bundle = m->bundle;
+        p->plan = m->bundle.plan->program[i];
+        st = load_program(p, cache ? own : NULL, o, err);
+    }
+    free(own);
+    return st;
+}
+
 /* path: of the bundle, or NULL */
 static dlvk_status load(dlvk_model *m, const char *path, const dlvk_load_options *o, dlvk_error *err)
 {
@@ -60,11 +88,11 @@ static dlvk_status load(dlvk_model *m, const char *path, const dlvk_load_options
         cache = beside;
     }
     m->plan = m->bundle.plan;
-    dlvk_status st = make_dim_texts(m, err);
-    if (!st) st = model_program(m, err);
-    if (!st) st = model_pipelines(m, cache, o->threads, err);
-    if (!st) st = model_weights(m, o->threads, err);
+    m->program = calloc(m->plan->n_program + 1, sizeof *m->program);
+    dlvk_status st = m->program ? load_program(m, cache, o, err) : rt_error(err, DLVK_OUT_OF_MEMORY, "out of memory");
+    for (size_t i = 0; !st && i < m->plan->n_program; i++) st = load_further(m, i, cache, o, err);
     if (!st) st = keep_bundle(m, err);
+    for (size_t i = 0; !st && i < m->plan->n_program; i++) m->program[i]->bundle = m->bundle;
     free(beside);
     return st;
 }
@@ -105,19 +133,50 @@ dlvk_status dlvk_model_load_memory(dlvk_device *d, const void *data, size_t size
     return load_any(d, NULL, data, size, o, m, err);
 }
 
+static void free_program(dlvk_model *m)
+{
+    if (!m || !m->plan) return;
+    model_weights_free(m);
+    model_pipelines_free(m);
+    model_program_free(m);
+    for (size_t i = 0; m->dim_text && i < (m->plan->n_input + m->plan->n_output) * DLVK_MAX_RANK; i++) free(m->dim_text[i]);
+    free(m->dim_text);
+}
+
 void dlvk_model_free(dlvk_model *m)
 {
     if (!m) return;
-    if (m->plan) {
-        model_weights_free(m);
-        model_pipelines_free(m);
-        model_program_free(m);
-        for (size_t i = 0; m->dim_text && i < (m->plan->n_input + m->plan->n_output) * DLVK_MAX_RANK; i++) free(m->dim_text[i]);
-        free(m->dim_text);
+    for (size_t i = 0; m->program && i < m->plan->n_program; i++) {
+        free_program(m->program[i]);
+        free(m->program[i]);
     }
+    free(m->program);
+    free_program(m);
     rt_bundle_close(&m->bundle);
     free(m->copy);
     free(m);
+}
+
+int dlvk_model_programs(const dlvk_model *m)
+{
+    return m ? 1 + (int)m->plan->n_program : 0;
+}
+
+const char *dlvk_model_program_name(const dlvk_model *m, int i)
+{
+    if (!m || i < 0 || i >= dlvk_model_programs(m)) return NULL;
+    return i ? m->plan->program[i - 1]->name : m->plan->name;
+}
+
+dlvk_status dlvk_model_program(dlvk_model *m, const char *name, dlvk_model **program, dlvk_error *err)
+{
+    if (!m || !name || !program) return rt_error(err, DLVK_INVALID_ARGUMENT, "dlvk_model_program: a NULL argument");
+    for (int i = 0; i < dlvk_model_programs(m); i++)
+        if (strcmp(dlvk_model_program_name(m, i), name) == 0) {
+            *program = i ? m->program[i - 1] : m;
+            return DLVK_OK;
+        }
+    return rt_error(err, DLVK_INVALID_ARGUMENT, "the bundle has no program '%s'", name);
 }
 
 int dlvk_model_inputs(const dlvk_model *m)

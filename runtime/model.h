@@ -51,6 +51,7 @@ struct dlvk_model {
     Bundle bundle; /* plan is kept; data only where states are initialised from it */
     void *copy;    /* of the bundle's data, where it came from memory */
     const Dlvk__Plan__Plan *plan;
+    dlvk_model **program;          /* the plan's further programs; their bundle is this one's */
     bool *data_dep;                /* by expression: depends on a data symbol */
     const Dlvk__Plan__Step **step; /* by number */
     uint32_t *variant;             /* by step number: the variant of a dispatch that this device runs */

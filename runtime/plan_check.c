@@ -379,7 +379,7 @@ static dlvk_status check_region(Check *c, const Dlvk__Plan__Region *region)
     return DLVK_OK;
 }
 
-dlvk_status rt_plan_check(const Plan *plan, uint64_t blob_bytes, dlvk_error *err)
+static dlvk_status check_program(const Plan *plan, uint64_t blob_bytes, dlvk_error *err)
 {
     Check c = {.plan = plan, .err = err};
     const size_t most = 1u << 24; /* keeps every count an int and every sum of them in 32 bits */
@@ -390,4 +390,51 @@ dlvk_status rt_plan_check(const Plan *plan, uint64_t blob_bytes, dlvk_error *err
     TRY(check_storage(&c, blob_bytes));
     TRY(check_signature(&c));
     return check_region(&c, plan->region);
+}
+
+static const Dlvk__Plan__Param *state_of(const Plan *p, const char *name)
+{
+    for (size_t i = 0; i < p->n_state; i++)
+        if (strcmp(p->state[i]->name, name) == 0) return p->state[i];
+    return NULL;
+}
+
+/* A further program's states are the first one's. */
+static dlvk_status check_shared(const Plan *first, const Plan *p, dlvk_error *err)
+{
+    Check c = {.plan = p, .err = err};
+    for (size_t i = 0; i < p->n_state; i++) {
+        const Dlvk__Plan__Param *a = p->state[i], *b = state_of(first, a->name);
+        bool same = b && a->dtype == b->dtype && a->n_dim == b->n_dim &&
+                    p->expr[p->buffer[a->buffer]->size]->value == first->expr[first->buffer[b->buffer]->size]->value;
+        for (size_t d = 0; same && d < a->n_dim; d++) same = p->expr[a->dim[d]]->value == first->expr[b->dim[d]]->value;
+        if (!same) FAIL(&c, "program '%s' has a state '%s' that the first one lacks", p->name, a->name);
+    }
+    for (uint32_t i = 0; i < p->n_buffer; i++) {
+        bool named = p->buffer[i]->kind != DLVK__PLAN__BUFFER__KIND__STATE;
+        for (size_t k = 0; !named && k < p->n_state; k++) named = p->state[k]->buffer == i;
+        if (!named) FAIL(&c, "program '%s' has the nameless state buffer %u", p->name, i);
+    }
+    return DLVK_OK;
+}
+
+dlvk_status rt_plan_check(const Plan *plan, uint64_t blob_bytes, dlvk_error *err)
+{
+    Check c = {.plan = plan, .err = err};
+    TRY(check_program(plan, blob_bytes, err));
+    for (size_t i = 0; i < plan->n_program; i++) {
+        Plan *p = plan->program[i];
+        if (p->n_blob || p->n_program) FAIL(&c, "program %zu has blobs or programs of its own", i);
+        for (size_t k = 0; k < i; k++)
+            if (strcmp(plan->program[k]->name, p->name) == 0 || strcmp(plan->name, p->name) == 0)
+                FAIL(&c, "two programs are called '%s'", p->name);
+        p->blob = plan->blob; /* for the check's duration */
+        p->n_blob = plan->n_blob;
+        dlvk_status st = check_program(p, blob_bytes, err);
+        p->blob = NULL;
+        p->n_blob = 0;
+        if (st) return st;
+        TRY(check_shared(plan, p, err));
+    }
+    return DLVK_OK;
 }

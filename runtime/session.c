@@ -72,30 +72,52 @@ static dlvk_status make_commands(dlvk_session *s, dlvk_error *err)
     return st ? st : command_end(s->sync, err);
 }
 
-dlvk_status dlvk_session_create(dlvk_model *m, dlvk_session **out, dlvk_error *err)
+static dlvk_status create(dlvk_model *m, dlvk_session *with, dlvk_session **out, dlvk_error *err)
 {
-    if (!m || !out) return rt_error(err, DLVK_INVALID_ARGUMENT, "dlvk_session_create: a NULL argument");
     *out = NULL;
     dlvk_session *s = calloc(1, sizeof *s);
     if (!s) return rt_error(err, DLVK_OUT_OF_MEMORY, "out of memory");
     s->m = m;
     s->dev = m->dev;
     s->generation = 1;
+    s->next = s;
     dlvk_status st = make_tables(s, err);
     if (!st) st = make_commands(s, err);
-    if (!st) st = session_states(s, err);
+    if (!st) st = with ? session_share_states(s, with, err) : session_states(s, err);
     if (st) {
         dlvk_session_free(s);
         return st;
     }
+    if (with) {
+        s->next = with->next;
+        with->next = s;
+    }
     *out = s;
     return DLVK_OK;
+}
+
+dlvk_status dlvk_session_create(dlvk_model *m, dlvk_session **s, dlvk_error *err)
+{
+    if (!m || !s) return rt_error(err, DLVK_INVALID_ARGUMENT, "dlvk_session_create: a NULL argument");
+    return create(m, NULL, s, err);
+}
+
+dlvk_status dlvk_session_create_with(dlvk_model *program, dlvk_session *with, dlvk_session **s, dlvk_error *err)
+{
+    if (!program || !with || !s) return rt_error(err, DLVK_INVALID_ARGUMENT, "dlvk_session_create_with: a NULL argument");
+    if (program->dev != with->dev || program->bundle.plan != with->m->bundle.plan)
+        return rt_error(err, DLVK_INVALID_ARGUMENT,
+                        "dlvk_session_create_with: the program and the session are of different models");
+    return create(program, with, s, err);
 }
 
 void dlvk_session_free(dlvk_session *s)
 {
     if (!s) return;
     VkDevice device = s->dev->device;
+    dlvk_session *before = s;
+    while (before->next != s) before = before->next;
+    before->next = s->next;
     s->n_pending = 0;
     if (s->timeline) session_drain(s, NULL);
     for (uint32_t i = 0; s->rec && i < s->m->n_segment; i++) {

@@ -50,6 +50,7 @@ struct dlvk_session {
     dlvk_model *m;
     dlvk_device *dev;
     Env env;
+    dlvk_session *next;  /* the sessions on the same states, in a ring */
     bool bound, ran;     /* ran: outputs are there */
     uint64_t generation; /* raised whenever recorded addresses or sizes become stale */
 
@@ -90,6 +91,7 @@ dlvk_status session_bind(dlvk_session *s, dlvk_error *err);
 /* Gives memory to buffers whose sizes have become known or have changed. */
 dlvk_status session_bind_dynamic(dlvk_session *s, dlvk_error *err);
 dlvk_status session_states(dlvk_session *s, dlvk_error *err);
+dlvk_status session_share_states(dlvk_session *s, const dlvk_session *with, dlvk_error *err);
 void space_free(dlvk_session *s, Space *sp);
 uint64_t space_bytes(const Space *sp);
 /* The dims of an output and the bytes they take; checks that its buffer holds them. */

@@ -17,6 +17,38 @@ dlvk_status dlvk_model_state(const dlvk_model *m, int i, dlvk_tensor_info *info)
     return DLVK_OK;
 }
 
+static const Dlvk__Plan__Param *state_named(const Dlvk__Plan__Plan *p, const char *name)
+{
+    for (size_t i = 0; i < p->n_state; i++)
+        if (strcmp(p->state[i]->name, name) == 0) return p->state[i];
+    return NULL;
+}
+
+dlvk_status session_share_states(dlvk_session *s, const dlvk_session *with, dlvk_error *err)
+{
+    const Dlvk__Plan__Plan *p = s->m->plan;
+    for (size_t i = 0; i < p->n_state; i++) {
+        const Dlvk__Plan__Param *there = state_named(with->m->plan, p->state[i]->name);
+        if (!there || with->slice[there->buffer].size < (uint64_t)p->expr[p->buffer[p->state[i]->buffer]->size]->value)
+            return rt_error(err, DLVK_INVALID_ARGUMENT, "the session's program '%s' has no state '%s'", with->m->plan->name,
+                            p->state[i]->name);
+        s->slice[p->state[i]->buffer] = with->slice[there->buffer];
+    }
+    return DLVK_OK;
+}
+
+/* Waits for every session on these states. */
+static dlvk_status drain_all(dlvk_session *s, dlvk_error *err)
+{
+    dlvk_session *x = s;
+    dlvk_status st;
+    do {
+        st = session_drain(x, err);
+        x = x->next;
+    } while (!st && x != s);
+    return st;
+}
+
 /* The place of a state; checks that `bytes` is what it takes. */
 static dlvk_status find(dlvk_session *s, const char *name, size_t bytes, Slice *at, dlvk_error *err)
 {
@@ -29,7 +61,7 @@ static dlvk_status find(dlvk_session *s, const char *name, size_t bytes, Slice *
         if (!tensor_bytes(info.dtype, (size_t)info.rank, info.dim, &want) || want > at->size)
             return rt_error(err, DLVK_BAD_FILE, "corrupt plan: state '%s' does not fit its buffer", name);
         if (want != bytes) return rt_error(err, DLVK_INVALID_ARGUMENT, "state '%s' has %zu bytes, not %zu", name, want, bytes);
-        return session_drain(s, err);
+        return drain_all(s, err);
     }
     return rt_error(err, DLVK_INVALID_ARGUMENT, "the model has no state '%s'", name);
 }

@@ -2,7 +2,7 @@
 #ifndef DLVK_FRONTEND_ONNX_IMPORT_H
 #define DLVK_FRONTEND_ONNX_IMPORT_H
 
-#include "ir/ir.h"
+#include "frontend/mode.h"
 
 typedef struct OnnxModel OnnxModel; /* the file's contents: constants and names of the graph point into it */
 
@@ -18,19 +18,14 @@ typedef struct OnnxAssumed {
 /* Which values that are small count as known. */
 typedef enum Assume { ASSUME_NONE, ASSUME_INTEGERS, ASSUME_ALL } Assume;
 
-/* The float initializers of the main graph, for differentiation: each behind a barrier, so that nothing is made of it but what
- * the model's nodes say. */
-typedef struct OnnxWeights {
-    int n;
-    Value **at; /* named; results of barriers */
-} OnnxWeights;
-
 /* Imports a model. *keep is set before anything can fail, to a model (or NULL) that onnx_model_free() frees once the graph is no
  * longer needed. NULL: errors are in ctx->diag, all of them: one line an offending node. */
 Graph *onnx_import_file(Context *ctx, const char *path, OnnxModel **keep);
-/* Assumes no more of the values than needed. Makes the context. weights: where to list them; NULL: they are constants like any
- * other. */
-Graph *onnx_import_file_assuming(Pool *pool, const char *path, int n, const OnnxAssumed *assumed, OnnxWeights *weights,
+/* Assumes no more of the values than needed. Makes the context. parts: where to list the float initializers of the main graph,
+ * each behind a barrier, so that nothing is made of it but what the model's nodes say; NULL: they are constants like any other.
+ * Where parts->trains is set, nodes that do something else in training select by the parts' mode what to do; otherwise they do
+ * what the model says. */
+Graph *onnx_import_file_assuming(Pool *pool, const char *path, int n, const OnnxAssumed *assumed, ModelParts *parts,
                                  Context **ctx, OnnxModel **keep);
 void onnx_model_free(OnnxModel *m); /* NULL is allowed */
 

@@ -14,10 +14,10 @@ typedef struct OpRow {
     int arg;
 } OpRow;
 
-#define AI    ""
-#define ML    "ai.onnx.ml"
+#define AI      ""
+#define ML      "ai.onnx.ml"
 #define PREVIEW "ai.onnx.preview"
-#define TRAIN "ai.onnx.preview.training"
+#define TRAIN   "ai.onnx.preview.training"
 static const OpRow op_rows[] = {
 #define ONNX(domain, name, since, lower, arg) {domain, #name, since, lower, arg},
 #include "frontend/onnx/ops.def"
@@ -33,12 +33,14 @@ static const struct {
     const char *names;
 } required[] = {
     {0, " Constant Loop Optional OptionalHasElement RandomNormal RandomUniform Scan SequenceEmpty "},
-    {2, " Add AffineGrid And BitShift BitwiseAnd BitwiseOr BitwiseXor CastLike CausalConvWithState CenterCropPad Compress Conv ConvInteger "
+    {2, " Add AffineGrid And BitShift BitwiseAnd BitwiseOr BitwiseXor CastLike CausalConvWithState CenterCropPad Compress Conv "
+        "ConvInteger "
         "ConvTranspose CumProd CumSum DequantizeLinear Div Equal Expand Gather GatherElements GatherND GeGLU Gemm Greater "
         "GreaterOrEqual GridSample LayerNormalization Less LessOrEqual MatMul MatMulInteger MaxRoiPool MaxUnpool Mod Mul "
         "NegativeLogLikelihoodLoss NonMaxSuppression Or PRelu Pow QuantizeLinear RMSNormalization ReverseSequence STFT "
         "SequenceAt SequenceInsert SoftmaxCrossEntropyLoss StringConcat Sub SwiGLU Tile Xor "},
-    {3, " Adagrad Adam Attention Col2Im DeformConv FlexAttention GRU GroupNormalization InstanceNormalization LSTM LinearAttention Momentum OneHot RNN "
+    {3, " Adagrad Adam Attention Col2Im DeformConv FlexAttention GRU GroupNormalization InstanceNormalization LSTM "
+        "LinearAttention Momentum OneHot RNN "
         "Range RoiAlign RotaryEmbedding Scatter ScatterElements ScatterND Where "},
     {5, " BatchNormalization MelWeightMatrix "},
     {8, " QLinearConv QLinearMatMul "},
@@ -195,8 +197,8 @@ static void import_initializer(Scope *s, Build *b, const char *name, const Tenso
     name = name ? name : "";
     if (!t) diag_error(&c->diag, DLVK_BAD_FILE, "initializer '%s': %s", name, why);
     Value *v = t ? build_const(b, t) : NULL;
-    OnnxWeights *w = s->parent ? NULL : s->im->weights;
-    if (v && w && dtype_is_float(t->dtype)) w->at[w->n++] = v = build_op(b, OP_BARRIER, 1, &v, 0, NULL);
+    ModelParts *m = s->parent ? NULL : s->im->parts;
+    if (v && m && dtype_is_float(t->dtype)) v = mode_weight(b, m, v, name);
     if (v && !v->name) v->name = name;
     if (!scope_define(s, name, (OnnxItem){.value = v}))
         diag_error(&c->diag, DLVK_BAD_FILE, "initializer '%s' is defined twice", name);
@@ -339,19 +341,15 @@ bool onnx_import_function(OnnxNode *n, const Onnx__FunctionProto *f)
     return true;
 }
 
-Graph *onnx_import_model(Context *ctx, OnnxModel *m, int n_assumed, const OnnxAssumed *assumed, Assume assume, OnnxWeights *weights)
+Graph *onnx_import_model(Context *ctx, OnnxModel *m, int n_assumed, const OnnxAssumed *assumed, Assume assume, ModelParts *parts)
 {
     const Onnx__GraphProto *g = m->proto->graph;
     Graph *graph = graph_new(ctx, g->name ? g->name : "");
-    Importer im = {.ctx = ctx,
-                   .model = m,
-                   .graph = graph,
-                   .weights = weights,
-                   .n_assumed = n_assumed,
-                   .assumed = assumed,
-                   .assume = assume};
-    if (weights) *weights = (OnnxWeights){.at = POOL_ARRAY(ctx->pool, Value *, g->n_initializer + g->n_sparse_initializer)};
+    Importer im = {
+        .ctx = ctx, .model = m, .graph = graph, .parts = parts, .n_assumed = n_assumed, .assumed = assumed, .assume = assume};
     Build b = {.ctx = ctx, .at = graph->top};
+    if (parts) *parts = (ModelParts){.graph = graph, .trains = parts->trains};
+    if (parts && parts->trains) mode_begin(&b, parts);
     Scope s;
     scope_init(&s, &im, NULL);
     s.n_opset = m->proto->n_opset_import;

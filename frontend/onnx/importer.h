@@ -27,8 +27,8 @@ struct Importer {
     int n_assumed;
     const OnnxAssumed *assumed;
     Assume assume;
-    int depth;            /* of nested subgraphs and functions */
-    OnnxWeights *weights; /* or NULL */
+    int depth;         /* of nested subgraphs and functions */
+    ModelParts *parts; /* or NULL */
 };
 
 /* The attributes a function was called with; those that were left out and have no default are not listed. */
@@ -78,8 +78,7 @@ void onnx_export_outputs(Importer *im, const Onnx__GraphProto *g, const OnnxItem
 bool onnx_nests_too_deep(const ProtobufCMessageDescriptor *d, const void *bytes, size_t size);
 
 /* The whole model, once read. */
-Graph *onnx_import_model(Context *ctx, OnnxModel *m, int n_assumed, const OnnxAssumed *assumed, Assume assume,
-                         OnnxWeights *weights);
+Graph *onnx_import_model(Context *ctx, OnnxModel *m, int n_assumed, const OnnxAssumed *assumed, Assume assume, ModelParts *parts);
 bool onnx_import_function(OnnxNode *n, const Onnx__FunctionProto *f);
 const Onnx__FunctionProto *onnx_find_function(const Importer *im, const Onnx__NodeProto *p);
 

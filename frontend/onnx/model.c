@@ -167,7 +167,7 @@ static bool load(Context *ctx, const char *path, OnnxModel *m)
     return true;
 }
 
-static Graph *import_file(Context *ctx, const char *path, int n, const OnnxAssumed *assumed, Assume assume, OnnxWeights *weights,
+static Graph *import_file(Context *ctx, const char *path, int n, const OnnxAssumed *assumed, Assume assume, ModelParts *parts,
                           OnnxModel **keep)
 {
     OnnxModel *m = *keep = calloc(1, sizeof *m);
@@ -175,7 +175,7 @@ static Graph *import_file(Context *ctx, const char *path, int n, const OnnxAssum
         diag_error(&ctx->diag, DLVK_OUT_OF_MEMORY, "out of memory reading '%s'", path);
         return NULL;
     }
-    return load(ctx, path, m) ? onnx_import_model(ctx, m, n, assumed, assume, weights) : NULL;
+    return load(ctx, path, m) ? onnx_import_model(ctx, m, n, assumed, assume, parts) : NULL;
 }
 
 Graph *onnx_import_file(Context *ctx, const char *path, OnnxModel **keep)
@@ -184,12 +184,12 @@ Graph *onnx_import_file(Context *ctx, const char *path, OnnxModel **keep)
 }
 
 /* Some models take from an input what shapes depend on: axes, steps, scales. */
-Graph *onnx_import_file_assuming(Pool *pool, const char *path, int n, const OnnxAssumed *assumed, OnnxWeights *weights,
+Graph *onnx_import_file_assuming(Pool *pool, const char *path, int n, const OnnxAssumed *assumed, ModelParts *parts,
                                  Context **ctx, OnnxModel **keep)
 {
     for (Assume assume = ASSUME_NONE;; assume++) {
         *ctx = context_new(pool);
-        Graph *g = import_file(*ctx, path, n, assumed, assume, weights, keep);
+        Graph *g = import_file(*ctx, path, n, assumed, assume, parts, keep);
         dlvk_status s = (*ctx)->diag.status;
         if (g || !n || assume == ASSUME_ALL || (s != DLVK_UNSUPPORTED && s != DLVK_INVALID_ARGUMENT)) return g;
         onnx_model_free(*keep);

@@ -1,4 +1,5 @@
 /* Normalizations and softmax. */
+#include "frontend/onnx/importer.h"
 #include "frontend/onnx/ops_b.h"
 #include <math.h>
 #include <string.h>
@@ -10,20 +11,6 @@ static Value *running(Build *b, Value *keep, Value *x, double momentum)
     DType t = keep->type.dtype;
     Value *m = build_map2s(b, OP_MUL, build_cast(b, x, t), 1 - momentum);
     return build_map2(b, OP_ADD, build_map2s(b, OP_MUL, keep, momentum), m);
-}
-
-/* Statistics of the batch: the mean and the population variance over all axes but `axis` (or only over axis 0 with
- * per_activation), as vectors shaped like `like`. */
-static void batch_statistics(Build *b, Value *x, bool per_activation, Value *like, Value **mean, Value **var)
-{
-    int axes[DLVK_MAX_RANK], n = 0;
-    for (int i = 0; i < x->type.rank; i++)
-        if (per_activation ? i == 0 : i != 1) axes[n++] = i;
-    x = compose_widen(b, x);
-    Value *m = build_mean(b, x, n, axes, true), *d = build_map2(b, OP_SUB, x, m);
-    Value *v = build_mean(b, build_map2(b, OP_MUL, d, d), n, axes, true);
-    *mean = build_reshape(b, m, like->type.rank, like->type.dim);
-    *var = build_reshape(b, v, like->type.rank, like->type.dim);
 }
 
 void lower_batch_norm(OnnxNode *n)
@@ -38,7 +25,16 @@ void lower_batch_norm(OnnxNode *n)
                                     : onnx_int(n, "is_test", 0) == 0;
     bool spatial = n->opset >= 9 || onnx_int(n, "spatial", 1) != 0;
     Value *used_mean = mean, *used_var = var;
-    if (training) batch_statistics(b, x, !spatial, mean, &used_mean, &used_var);
+    ModelParts *parts = n->im->parts;
+    if (parts && parts->training && (spatial || x->type.rank <= 2 || mean->type.rank > 1)) {
+        BatchNormSpec s = {.epsilon = epsilon, .momentum = momentum, .per_activation = !spatial};
+        Value *next[4] = {0};
+        s.next_mean = &next[0], s.next_var = &next[1];
+        n->out[0] = mode_batch_norm(b, parts, x, scale, bias, mean, var, &s);
+        for (int i = 1; i < n->n_out && i < 5; i++) n->out[i] = i < 3 ? next[i - 1] : i == 3 ? mean : var;
+        return;
+    }
+    if (training) compose_batch_statistics(b, x, !spatial, mean, &used_mean, &used_var);
     Value *xs = x;
     if (!spatial && mean->type.rank == 1 && x->type.rank > 2) /* statistics of a whole activation, flat */
         xs = build_reshape(b, x, 2, (const Dim *[]){x->type.dim[0], mean->type.dim[0]});

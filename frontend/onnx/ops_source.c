@@ -1,4 +1,5 @@
 /* Operators that make tensors from shapes and attributes, or change an element type. */
+#include "frontend/onnx/importer.h"
 #include "frontend/onnx/indexing.h"
 #include <math.h>
 #include <string.h>
@@ -314,6 +315,14 @@ void lower_dropout(OnnxNode *n)
     double off;
     Value *mask = build_broadcast(b, build_scalar_i(b, n->opset < 10 ? x->type.dtype : DLVK_BOOL, 1), x->type.rank, x->type.dim);
     n->out[0] = x;
+    ModelParts *parts = n->im->parts;
+    if (parts && parts->training) {
+        Value *ratio = n->opset >= 12 ? in(n, 1) : NULL;
+        if (!ratio) ratio = build_scalar(b, DLVK_F32, onnx_float(n, "ratio", 0.5));
+        n->out[0] = mode_dropout(b, parts, x, build_cast(b, ratio, DLVK_F32), &mask);
+        if (n->n_out > 1) n->out[1] = build_cast(b, mask, n->opset < 10 ? x->type.dtype : DLVK_BOOL);
+        return;
+    }
     if (mode && !(value_scalar(mode, &off) && off == 0)) {
         Value *ratio = in(n, 1) ? build_cast(b, in(n, 1), DLVK_F32) : build_scalar(b, DLVK_F32, 0.5);
         Value *keep = build_map2(b, OP_GE, uniform(n, x->type.rank, x->type.dim, 0), ratio);

@@ -23,10 +23,10 @@ static const Tensor *run(dlvk_graph *g, const Feed *feed, const Tensor **all)
     cr_assert_eq(graph_verify(ir, stderr), 0);
     const Tensor *in[8], *out[8];
     cr_assert_leq(ir->top->results.n, 8);
-    g->pool.oom = NULL;
+    g->pool->oom = NULL;
     for (int i = 0; i < ir->top->params.n; i++)
-        in[i] = tensor_new(&g->pool, ir->top->params.at[i]->type.dtype, feed[i].rank, feed[i].dim, feed[i].data);
-    bool ok = graph_eval(ir, in, out, true, &g->pool);
+        in[i] = tensor_new(g->pool, ir->top->params.at[i]->type.dtype, feed[i].rank, feed[i].dim, feed[i].data);
+    bool ok = graph_eval(ir, in, out, true, g->pool);
     cr_assert(ok, "%s", g->ctx->diag.lines.n ? g->ctx->diag.lines.at[0] : "?");
     if (all) memcpy(all, out, sizeof *all * (size_t)ir->top->results.n);
     return out[0];

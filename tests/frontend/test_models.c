@@ -28,14 +28,14 @@ static void check(const char *shape, Model model, int rank, const int64_t *rest,
     cr_assert_eq(dlvk_model_load_memory(device, bundle, size, &o, &m, &err), DLVK_OK, "%s", err.text);
     cr_assert_eq(dlvk_session_create(m, &s, &err), DLVK_OK, "%s", err.text);
     Graph *ir = builder_finish(g);
-    g->pool.oom = NULL;
+    g->pool->oom = NULL;
     for (int b = 0; b < n_batches; b++) {
         int64_t dim[4] = {batches[b]}, count = batches[b];
         for (int i = 1; i < rank; i++) count *= dim[i] = rest[i - 1];
         float *x = malloc((size_t)count * sizeof *x);
         for (int64_t i = 0; i < count; i++) x[i] = (float)((i * 7919 + b) % 1009) / 504.5f - 1;
-        const Tensor *in = tensor_new(&g->pool, DLVK_F32, rank, dim, x), *want;
-        cr_assert(graph_eval(ir, &in, &want, true, &g->pool));
+        const Tensor *in = tensor_new(g->pool, DLVK_F32, rank, dim, x), *want;
+        cr_assert(graph_eval(ir, &in, &want, true, g->pool));
         float *y = malloc((size_t)want->count * sizeof *y);
         cr_assert_eq(dlvk_session_set_input(s, "x", dim, rank, x, (size_t)count * sizeof *x, &err), DLVK_OK, "%s", err.text);
         cr_assert_eq(dlvk_session_run(s, &err), DLVK_OK, "%s", err.text);

@@ -1,0 +1,14 @@
+/* From a model to the graphs of its training programs. */
+#ifndef DLVK_FRONTEND_TRAINING_H
+#define DLVK_FRONTEND_TRAINING_H
+
+#include "dlvk/train.h"
+#include "frontend/mode.h"
+
+/* t NULL: the defaults. */
+const dlvk_training_options *training_options(const dlvk_training_options *t);
+/* The graph of one step, or of an evaluation: states, as Graph has them, are in both. The model is left as it was, but for the
+ * constraints that its context gains. NULL, with errors in the context, when it cannot be trained so. */
+Graph *training_graph(const ModelParts *m, const dlvk_training_options *t, bool evaluate);
+
+#endif
