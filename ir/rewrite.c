@@ -174,6 +174,20 @@ void rewrite_inline(Rewrite *rw, const Node *call, Value *const *in, Value **out
     for (int i = 0; i < call->n_out; i++) out[i] = rw->map[body->results.at[i]->id];
 }
 
+Value **rewrite_splice(Build *b, Graph *from, Value *const *args)
+{
+    Pool *p = b->ctx->pool;
+    const Origin *origin = b->ctx->origin;
+    Walk w = {.rw = {.src = from, .dst = b->at->graph, .b = *b}, .live = graph_live(from)};
+    w.rw.map = POOL_ARRAY(p, Value *, from->n_values);
+    for (int i = 0; i < from->top->params.n; i++) w.rw.map[from->top->params.at[i]->id] = args[i];
+    rewrite_body(&w.rw, from->top);
+    Value **out = POOL_ARRAY(p, Value *, from->top->results.n);
+    for (int i = 0; i < from->top->results.n; i++) out[i] = w.rw.map[from->top->results.at[i]->id];
+    b->ctx->origin = origin;
+    return out;
+}
+
 Rewrite *rewrite_start(Graph *src, RewriteRule rule, void *user, bool cse)
 {
     Context *c = src->ctx;

@@ -25,6 +25,8 @@ Rewrite *rewrite_start(Graph *src, RewriteRule rule, void *user, bool cse);
 void rewrite_body(Rewrite *rw, const Region *old);
 /* For rules. The body of a call, rewritten in the call's place. */
 void rewrite_inline(Rewrite *rw, const Node *call, Value *const *in, Value **out);
+/* The nodes of a graph's top region at b, on these arguments in place of its parameters: its results there. */
+Value **rewrite_splice(Build *b, Graph *from, Value *const *args);
 /* The copy of an old node on new operands; NULL after an error. */
 Node *rewrite_copy(Rewrite *rw, const Node *old, Value *const *in);
 /* Which nodes of the graph its results need, by node id. */

@@ -88,7 +88,7 @@ static Value *import_tensor(Importer *im, Build *b, const char *name, const Decl
     if (!tensor_type(im, name, d->tensor, d->sequence, like, &t)) return NULL;
     Value *v = region_param(im->graph->top, t, name);
     if (d->sequence) return !like || fits(im, name, t, like) ? v : NULL;
-    if (!like || !is_assumed(im, like)) return v;
+    if (!like || !is_assumed(im, like)) return v; /* a parameter is a variable as it is */
     return fits(im, name, t, like) ? build_const(b, tensor_new(im->ctx->pool, t.dtype, like->rank, like->dim, like->data)) : NULL;
 }
 

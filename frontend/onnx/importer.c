@@ -130,7 +130,7 @@ static void define_outputs(OnnxNode *n)
     for (int i = 0; i < n->n_out; i++) {
         const char *name = n->proto->output[i];
         if (!*name) continue;
-        Value *v = n->out[i];
+        Value *v = onnx_variable(n->scope, n->b, name, n->out[i]);
         if (v && !v->name && !n->scope->frame) v->name = name;
         if (!scope_define(n->scope, name, (OnnxItem){.value = v, .seq = n->seq_out[i]}))
             onnx_error(n, "output '%s' has the name of an earlier value", name);
@@ -199,6 +199,7 @@ static void import_initializer(Scope *s, Build *b, const char *name, const Tenso
     Value *v = t ? build_const(b, t) : NULL;
     ModelParts *m = s->parent ? NULL : s->im->parts;
     if (v && m && dtype_is_float(t->dtype)) v = mode_weight(b, m, v, name);
+    v = onnx_variable(s, b, name, v);
     if (v && !v->name) v->name = name;
     if (!scope_define(s, name, (OnnxItem){.value = v}))
         diag_error(&c->diag, DLVK_BAD_FILE, "initializer '%s' is defined twice", name);

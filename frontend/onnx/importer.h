@@ -70,6 +70,10 @@ const ExternalFile *onnx_external(Pool *p, OnnxModel *m, const char *location, c
 const Tensor *onnx_tensor_read(Pool *p, OnnxModel *m, const Onnx__TensorProto *t, const char **why);
 const Tensor *onnx_sparse_read(Pool *p, OnnxModel *m, const Onnx__SparseTensorProto *t, const char **why);
 
+/* A value that some Gradient node names as a variable, behind a barrier: what is computed from it then depends on it visibly, even
+ * where it is a constant. Others as they are. */
+Value *onnx_variable(const Scope *s, Build *b, const char *name, Value *v);
+
 /* The main graph's inputs, defined in s, and its outputs, which become the graph's results. */
 void onnx_import_inputs(Scope *s, Build *b, const Onnx__GraphProto *g);
 void onnx_export_outputs(Importer *im, const Onnx__GraphProto *g, const OnnxItem *items);
