@@ -61,6 +61,12 @@ check "run: a sequence is written" test -s "$tmp/seq/output_sequence.3.npy"
 check_exit "run: a sequence from several files" 0 'PASS output_sequence\[2\]' "$DLVKC" run "$insert/model.onnx" --check \
     --input "sequence=$tmp/seq/output_sequence.0.npy,$tmp/seq/output_sequence.3.npy"
 
+squeeze=$data/node/test_squeeze # takes its axes as an input
+check_exit "run assumes the inputs given" 0 'PASS y' "$DLVKC" run "$squeeze/model.onnx" --input "x=$squeeze/test_data_set_0/input_0.pb" \
+    --input "axes=$squeeze/test_data_set_0/input_1.pb" --expect "y=$squeeze/test_data_set_0/output_0.pb"
+check_exit "compile names what it must know" 2 'axes' "$DLVKC" compile "$squeeze/model.onnx" -o "$tmp/squeeze.dlvk"
+check_exit "no such file to assume" 2 'nosuch' "$DLVKC" compile "$squeeze/model.onnx" -o "$tmp/squeeze.dlvk" --assume axes=nosuch.npy
+
 check_exit "test" 0 '^1 passed, 0 failed$' "$DLVKC" test "$relu"
 check_exit "test: a file" 0 '^1 passed, 0 failed$' "$DLVKC" test "$model"
 check "a folder with a wrong expectation" bash -c "mkdir -p '$tmp/bad/test_data_set_0' && cp '$model' '$tmp/bad' &&
