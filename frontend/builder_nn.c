@@ -155,7 +155,7 @@ static Value *attention(dlvk_graph *g, Value *q, Value *k, Value *v, Value *mask
         if (!builder_known(g, q->type.dim[q->type.rank - 1], "the head size", &size)) return NULL;
         scale = 1 / sqrt((double)size);
     }
-    AttentionSpec s = {.scale = scale, .causal = causal, .mask = mask, .softmax_type = q->type.dtype};
+    AttentionSpec s = {.scale = scale, .has_right = causal, .mask = mask, .softmax_type = q->type.dtype};
     return compose_attention(&g->b, q, k, v, &s);
 }
 

@@ -96,8 +96,9 @@ Value *compose_rms_norm(Build *b, Value *x, Value *scale, int axis, double epsil
 typedef struct AttentionSpec {
     double scale;
     double softcap; /* 0: none */
-    bool causal;    /* key j is seen by query i when j <= i + offset */
-    Value *offset;  /* i64, broadcasts to the scores; NULL: 0 */
+    bool has_left, has_right; /* query i sees key j only if i + offset - left <= j, and j <= i + offset + right */
+    int64_t left, right;      /* causal: has_right, right 0 */
+    Value *offset;            /* i64, broadcasts to the scores; NULL: 0 */
     Value *mask;    /* broadcasts to the scores */
     DType softmax_type;
     int keep;       /* which scores go to *scores: 0 raw, 1 after softcap, 2 after mask, 3 softmax */

@@ -102,12 +102,16 @@ Value *compose_rms_norm(Build *b, Value *x, Value *scale, int axis, double epsil
 static Value *attention_allowed(Build *b, Value *scores, const AttentionSpec *s)
 {
     Value *allowed = s->mask && s->mask->type.dtype == DLVK_BOOL ? s->mask : NULL;
-    if (!s->causal) return allowed;
+    if (!s->has_left && !s->has_right) return allowed;
     int rank = scores->type.rank;
     Value *row = compose_index(b, scores, rank - 2, DLVK_I64), *col = compose_index(b, scores, rank - 1, DLVK_I64);
     if (s->offset) row = build_map2(b, OP_ADD, row, s->offset);
-    Value *causal = build_map2(b, OP_LE, col, row);
-    return allowed ? build_map2(b, OP_AND, allowed, causal) : causal;
+    Value *ahead = build_map2(b, OP_SUB, col, row); /* how far the key lies in the query's future */
+    Value *bound[] = {s->has_left ? build_map2(b, OP_GE, ahead, build_scalar_i(b, DLVK_I64, -s->left)) : NULL,
+                      s->has_right ? build_map2(b, OP_LE, ahead, build_scalar_i(b, DLVK_I64, s->right)) : NULL};
+    for (int i = 0; i < 2; i++)
+        if (bound[i]) allowed = allowed ? build_map2(b, OP_AND, allowed, bound[i]) : bound[i];
+    return allowed;
 }
 
 static void keep_scores(const AttentionSpec *s, int stage, Value *scores)
@@ -136,7 +140,7 @@ Value *compose_attention(Build *b, Value *q, Value *k, Value *v, const Attention
     keep_scores(s, 2, scores);
     if (!scores) return NULL;
     Value *p = build_softmax(b, build_cast(b, scores, s->softmax_type), -1, false);
-    if (p && (s->mask || s->offset)) { /* a row of -inf only: softmax gives NaN */
+    if (p && (s->mask || s->offset || s->has_left)) { /* a row of -inf only: softmax gives NaN */
         int last = -1;
         Value *top = build_reduce(b, KIND_MAX, scores, 1, &last, true);
         Value *none = build_map2s(b, OP_EQ, top, -INFINITY);

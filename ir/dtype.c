@@ -100,7 +100,7 @@ static unsigned narrow_encode(const FloatFormat *f, double v, bool saturate)
 {
     unsigned sign_bit = 1u << (f->exp + f->man);
     unsigned sign = signbit(v) ? sign_bit : 0;
-    if (isnan(v)) return f->uz ? sign_bit : f->nan < 0 ? (unsigned)f->max : sign | (unsigned)f->nan; /* E2M1 has none: 6 */
+    if (isnan(v)) return f->uz ? sign_bit : f->nan < 0 ? sign_bit : sign | (unsigned)f->nan; /* E2M1 has none: -0 */
     double a = fabs(v);
     int64_t code = (int64_t)f->max + 1;
     if (!isinf(a)) {

@@ -1,6 +1,6 @@
 // Float types below 32 bits as bits in the low end of a uint: NAME_to_f32, and f32_to_NAME, which rounds to nearest even.
 // Overflow and NaN follow ONNX's Cast: f16, bf16 overflow to infinity; float8 saturates, and with _nosat becomes infinite, or
-// NaN where the type has no infinity; f4e2m1 always saturates, and its NaN is 6, the largest value.
+// NaN where the type has no infinity; f4e2m1 always saturates, and its NaN is -0.
 
 //# narrow_decode:
 // man bits of mantissa; `up` is 2^(127 - bias) and makes the float's exponent the type's, denormals included.
@@ -132,7 +132,7 @@ uint f32_to_f8e5m2fnuz_nosat(float x) { return narrow_encode8(x, 2, 16, 0x7fu, 0
 //# f32_to_f4e2m1:
 uint f32_to_f4e2m1(float x)
 {
-    if (op_is_nan(x)) return 7u;
+    if (op_is_nan(x)) return 8u;
     uint sign = (floatBitsToUint(x) >> 28) & 8u;
     return sign | (magnitude_bits(x) >= 0x40c00000u ? 7u /* 6 */ : narrow_encode(x, 1, 1));
 }

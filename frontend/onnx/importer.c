@@ -35,7 +35,7 @@ static const struct {
     {0, " Constant Loop Optional OptionalHasElement RandomNormal RandomUniform Scan SequenceEmpty "},
     {2, " Add AffineGrid And BitShift BitwiseAnd BitwiseOr BitwiseXor CastLike CausalConvWithState CenterCropPad Compress Conv "
         "ConvInteger "
-        "ConvTranspose CumProd CumSum DequantizeLinear Div Equal Expand Gather GatherElements GatherND GeGLU Gemm Greater "
+        "ConvTranspose CumProd CumSum DequantizeLinear Div Equal Expand Gather GatherElements GatherND Gemm Greater "
         "GreaterOrEqual GridSample LayerNormalization Less LessOrEqual MatMul MatMulInteger MaxRoiPool MaxUnpool Mod Mul "
         "NegativeLogLikelihoodLoss NonMaxSuppression Or PRelu Pow QuantizeLinear RMSNormalization ReverseSequence STFT "
         "SequenceAt SequenceInsert SoftmaxCrossEntropyLoss StringConcat Sub SwiGLU Tile Xor "},

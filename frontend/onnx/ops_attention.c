@@ -69,8 +69,24 @@ static Value *attention_mask(OnnxNode *n, const Dim *keys, DType t)
     return build_map3(b, OP_SELECT, real, mask, build_scalar(b, t, -INFINITY));
 }
 
-/* How far the causal diagonal is shifted: by the keys that come before this block of queries. */
-static Value *causal_offset(OnnxNode *n, Value *q)
+/* Which keys a query sees by their distance: is_causal, and the windows of opset 25, where -1 is no bound. */
+static bool attention_window(OnnxNode *n, AttentionSpec *s)
+{
+    s->left = onnx_int(n, "left_window_size", -1);
+    s->right = onnx_int(n, "right_window_size", -1);
+    if (s->left < -1 || s->right < -1) {
+        onnx_error(n, "left_window_size %lld, right_window_size %lld: neither may be below -1", (long long)s->left,
+                   (long long)s->right);
+        return false;
+    }
+    if (onnx_int(n, "is_causal", 0)) s->right = 0;
+    s->has_left = s->left >= 0;
+    s->has_right = s->right >= 0;
+    return true;
+}
+
+/* How far the diagonal is shifted: by the keys that come before this block of queries. */
+static Value *window_offset(OnnxNode *n, Value *q)
 {
     Build *b = n->b;
     if (has_in(n, 4)) return in(n, 4) ? build_dims(b, DLVK_I64, -1, &in(n, 4)->type.dim[2]) : NULL;
@@ -103,18 +119,19 @@ void lower_attention(OnnxNode *n)
     DType t = q->type.dtype;
     AttentionSpec s = {.scale = onnx_has(n, "scale") ? onnx_float(n, "scale", 1) : 1 / sqrt((double)size),
                        .softcap = onnx_float(n, "softcap", 0),
-                       .causal = onnx_int(n, "is_causal", 0) != 0,
                        .softmax_type = t,
                        .keep = (int)onnx_int(n, "qk_matmul_output_mode", 0),
                        .scores = has_out(n, 3) ? &scores : NULL};
+    if (!attention_window(n, &s)) return;
     int precision = (int)onnx_int(n, "softmax_precision", 0);
     if (precision && !dtype_from_onnx(precision, &s.softmax_type)) {
         onnx_error(n, "attribute 'softmax_precision' is %d", precision);
         return;
     }
     s.mask = attention_mask(n, k->type.dim[2], t);
-    if (s.causal) s.offset = causal_offset(n, q);
-    if (((has_in(n, 3) || has_in(n, 6)) && !s.mask) || (s.causal && (has_in(n, 4) || has_in(n, 6)) && !s.offset)) return;
+    bool windowed = s.has_left || s.has_right;
+    if (windowed) s.offset = window_offset(n, q);
+    if (((has_in(n, 3) || has_in(n, 6)) && !s.mask) || (windowed && (has_in(n, 4) || has_in(n, 6)) && !s.offset)) return;
     Value *y = compose_attention(b, q, repeat_heads(n, k, q->type.dim[1]), repeat_heads(n, v, q->type.dim[1]), &s);
     if (y && flat) {
         const int perm[] = {0, 2, 1, 3};
@@ -209,8 +226,8 @@ void lower_flex_attention(OnnxNode *n)
 
 /* The recurrence of linear attention, heads side by side. Time comes first: [seq, batch, heads, size]. */
 typedef struct LinearStep {
-    Value *q, *k, *v, *decay, *beta, *erase; /* the last three may be NULL */
-    const Dim *repeat;                       /* query heads for each head of keys and values */
+    Value *q, *k, *v, *decay, *beta; /* the last two may be NULL */
+    const Dim *repeat;               /* query heads for each head of keys and values */
     double scale;
 } LinearStep;
 
@@ -223,9 +240,7 @@ static Value *linear_step(Build *b, void *user, Value *t, Value **state)
     if (s->decay)
         m = build_map2(b, OP_MUL, m, build_unsqueeze(b, build_map1(b, OP_EXP, compose_at(b, s->decay, t, 0)), 1, &column));
     if (s->beta) { /* write only what the state does not yet recall */
-        Value *key = s->erase ? build_map2(b, OP_MUL, compose_at(b, s->erase, t, 0), k) : k;
-        Value *recalled =
-            build_reduce(b, KIND_SUM, build_map2(b, OP_MUL, m, build_unsqueeze(b, key, 1, &column)), 1, &row, false);
+        Value *recalled = build_reduce(b, KIND_SUM, build_map2(b, OP_MUL, m, build_unsqueeze(b, k, 1, &column)), 1, &row, false);
         v = build_map2(b, OP_MUL, compose_at(b, s->beta, t, 0), build_map2(b, OP_SUB, v, recalled));
     }
     m = build_map2(b, OP_ADD, m, build_map2(b, OP_MUL, build_unsqueeze(b, k, 1, &column), build_unsqueeze(b, v, 1, &row)));
@@ -254,7 +269,7 @@ static Value *time_first(OnnxNode *n, Value *x, int64_t heads)
 void lower_linear_attention(OnnxNode *n)
 {
     Build *b = n->b;
-    Value *q = in(n, 0), *past = in(n, 3), *decay = in(n, 4), *beta = in(n, 5), *erase = in(n, 6);
+    Value *q = in(n, 0), *past = in(n, 3), *decay = in(n, 4), *beta = in(n, 5);
     int64_t q_heads = onnx_int(n, "q_num_heads", 0), heads = onnx_int(n, "kv_num_heads", 0), size = 1, wide = heads;
     const char *rule = onnx_str(n, "update_rule", "gated_delta");
     bool gated = strncmp(rule, "gated", 5) == 0, delta = strstr(rule, "delta") != NULL;
@@ -263,8 +278,7 @@ void lower_linear_attention(OnnxNode *n)
         onnx_error(n, "attribute 'update_rule' is '%s'", rule);
         return;
     }
-    if (heads < 1 || q_heads < 1 || q_heads % heads || gated != has_in(n, 4) || delta != has_in(n, 5) ||
-        (!delta && has_in(n, 6))) {
+    if (heads < 1 || q_heads < 1 || q_heads % heads || gated != has_in(n, 4) || delta != has_in(n, 5)) {
         onnx_error(n, "q_num_heads %lld, kv_num_heads %lld, or inputs that update_rule '%s' does not go with", (long long)q_heads,
                    (long long)heads, rule);
         return;
@@ -282,8 +296,7 @@ void lower_linear_attention(OnnxNode *n)
     s.decay = time_first(n, decay, heads); /* one a head, or one a key channel */
     if (beta && beta->type.rank == 3) dim_is_const(beta->type.dim[2], &wide);
     s.beta = time_first(n, beta, wide == 1 ? 1 : heads);
-    s.erase = time_first(n, erase, heads);
-    if ((decay && !s.decay) || (beta && !s.beta) || (erase && !s.erase) || (has_in(n, 3) && !past)) return;
+    if ((decay && !s.decay) || (beta && !s.beta) || (has_in(n, 3) && !past)) return;
     const Dim *shape[] = {q->type.dim[0], dim_of_int(b, heads), s.k->type.dim[3], s.v->type.dim[3]};
     Value *state = past ? build_cast(b, past, DLVK_F32) : build_full(b, (Type){DLVK_F32, 4, shape}, 0);
     Value *y = onnx_over_time(b, s.q->type.dim[0], 1, &state, linear_step, &s); /* [seq, batch, q heads, size of v] */

@@ -192,10 +192,10 @@ void lower_causal_conv(OnnxNode *n)
     if (has_out(n, 1)) n->out[1] = build_slice_axis(b, padded, 2, x->type.dim[2], before);
 }
 
-/* SwiGLU and (arg 1) GeGLU: the activation of the first operand scales the second. */
-void lower_gated(OnnxNode *n)
+/* The activation of the first operand scales the second. */
+void lower_swiglu(OnnxNode *n)
 {
-    (n->arg ? lower_gelu : lower_swish)(n);
+    lower_swish(n);
     n->out[0] = build_map2(n->b, OP_MUL, n->out[0], in(n, 1));
 }
 

@@ -22,20 +22,37 @@ static Value *fit(OnnxNode *n, Value *s, Value *x, int64_t axis)
     return build_slice_axis(b, wide, a, dim_of_int(b, 0), x->type.dim[a]);
 }
 
+/* The type in which x is divided by its scale: attribute 'precision', or the scale's own; reals, where that is no type for it. */
+static bool division_type(OnnxNode *n, DType x, DType scale, DType *t)
+{
+    int64_t given = onnx_int(n, "precision", 0);
+    *t = scale;
+    if (given) {
+        if (dtype_from_onnx((int)given, t) && dtype_is_float(*t)) return true;
+        onnx_error(n, "attribute 'precision': element type %lld is no float type", (long long)given);
+        return false;
+    }
+    if (!dtype_is_float(scale)) *t = DLVK_F32;
+    if (scale == DLVK_F8E8M0) *t = dtype_is_float(x) ? x : DLVK_F32;
+    return true;
+}
+
 /* saturate(round(x / scale) + zero_point) */
 void lower_quantize_linear(OnnxNode *n)
 {
     Build *b = n->b;
     Value *x = in(n, 0), *scale = in(n, 1), *zero = in(n, 2);
-    DType t = DLVK_U8, u = scale->type.dtype;
+    DType t = DLVK_U8, u;
     int64_t declared = onnx_int(n, "output_dtype", 0), axis = onnx_int(n, "axis", 1);
     if (zero) t = zero->type.dtype;
     if (!zero && declared && !dtype_from_onnx((int)declared, &t)) {
         onnx_error(n, "attribute 'output_dtype': element type %lld is not supported", (long long)declared);
         return;
     }
-    Value *y = build_map2(b, OP_DIV, build_cast(b, x, u), fit(n, scale, x, axis));
+    if (!division_type(n, x->type.dtype, scale->type.dtype, &u)) return;
+    Value *y = build_map2(b, OP_DIV, build_cast(b, x, u), build_cast(b, fit(n, scale, x, axis), u));
     if (dtype_is_float(t)) {
+        if (zero && t == DLVK_F4E2M1) y = build_map2(b, OP_ADD, y, build_cast(b, fit(n, zero, x, axis), u));
         n->out[0] = build_cast_sat(b, y, t, onnx_int(n, "saturate", 1) != 0);
         return;
     }

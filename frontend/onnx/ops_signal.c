@@ -3,12 +3,13 @@
 #include <math.h>
 #include <string.h>
 
-/* cos or sin of 2 pi i k / n for i < length, k < bins: the angle is reduced in integers; computed here in double where it can be.
- */
-static Value *twiddle(Build *b, DType t, const Dim *length, const Dim *bins, Op op)
+/* cos or sin of 2 pi i k / length for i < rows, k < columns: the angle is reduced in integers; computed here in double where it
+ * can be. */
+static Value *twiddle(Build *b, DType t, const Dim *rows, const Dim *columns, const Dim *length, Op op)
 {
-    const Dim *shape[] = {length, bins};
-    DType u = dim_is_const(length, NULL) && dim_is_const(bins, NULL) ? DLVK_F64 : t;
+    const Dim *shape[] = {rows, columns};
+    bool known = dim_is_const(rows, NULL) && dim_is_const(columns, NULL) && dim_is_const(length, NULL);
+    DType u = known ? DLVK_F64 : t;
     Value *n = dim_value(b, DLVK_I64, length);
     Value *ik = build_map2(b, OP_MUL, build_iota(b, DLVK_I64, 2, shape, 0), build_iota(b, DLVK_I64, 2, shape, 1));
     ik = build_map2(b, OP_MOD, ik, n);
@@ -21,7 +22,7 @@ static Value *dft(Build *b, Value *re, Value *im, const Dim *length, const Dim *
 {
     if (!re) return NULL;
     DType t = re->type.dtype;
-    Value *c = twiddle(b, t, length, bins, OP_COS), *s = twiddle(b, t, length, bins, OP_SIN);
+    Value *c = twiddle(b, t, length, bins, length, OP_COS), *s = twiddle(b, t, length, bins, length, OP_SIN);
     if (!inverse) s = build_map1(b, OP_NEG, s); /* e^{-i angle} forward */
     Value *out_re = build_matmul(b, re, c), *out_im = build_matmul(b, re, s);
     if (im) {
@@ -33,6 +34,22 @@ static Value *dft(Build *b, Value *re, Value *im, const Dim *length, const Dim *
     Value *parts[] = {build_unsqueeze(b, out_re, 1, &last), build_unsqueeze(b, out_im, 1, &last)};
     Value *y = build_concat(b, 2, parts, last);
     return inverse ? build_map2(b, OP_DIV, y, dim_value(b, t, length)) : y;
+}
+
+/* The real signal [..., length, 1] of which [..., bins] is the half spectrum: each bin stands for its mirror image too, but for
+ * the first and, where the length is even, the last. */
+static Value *real_dft(Build *b, Value *re, Value *im, const Dim *length, const Dim *bins)
+{
+    if (!re || !im) return NULL;
+    DType t = re->type.dtype;
+    Value *k = build_iota(b, DLVK_I64, 1, &bins, 0), *n = dim_value(b, DLVK_I64, length);
+    Value *alone = build_map2s(b, OP_EQ, build_map2(b, OP_MOD, build_map2s(b, OP_MUL, k, 2), n), 0);
+    Value *weight = build_map2(b, OP_DIV, build_map3(b, OP_SELECT, alone, build_scalar(b, t, 1), build_scalar(b, t, 2)),
+                               dim_value(b, t, length));
+    Value *y =
+        build_map2(b, OP_SUB, build_matmul(b, build_map2(b, OP_MUL, re, weight), twiddle(b, t, bins, length, length, OP_COS)),
+                   build_matmul(b, build_map2(b, OP_MUL, im, weight), twiddle(b, t, bins, length, length, OP_SIN)));
+    return y ? build_unsqueeze(b, y, 1, &y->type.rank) : NULL;
 }
 
 /* Component c (0 real, 1 imaginary) of [..., 1 or 2]; NULL where there is none. */
@@ -59,16 +76,19 @@ void lower_dft(OnnxNode *n)
     }
     int a = onnx_axis(n, axis, rank);
     bool inverse = onnx_int(n, "inverse", 0) != 0, onesided = onnx_int(n, "onesided", 0) != 0;
-    const Dim *length = in(n, 1) ? onnx_dim(n, 1) : rank > 1 ? x->type.dim[a] : NULL;
-    if (!length) return;
-    if (rank < 2 || a == rank - 1 || (onesided && inverse)) {
-        onnx_error(n, rank < 2 || a == rank - 1 ? "axis %d is that of the components" : "a onesided inverse transform (axis %d)",
-                   a);
+    if (rank < 2 || a == rank - 1 || (onesided && inverse && !dim_is(x->type.dim[rank - 1], 2))) {
+        onnx_error(
+            n, rank < 2 || a == rank - 1 ? "axis %d is that of the components" : "a onesided inverse of real numbers (axis %d)",
+            a);
         return;
     }
+    const Dim *own = x->type.dim[a], *whole = onesided && inverse ? times_int(b, plus_int(b, own, -1), 2) : own;
+    const Dim *length = in(n, 1) ? onnx_dim(n, 1) : whole;
+    if (!length) return;
+    const Dim *bins = onesided ? plus_int(b, floor_of(b, length, 2), 1) : length, *wanted = inverse ? bins : length;
     /* fit the signal to the length: cut, then padded with zeros */
-    const Dim *size = dim_min(&b->ctx->dims, x->type.dim[a], length), *lo[DLVK_MAX_RANK], *hi[DLVK_MAX_RANK];
-    for (int i = 0; i < rank; i++) lo[i] = dim_of_int(b, 0), hi[i] = i == a ? minus(b, length, size) : lo[i];
+    const Dim *size = dim_min(&b->ctx->dims, own, wanted), *lo[DLVK_MAX_RANK], *hi[DLVK_MAX_RANK];
+    for (int i = 0; i < rank; i++) lo[i] = dim_of_int(b, 0), hi[i] = i == a ? minus(b, wanted, size) : lo[i];
     x = build_slice_axis(b, x, a, dim_of_int(b, 0), size);
     x = build_pad(b, x, lo, hi, x ? build_scalar(b, x->type.dtype, 0) : NULL);
     int to_last[DLVK_MAX_RANK], back[DLVK_MAX_RANK + 1], k = 0; /* the signal axis last but for the components */
@@ -79,8 +99,8 @@ void lower_dft(OnnxNode *n)
     for (int i = 0; i < rank; i++) back[to_last[i]] = i;
     x = build_transpose(b, x, to_last);
     if (!x) return;
-    const Dim *bins = onesided ? plus_int(b, floor_of(b, length, 2), 1) : length;
-    Value *y = dft(b, component(b, x, 0), component(b, x, 1), length, bins, inverse);
+    Value *re = component(b, x, 0), *im = component(b, x, 1);
+    Value *y = onesided && inverse ? real_dft(b, re, im, length, bins) : dft(b, re, im, length, bins, inverse);
     n->out[0] = build_transpose(b, y, back);
 }
 

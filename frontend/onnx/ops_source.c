@@ -27,11 +27,37 @@ static bool cast_target(OnnxNode *n, DType *t)
     return false;
 }
 
-/* Reals become integers below 8 bits by rounding and clipping, as ONNX's reference has it; wider ones by truncation. */
+/* To a power of two: `up`, which is what the primitive does, `down`, or the nearest, ties up. What is beyond the largest power
+ * saturates, or is NaN, as is what is below the smallest. */
+static Value *cast_e8m0(OnnxNode *n, Value *x)
+{
+    Build *b = n->b;
+    const char *mode = onnx_str(n, "round_mode", "up");
+    bool nearest = strcmp(mode, "nearest") == 0, up = strcmp(mode, "up") == 0;
+    if (!up && !nearest && strcmp(mode, "down") != 0) {
+        onnx_error(n, "attribute 'round_mode' is '%s'", mode);
+        return NULL;
+    }
+    x = build_cast(b, x, DLVK_F32);
+    if (!up) { /* drop the mantissa */
+        Value *bits = build_bitcast(b, x, DLVK_U32), *whole = bits;
+        if (nearest) whole = build_map2(b, OP_ADD, bits, build_scalar_i(b, DLVK_U32, 0x400000));
+        whole = build_map2(b, OP_AND, whole, build_scalar_i(b, DLVK_U32, 0x7f800000));
+        x = build_map3(b, OP_SELECT, build_map1(b, OP_IS_NAN, x), x, build_bitcast(b, whole, DLVK_F32));
+    }
+    if (onnx_int(n, "saturate", 1))
+        return build_cast(b, build_map2(b, OP_MIN, x, build_scalar(b, DLVK_F32, 0x1p127)), DLVK_F8E8M0);
+    Value *held = build_map2(b, OP_AND, build_map2s(b, OP_GE, x, 0x1p-127), build_map2s(b, OP_LE, x, 0x1p127));
+    return build_cast(b, build_map3(b, OP_SELECT, held, x, build_scalar(b, DLVK_F32, NAN)), DLVK_F8E8M0);
+}
+
+/* Reals become integers by truncation, out of range as it comes; those below 8 bits, up to opset 24, by rounding and clipping, as
+ * ONNX's reference had it then. */
 static Value *cast(OnnxNode *n, Value *x, DType t)
 {
     Build *b = n->b;
-    if (dtype_is_float(x->type.dtype) && dtype_is_int(t) && dtype_bits(t) < 8) {
+    if (t == DLVK_F8E8M0 && x->type.dtype != t) return cast_e8m0(n, x);
+    if (n->opset < 25 && dtype_is_float(x->type.dtype) && dtype_is_int(t) && dtype_bits(t) < 8) {
         double lo, hi;
         int_limits(t, &lo, &hi);
         DType u = x->type.dtype == DLVK_F64 ? DLVK_F64 : DLVK_F32;

@@ -40,12 +40,12 @@ class Case:
         self.fixed = [numpy_helper.from_array(x, n) for k, (n, x) in enumerate(self.inputs) if k in const and x is not None]
         self.symbolic = symbolic
         self.opsets = [helper.make_opsetid("", opset)] + ([helper.make_opsetid(domain, 1)] if domain else [])
-        self.make_node = lambda outputs: helper.make_node(
-            op, [n if x is not None else "" for n, x in self.inputs], outputs, domain=domain, **attributes)
+        self.make_nodes = lambda outputs: [helper.make_node(
+            op, [n if x is not None else "" for n, x in self.inputs], outputs, domain=domain, **attributes)]
 
     def model(self, names, outputs):
         inputs = [value_info(n, x, n if self.symbolic else None) for n, x in self.fed]
-        graph = helper.make_graph([self.make_node(names)], "g", inputs, outputs, self.fixed)
+        graph = helper.make_graph(self.make_nodes(names), "g", inputs, outputs, self.fixed)
         return helper.make_model(graph, opset_imports=self.opsets, ir_version=8)
 
     def write(self, outputs):
@@ -216,6 +216,17 @@ def attention():
     lengths = np.array([4, 5], I64)
     real = np.where(np.arange(t) < lengths[:, None], 0.0, -np.inf)[:, None, None]
     expect("attention_lengths", "Attention", [q, k, v, None, None, None, lengths], [attend(q, k, v, real)[0]], 24, symbolic=False)
+    q, k, v = normal(b, h, 5, d), normal(b, h, 5, d), normal(b, h, 5, e)
+    ahead = np.arange(5) - np.arange(5)[:, None]
+    for left, right, causal_too in ((1, 2, 0), (-1, 1, 0), (2, -1, 0), (1, 2, 1), (0, 0, 0)):
+        seen = (ahead >= -left if left >= 0 else True) & (ahead <= (0 if causal_too else right if right >= 0 else 9))
+        expect(f"attention_window_{left}_{right}_{causal_too}", "Attention", [q, k, v], [attend(q, k, v, np.where(seen, 0.0, -np.inf))[0]],
+               25, symbolic=False, left_window_size=left, right_window_size=right, is_causal=causal_too)
+    seen = np.arange(9) >= np.arange(5)[:, None] + 4 - 1
+    past_k, past_v = normal(b, h, 4, d), normal(b, h, 4, e)
+    all_k, all_v = np.concatenate([past_k, k], 2), np.concatenate([past_v, v], 2)
+    expect("attention_window_past", "Attention", [q, k, v, None, past_k, past_v],
+           [attend(q, all_k, all_v, np.where(seen, 0.0, -np.inf))[0], all_k, all_v], 25, symbolic=False, left_window_size=1)
 
 
 def rotary(x, cosine, sine, interleaved, size):
@@ -255,12 +266,89 @@ def newer():
     expect("causal_conv", "CausalConvWithState", [x, w, None, past], [(y / (1 + np.exp(-y))).astype(F32), padded[:, :, -2:]], 28,
            symbolic=False, activation="silu")
     linear_attention()
+    for size in (8, 9):
+        signal = normal(2, size, 3)
+        half = np.fft.rfft(signal.astype(float), axis=1)
+        pairs = np.stack([half.real, half.imag], -1).astype(F32)
+        length = np.array(size, I64)
+        if size % 2:  # otherwise the last bin's imaginary part is rounding noise
+            expect(f"dft_half_{size}", "DFT", [signal[..., None], None, np.array(1, I64)], [pairs], 20, const=(2,), onesided=1)
+        expect(f"dft_from_half_{size}", "DFT", [pairs, length, np.array(1, I64)], [signal[..., None]], 20, const=(1, 2), symbolic=False,
+               onesided=1, inverse=1)
+    expect("dft_from_half_cut", "DFT", [pairs, np.array(6, I64), np.array(-3, I64)],
+           [np.fft.irfft(half[:, :4], 6, axis=1).astype(F32)[..., None]], 20, const=(1, 2), symbolic=False, onesided=1,
+           inverse=1)
+    expect("dft_from_half_default", "DFT", [pairs, None, np.array(1, I64)],
+           [np.fft.irfft(half, axis=1).astype(F32)[..., None]], 20, const=(2,), symbolic=False, onesided=1, inverse=1)
+    narrow()
+
+
+def code_tensor(t, codes, *shape):
+    """A tensor of a type that numpy lacks, by its bits: whole bytes, or several elements a byte, the first in the lowest bits."""
+    bits = {"INT2": 2, "UINT2": 2, "INT4": 4, "UINT4": 4, "FLOAT4E2M1": 4}.get(t, 8)
+    raw = bytearray((len(codes) * bits + 7) // 8)
+    for k, c in enumerate(codes):
+        raw[k * bits // 8] |= (int(c) & (1 << bits) - 1) << k * bits % 8
+    number = {"UINT4": 21, "INT4": 22, "FLOAT4E2M1": 23, "FLOAT8E8M0": 24, "UINT2": 25, "INT2": 26}[t]
+    return onnx.TensorProto(data_type=number, dims=shape or (len(codes),), raw_data=bytes(raw)), number
+
+
+def narrow():
+    """Types newer than Debian's onnx package; a second node brings results back to what numpy holds."""
+    x = np.array([-9, -2.5, -1.5, -0.4, 0, 0.6, 1.5, 2.5, 3.7, 7], F32)
+    for t, bits in (("INT2", 2), ("UINT2", 2), ("INT4", 4), ("UINT4", 4)):
+        low = np.trunc(x).astype(int) & (1 << bits) - 1
+        want = np.where((t[0] == "I") & (low >> bits - 1 > 0), low - (1 << bits), low)
+        round_trip(f"cast_25_{t}", x, code_tensor(t, [0])[1], want, 25)
+    x = np.array([0.3, 1, 1.4, 1.5, 1.6, 2, 3, 1e38, 3e38, np.inf, 2.0 ** -120 * 1.2, np.nan], F32)
+    exponent = np.floor(np.log2(x[:-1].clip(None, 3e38).astype(float)))
+    for mode, e in (("down", exponent), ("up", np.ceil(np.log2(x[:-1].clip(None, 3e38).astype(float)))),
+                    ("nearest", exponent + (x[:-1].clip(None, 3e38) / 2.0 ** exponent >= 1.5))):
+        for saturate in (0, 1):
+            want = np.append(2.0 ** np.minimum(e, 127), np.nan)
+            if not saturate:
+                want[:-1][e > 127] = np.nan
+                want[9] = np.nan
+            round_trip(f"cast_e8m0_{mode}_{saturate}", x, 24, want, 25, round_mode=mode, saturate=saturate)
+    round_trip("cast_f4", np.array([-7, -0.3, 0.25, 0.26, 1.25, 2.5, 5, np.inf, np.nan], F32), 23,
+               [-6, -0.5, 0, 0.5, 1, 2, 4, 6, -0.0], 25)
+    quantized()
+
+
+def round_trip(name, x, t, want, opset, **attributes):
+    pair(name, helper.make_node("Cast", ["i0"], ["m"], to=t, **attributes), helper.make_node("Cast", ["m"], ["o0"], to=1), x, want, opset)
+
+
+def pair(name, first, second, x, want, opset, fixed=()):
+    case = Case(name, "Identity", [x], opset, symbolic=False)
+    case.fixed = list(fixed)
+    case.make_nodes = lambda names: [first, second]
+    case.write([np.array(want, F32)])
+
+
+def quantized():
+    x = (normal(2, 6) * 3).astype(F32)
+    for t, lo, hi in (("INT2", -2, 1), ("UINT2", 0, 3), ("INT4", -8, 7), ("UINT4", 0, 15)):
+        zero, number = code_tensor(t, [1] * 6, 6)
+        scale = positive(6)
+        zero.name, per = "zero", numpy_helper.from_array(scale, "scale")
+        want = (np.clip(np.rint(x / scale) + 1, lo, hi) - 1) * scale
+        pair(f"quantize_{t}", helper.make_node("QuantizeLinear", ["i0", "scale", "zero"], ["m"], axis=1),
+             helper.make_node("DequantizeLinear", ["m", "scale", "zero"], ["o0"], axis=1), x, want, 25, (per, zero))
+    exponents, _ = code_tensor("FLOAT8E8M0", [126, 127, 129, 128], 2, 2)  # a scale for every three elements along axis 1
+    exponents.name = "scale"
+    scale = np.repeat(np.array([[0.5, 1], [4, 2]]), 3, 1)
+    levels = np.array([0, 0.5, 1, 1.5, 2, 3, 4, 6])
+    ratio = x / scale
+    want = np.sign(ratio) * levels[np.abs(np.abs(ratio)[..., None] - levels).argmin(-1)] * scale
+    pair("quantize_mxfp4", helper.make_node("QuantizeLinear", ["i0", "scale"], ["m"], axis=1, block_size=3, output_dtype=23),
+         helper.make_node("DequantizeLinear", ["m", "scale"], ["o0"], axis=1, block_size=3, output_dtype=1), x, want, 25, (exponents,))
 
 
 def linear_attention():
     b, t, hq, h, dk, dv = 2, 5, 4, 2, 3, 6
     q, k, v, past = normal(b, t, hq * dk), normal(b, t, h * dk), normal(b, t, h * dv), normal(b, h, dk, dv)
-    decay, beta, erase = -positive(b, t, h * dk), positive(b, t, h), normal(b, t, h * dk)
+    decay, beta = -positive(b, t, h * dk), positive(b, t, h)
     for rule in ("linear", "gated", "delta", "gated_delta"):
         gated, delta = "gated" in rule, "delta" in rule
         state, out = past.astype(float), np.zeros((b, hq, t, dv))
@@ -269,11 +357,11 @@ def linear_attention():
             if gated:
                 state = state * np.exp(heads(decay, h)[:, :, i])[..., None]
             if delta:
-                recalled = np.einsum("bhdm,bhd->bhm", state, key * heads(erase, h)[:, :, i])
+                recalled = np.einsum("bhdm,bhd->bhm", state, key)
                 value = heads(beta, h)[:, :, i] * (value - recalled)
             state = state + key[..., None] * value[..., None, :]
             out[:, :, i] = 0.7 * np.einsum("bhd,bhdm->bhm", heads(q, hq)[:, :, i], np.repeat(state, hq // h, 1))
-        inputs = [q, k, v, past, decay if gated else None, beta if delta else None, erase if delta else None]
+        inputs = [q, k, v, past, decay if gated else None, beta if delta else None]
         expect(f"linear_attention_{rule}", "LinearAttention", inputs, [flat(out).astype(F32), state.astype(F32)], 28, update_rule=rule,
                symbolic=False, q_num_heads=hq, kv_num_heads=h, scale=0.7)
 
