@@ -14,7 +14,7 @@ Value *index_wrap(Build *b, Value *idx, const Dim *d)
     if (!idx) return NULL;
     idx = build_cast(b, idx, DLVK_I64);
     const Tensor *t = build_known(b, idx);
-    int64_t size;
+    int64_t size = 0;
     bool is_const = dim_is_const(d, &size), negative = false;
     for (int64_t i = 0; t && i < t->count && !negative; i++) negative = elem_get_i(t->dtype, t->data, t->splat ? 0 : i) < 0;
     if (t && !negative) return idx;
