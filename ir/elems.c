@@ -70,7 +70,7 @@ static int compare(DimTable *t, Op op, const Dim *a, const Dim *b)
 }
 
 /* Dims divide rounding down, these ops (but for mod) towards zero: the same where the sign of the dividend is known, or
- * nothing remains. */
+ * nothing remains. Sizes that may be 0 divide as well: what a division by 0 gives, ONNX leaves open. */
 static const Dim *divide(DimTable *t, Op op, const Dim *a, const Dim *b)
 {
     int64_t alo, ahi, blo, bhi, x, y;
@@ -78,7 +78,8 @@ static const Dim *divide(DimTable *t, Op op, const Dim *a, const Dim *b)
     if (dim_is_const(a, &x) && dim_is_const(b, &y) && y != -1 && op != OP_MOD) return dim_const(t, op == OP_DIV ? x / y : x % y);
     dim_range(a, &alo, &ahi);
     dim_range(b, &blo, &bhi);
-    if (blo <= 0) return NULL;
+    if (blo < 0) return NULL;
+    if (blo == 0) b = dim_max(t, b, dim_const(t, 1));
     if (op == OP_MOD || alo >= 0 || dim_is(dim_mod(t, a, b), 0)) return op == OP_DIV ? dim_floordiv(t, a, b) : dim_mod(t, a, b);
     if (ahi > 0) return NULL;
     a = dim_neg(t, a);

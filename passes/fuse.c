@@ -23,6 +23,8 @@ typedef struct Fuse {
     Kernel **group; /* by node id: the kernel it was taken into */
     double *cost;   /* by value id: of evaluating it once from what has memory */
     int *seen;      /* by value id: epoch of the traversal */
+    int *seen_node; /* by node id */
+    Node **sizer;   /* by symbol index: the node that finds out a size that depends on data; NULL: known when inputs arrive */
     int epoch;
     int n_kernels;
     bool *late; /* by kernel id: scratch of taint() */
@@ -159,15 +161,70 @@ static void take_chain(Fuse *f, Kernel *k, Value *v)
     *VEC_PUSH(f->pool, k->out) = v;
 }
 
+/* Calls visit(arg, m) for each node m that finds out a size in d, until one returns true. */
+static bool visit_sizers(const Fuse *f, const Dim *d, bool (*visit)(void *arg, Node *m), void *arg)
+{
+    if (d->kind == DIM_SYM && f->sizer[d->sym->index] && visit(arg, f->sizer[d->sym->index])) return true;
+    for (int i = 0; i < d->n; i++)
+        if (visit_sizers(f, d->arg[i], visit, arg)) return true;
+    return false;
+}
+
+/* The same for all that n computes with: the dims of its results and its attributes, but for the ones that it finds out. */
+static bool visit_node_sizers(const Fuse *f, const Node *n, bool (*visit)(void *arg, Node *m), void *arg)
+{
+    if (is_host_op(n->op)) return false;
+    for (int i = 0; i < n->n_out; i++)
+        for (int k = 0; k < n->out[i]->type.rank; k++)
+            if (visit_sizers(f, n->out[i]->type.dim[k], visit, arg)) return true;
+    for (int i = 0; i < n->n_attr; i++)
+        for (int k = 0; attr_type[n->attr[i].id] == ATTR_DIMS && k < n->attr[i].n; k++)
+            if (visit_sizers(f, n->attr[i].dims[k], visit, arg)) return true;
+    return false;
+}
+
+/* Notes which nodes of the region find out sizes. */
+static void note_sizers(Fuse *f)
+{
+    for (int i = 0; i < f->region->nodes.n; i++) {
+        Node *n = f->region->nodes.at[i];
+        if (n->op == OP_READ_DIMS) {
+            const Attr *a = node_attr(n, A_VALUES);
+            for (int k = 0; k < a->n; k++) f->sizer[a->dims[k]->sym->index] = n;
+            continue;
+        }
+        if (n->op != OP_COMPACT && n->op != OP_IF && n->op != OP_LOOP) continue;
+        for (int j = 0; j < n->n_out; j++)
+            for (int k = 0; k < n->out[j]->type.rank; k++) {
+                const Dim *d = n->out[j]->type.dim[k];
+                if (d->kind == DIM_SYM && d->sym->data && !f->sizer[d->sym->index]) f->sizer[d->sym->index] = n;
+            }
+    }
+}
+
+typedef struct Late {
+    const Fuse *f;
+    const Node *n;
+    int epoch;
+} Late;
+
+static bool is_late(void *arg, Node *m)
+{
+    const Late *l = arg;
+    return m != l->n && l->f->seen_node[m->id] == l->epoch;
+}
+
 static bool depends(const Fuse *f, const Node *n, int epoch)
 {
     for (int j = 0; j < n->n_in; j++)
         if (f->seen[n->in[j]->id] == epoch) return true;
-    return n->n_region > 0; /* may capture anything */
+    Late late = {f, n, epoch};
+    return n->n_region > 0 || visit_node_sizers(f, n, is_late, &late); /* a region may capture anything */
 }
 
 static void taint_node(Fuse *f, const Node *n, int epoch)
 {
+    f->seen_node[n->id] = epoch;
     for (int j = 0; j < n->n_out; j++) f->seen[n->out[j]->id] = epoch;
 }
 
@@ -185,7 +242,7 @@ static void taint(Fuse *f, int at, int epoch)
     memset(late, 0, (size_t)f->n_kernels);
     for (int i = at + 1; i < r->nodes.n; i++) {
         Node *n = r->nodes.at[i];
-        if (f->group[n->id] && n->n_out && f->seen[n->out[0]->id] == below) late[f->group[n->id]->id] = true;
+        if (f->group[n->id] && f->seen_node[n->id] == below) late[f->group[n->id]->id] = true;
     }
     /* What is late, and what needs it, is repainted in the group's own colour. */
     bool more = true;
@@ -193,7 +250,7 @@ static void taint(Fuse *f, int at, int epoch)
         more = false;
         for (int i = 0; i < r->nodes.n; i++) {
             Node *n = r->nodes.at[i];
-            if (!n->n_out || f->seen[n->out[0]->id] == epoch || i == at) continue;
+            if (f->seen_node[n->id] == epoch || i == at) continue;
             Kernel *k = f->group[n->id];
             if ((k && late[k->id]) || depends(f, n, epoch)) {
                 taint_node(f, n, epoch);
@@ -429,9 +486,17 @@ typedef struct Walk {
     Fuse *f;
     Kernel *k;
     VEC(Value *) inputs;
+    VEC(Node *) sizers;
     VEC(const char *) names;
     int epoch;
 } Walk;
+
+static bool add_sizer(void *arg, Node *m)
+{
+    Walk *w = arg;
+    if (m->parent == w->f->region) *VEC_PUSH(w->f->pool, w->sizers) = m;
+    return false;
+}
 
 static void add_origin(Walk *w, const Origin *o)
 {
@@ -455,6 +520,7 @@ static void walk_value(Walk *w, Value *v, bool root)
         return;
     }
     for (int i = 0; i < v->def->n_in; i++) walk_value(w, v->def->in[i], false);
+    visit_node_sizers(f, v->def, add_sizer, w);
     add_origin(w, v->def->origin);
     Op op = v->def->op;
     if (op != OP_RESHAPE && op != OP_BROADCAST && op != OP_CONST && op != OP_DIMS)
@@ -506,6 +572,7 @@ static void place_node(Order *o, Node *n)
         Walk w = {.f = f, .k = k, .epoch = ++f->epoch};
         for (int i = 0; i < k->out.n; i++) walk_value(&w, k->out.at[i], true);
         for (int i = 0; i < w.inputs.n; i++) place_value(o, w.inputs.at[i]);
+        for (int i = 0; i < w.sizers.n; i++) place_node(o, w.sizers.at[i]);
         name_kernel(&w);
         *VEC_PUSH(f->pool, o->rs->steps) = (Step){.kernel = k};
     } else if (is_host_op(n->op)) {
@@ -532,6 +599,7 @@ static void count_uses(Fuse *f)
 static void schedule_one(Fuse *f, Region *r)
 {
     f->region = r;
+    note_sizers(f);
     count_uses(f);
     mark_required(f);
     form_anchored(f);
@@ -582,6 +650,8 @@ Schedule *schedule_build(Graph *g, bool fuse)
     f.must = POOL_ARRAY(p, bool, nv);
     f.cost = POOL_ARRAY(p, double, nv);
     f.seen = POOL_ARRAY(p, int, nv);
+    f.seen_node = POOL_ARRAY(p, int, nn);
+    f.sizer = POOL_ARRAY(p, Node *, g->ctx->dims.symbols.n + 1);
     f.group = POOL_ARRAY(p, Kernel *, nn);
     f.late = POOL_ARRAY(p, bool, nn);
     schedule_one(&f, g->top);

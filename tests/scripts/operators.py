@@ -73,6 +73,22 @@ def runtime(name, op, inputs, opset, outputs=1, **options):
     case.write(onnxruntime.InferenceSession(model.SerializeToString()).run(None, dict(case.fed)))
 
 
+def graph(name, text, opset=17, **inputs):
+    """A whole graph in ONNX's text form, as exporters write them; expected outputs come from ONNX Runtime."""
+    import onnxruntime
+
+    model = onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["" : {opset}]> g {text}')
+    outputs = onnxruntime.InferenceSession(model.SerializeToString()).run(None, inputs)
+    data = os.path.join(sys.argv[1], name, "test_data_set_0")
+    os.makedirs(data)
+    onnx.save(model, os.path.join(sys.argv[1], name, "model.onnx"))
+    for kind, names, tensors in (("input", model.graph.input, [inputs[i.name] for i in model.graph.input]),
+                                 ("output", model.graph.output, outputs)):
+        for k, (n, x) in enumerate(zip(names, tensors)):
+            with open(os.path.join(data, f"{kind}_{k}.pb"), "wb") as f:
+                f.write(numpy_helper.from_array(np.array(x, order="C"), n.name).SerializeToString())
+
+
 def convolution():
     for n, size, kernel, step in ((1, [9], [3], [2]), (2, [7, 8], [3, 2], [2, 3]), (3, [6, 7, 6], [2, 3, 2], [1, 2, 1])):
         x, w, wt, bias = normal(2, 4, *size), normal(6, 2, *kernel), normal(4, 3, *kernel), normal(6)
@@ -366,5 +382,28 @@ def linear_attention():
                symbolic=False, q_num_heads=hq, kv_num_heads=h, scale=0.7)
 
 
-for family in (convolution, recurrence, contraction, normalization, losses, regions, attention, positions, newer):
+def exported():
+    # A size that is found out behind the product that its bias joins, and one that the graph computes by a division.
+    graph("size_behind_dot", """(float[n, 4] x, int64[2] to) => (float[p, q] y) {
+        w = Constant<value = float[4, 6] {1, 2, 3, 4, 5, 6, -1, 2, -3, 4, -5, 6, 1, 0, 1, 0, 1, 0, 2, 2, 2, 2, 2, 2}> ()
+        p = MatMul(x, w)
+        r = Reshape(p, to)
+        half = Constant<value = float {0.5}> ()
+        h = Expand(half, to)
+        y = Add(r, h) }""", x=normal(3, 4), to=np.array([2, 9], I64))
+    graph("size_by_division", """(float[a, b] x, float[c] m) => (float[p, q, r] y) {
+        zero = Constant<value = int64[1] {0}> ()
+        one = Constant<value = int64[1] {1}> ()
+        minus = Constant<value = int64[1] {-1}> ()
+        s = Shape(x)
+        rows = Gather<axis = 0>(s, zero)
+        c = Shape(m)
+        groups = Div(rows, c)
+        to = Concat<axis = 0>(groups, c, minus)
+        r = Reshape(x, to)
+        um = Unsqueeze(m, one)
+        y = Add(r, um) }""", x=normal(6, 4), m=normal(3))
+
+
+for family in (convolution, recurrence, contraction, normalization, losses, regions, attention, positions, newer, exported):
     family()
