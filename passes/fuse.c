@@ -70,15 +70,22 @@ static void require_affine(Fuse *f, Value *v)
     require(f, v);
 }
 
+/* v is used in region r, which lies within f's. */
+static void capture(Fuse *f, const Region *r, Value *v)
+{
+    require(f, v);
+    if (v->region != r && v->region == f->region) f->uses[v->id]++;
+}
+
 static void mark_captures(Fuse *f, const Region *r)
 {
     for (int i = 0; i < r->nodes.n; i++) {
         Node *n = r->nodes.at[i];
         for (int k = 0; k < n->n_in; k++)
-            if (n->in[k]->region != r) require(f, n->in[k]);
+            if (n->in[k]->region != r) capture(f, r, n->in[k]);
         for (int k = 0; k < n->n_region; k++) mark_captures(f, n->region_at[k]);
     }
-    for (int i = 0; i < r->results.n; i++) require(f, r->results.at[i]);
+    for (int i = 0; i < r->results.n; i++) capture(f, r, r->results.at[i]);
 }
 
 static void mark_required(Fuse *f)

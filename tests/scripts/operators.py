@@ -403,6 +403,11 @@ def exported():
         r = Reshape(x, to)
         um = Unsqueeze(m, one)
         y = Add(r, um) }""", x=normal(6, 4), m=normal(3))
+    # What only a branch uses is computed all the same.
+    graph("used_in_branch", """(bool[1] c, float[n] x, int64[n] at) => (float[n] y) {
+        s = ScatterElements<reduction = "add">(x, at, x)
+        y = If(c) <then_branch = t () => (float[n] a) { a = Neg(s) }, else_branch = e () => (float[n] b) { b = Identity(x) }> }""",
+          c=np.array([True]), x=normal(5), at=np.array([1, 1, 3, 0, 4], I64))
 
 
 for family in (convolution, recurrence, contraction, normalization, losses, regions, attention, positions, newer, exported):
