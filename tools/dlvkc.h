@@ -129,6 +129,10 @@ bool file_write(const char *path, const void *data, size_t size);
 /* numpy.allclose: |got - want| <= atol + rtol * |want|, NaN equal to NaN; type and shape must agree. False: `why` says what
  * differs and names the worst element. */
 bool tensor_compare(const dlvk_host_tensor *got, const dlvk_host_tensor *want, double rtol, double atol, char *why, size_t size);
+/* The same for the data of ONNX's suite, which stores bfloat16 as the integers of the same bits, and compares those: a value one unit in
+ * the last place off will do. (The suite allows 1e-3 of the integer, up to 32 units.) */
+bool tensor_compare_stored(const dlvk_host_tensor *got, const dlvk_host_tensor *want, double rtol, double atol, char *why,
+                           size_t size);
 /* Whether a value that was read is of the kind and length of the model's. An optional's value is read as a sequence of one. */
 bool value_fits(const dlvk_value_info *info, const dlvk_host_value *v, char *why, size_t size);
 

@@ -30,6 +30,9 @@ Value *merge_front(Build *b, Value *x, int n);
 /* Weight of a tap at distance t >= 0 when resampling: Keys' cubic (https://doi.org/10.1109/TASSP.1981.1163711) of parameter a, or
  * the triangle. */
 Value *resample_weight(Build *b, Value *t, bool cubic, double a);
+/* Uniform in [0, 1), f32: the first numbers of numpy's RandomState(seed), as in ONNX's reference implementation. NULL when these are
+ * too many for a constant, or the shape is not known, or the seed is none of RandomState's. */
+Value *legacy_uniform(Build *b, double seed, int rank, const Dim *const *shape);
 /* Positions of the true elements of a bool vector, i64. */
 Value *compact(Build *b, Value *mask);
 

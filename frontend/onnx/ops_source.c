@@ -236,22 +236,29 @@ void lower_blackman_window(OnnxNode *n)
 
 /* Random. */
 
-/* A seed for a node: its attribute's bits or, where the model leaves the choice open, a hash of its name. */
+/* The attribute `seed`, a float or for Dropout an integer; false: the model leaves the choice open. */
+static bool given_seed(const OnnxNode *n, double *seed)
+{
+    const Onnx__AttributeProto *a = onnx_attr(n, "seed");
+    if (a) *seed = a->has_i ? (double)a->i : (double)a->f;
+    return a != NULL;
+}
+
+/* A seed for a node: the one given, or a hash of its name. */
 static Value *seed_of(OnnxNode *n, uint64_t salt)
 {
-    uint64_t seed = 1469598103934665603u;                     /* FNV-1a */
-    const Onnx__AttributeProto *given = onnx_attr(n, "seed"); /* a float, or for Dropout an integer */
-    if (given) {
-        double s = given->has_i ? (double)given->i : (double)given->f;
-        memcpy(&seed, &s, sizeof seed);
+    uint64_t seed = 1469598103934665603u; /* FNV-1a */
+    double given;
+    if (given_seed(n, &given)) {
+        memcpy(&seed, &given, sizeof seed);
     } else {
         for (const char *c = n->name; *c; c++) seed = (seed ^ (unsigned char)*c) * 1099511628211u;
     }
     return build_scalar_i(n->b, DLVK_U64, (int64_t)(seed + salt * 0x9E3779B97F4A7C15u));
 }
 
-/* Uniform in [0, 1), 24 bits. */
-static Value *uniform(OnnxNode *n, int rank, const Dim *const *shape, uint64_t salt)
+/* Uniform in [0, 1), 24 bits, counter-based. */
+static Value *counted(OnnxNode *n, int rank, const Dim *const *shape, uint64_t salt)
 {
     Build *b = n->b;
     Value *seed = seed_of(n, salt);
@@ -261,13 +268,21 @@ static Value *uniform(OnnxNode *n, int rank, const Dim *const *shape, uint64_t s
     return build_map2s(b, OP_MUL, build_cast(b, top, DLVK_F32), 0x1p-24);
 }
 
+/* The same; with a seed and of modest size, the reference implementation's. */
+static Value *uniform(OnnxNode *n, int rank, const Dim *const *shape)
+{
+    double seed;
+    Value *u = given_seed(n, &seed) ? legacy_uniform(n->b, seed, rank, shape) : NULL;
+    return u ? u : counted(n, rank, shape, 0);
+}
+
 /* Box and Muller. */
 static Value *normal(OnnxNode *n, int rank, const Dim *const *shape)
 {
     Build *b = n->b;
-    Value *u = build_map2(b, OP_SUB, build_scalar(b, DLVK_F32, 1), uniform(n, rank, shape, 0)); /* (0, 1] */
+    Value *u = build_map2(b, OP_SUB, build_scalar(b, DLVK_F32, 1), counted(n, rank, shape, 0)); /* (0, 1] */
     Value *r = build_map1(b, OP_SQRT, build_map2s(b, OP_MUL, build_map1(b, OP_LOG, u), -2));
-    Value *turn = build_map2s(b, OP_MUL, uniform(n, rank, shape, 1), 2 * M_PI);
+    Value *turn = build_map2s(b, OP_MUL, counted(n, rank, shape, 1), 2 * M_PI);
     return build_map2(b, OP_MUL, r, build_map1(b, OP_COS, turn));
 }
 
@@ -297,7 +312,7 @@ void lower_random(OnnxNode *n)
         shift = onnx_float(n, "mean", 0);
         scale = onnx_float(n, "scale", 1);
     } else {
-        x = uniform(n, shape.rank, shape.dim, 0);
+        x = uniform(n, shape.rank, shape.dim);
         shift = onnx_float(n, "low", 0);
         scale = onnx_float(n, "high", 1) - shift;
     }
@@ -310,7 +325,7 @@ void lower_bernoulli(OnnxNode *n)
     Value *p = in(n, 0);
     DType t;
     if (!type_attr(n, "dtype", p->type.dtype, &t)) return;
-    Value *hit = build_map2(b, OP_LT, uniform(n, p->type.rank, p->type.dim, 0), build_cast(b, p, DLVK_F32));
+    Value *hit = build_map2(b, OP_LT, uniform(n, p->type.rank, p->type.dim), build_cast(b, p, DLVK_F32));
     n->out[0] = build_cast(b, hit, t);
 }
 
@@ -326,7 +341,7 @@ void lower_multinomial(OnnxNode *n)
         return;
     }
     const Dim *shape[] = {x->type.dim[0], dim_of_int(b, onnx_int(n, "sample_size", 1)), x->type.dim[1]};
-    Value *u = build_map2s(b, OP_ADD, uniform(n, 3, shape, 0), 0x1p-25); /* keeps log(u) finite */
+    Value *u = build_map2s(b, OP_ADD, counted(n, 3, shape, 0), 0x1p-25); /* keeps log(u) finite */
     Value *g = build_map1(b, OP_LOG, build_map1(b, OP_NEG, build_map1(b, OP_LOG, u)));
     Value *logits = build_unsqueeze(b, build_cast(b, x, DLVK_F32), 1, (int[]){1});
     Value *best = build_argreduce(b, KIND_MAX, build_map2(b, OP_SUB, logits, g), 2, false, false);
@@ -351,7 +366,7 @@ void lower_dropout(OnnxNode *n)
     }
     if (mode && !(value_scalar(mode, &off) && off == 0)) {
         Value *ratio = in(n, 1) ? build_cast(b, in(n, 1), DLVK_F32) : build_scalar(b, DLVK_F32, 0.5);
-        Value *keep = build_map2(b, OP_GE, uniform(n, x->type.rank, x->type.dim, 0), ratio);
+        Value *keep = build_map2(b, OP_GE, uniform(n, x->type.rank, x->type.dim), ratio);
         Value *gain =
             build_map2(b, OP_DIV, build_scalar(b, DLVK_F32, 1), build_map2(b, OP_SUB, build_scalar(b, DLVK_F32, 1), ratio));
         Value *y = build_map2(b, OP_MUL, x, build_cast(b, gain, x->type.dtype));

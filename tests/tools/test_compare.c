@@ -59,3 +59,17 @@ Test(compare, elements_of_every_type)
             cr_assert_eq(dlvk_host_tensor_get(&x, i), i == 1, "%s element %d", dlvk_dtype_name((dlvk_dtype)t), i);
     }
 }
+
+Test(compare, bfloat16_stored_as_integers)
+{
+    char why[512];
+    uint16_t want[] = {0x3EF5, 0x7FC0}, near[] = {0x3EF6, 0x7FC0}, far[] = {0x3EF7, 0x7FC0};
+    dlvk_host_tensor w = {.dtype = DLVK_U16, .rank = 1, .dim = {2}, .bytes = 4, .data = want}, n = w, f = w;
+    n.dtype = f.dtype = DLVK_BF16;
+    n.data = near;
+    f.data = far;
+    cr_assert(tensor_compare_stored(&n, &w, 1e-3, 1e-7, why, sizeof why));
+    cr_assert_not(tensor_compare_stored(&f, &w, 1e-3, 1e-7, why, sizeof why));
+    cr_assert(strstr(why, "[0]"), "%s", why);
+    cr_assert(tensor_compare_stored(&f, &w, 1e-2, 1e-7, why, sizeof why), "values count too");
+}
