@@ -148,11 +148,11 @@ static void sweep(const char *pattern, size_t least)
 
 Test(conformance, node)
 {
-    sweep(DATA "node/test_*", 1225);
+    sweep(DATA "node/test_*", 1232);
 }
 Test(conformance, simple)
 {
-    sweep(DATA "simple/test_*", 15);
+    sweep(DATA "simple/test_*", 17);
 }
 Test(conformance, pytorch_converted)
 {
