@@ -151,6 +151,20 @@ static void add_constraints(PlanBuilder *b, Dlvk__Plan__Plan *plan)
     }
 }
 
+static void *pool_resize(void *pool, void *old, size_t from, size_t to)
+{
+    void *p = pool_alloc(pool, to);
+    return from ? memcpy(p, old, from) : p;
+}
+
+static void add_strings(Pool *p, const StringTable *t, Dlvk__Plan__Plan *plan)
+{
+    if (t->n < 2) return;
+    plan->string = POOL_ARRAY(p, ProtobufCBinaryData, t->n - 1);
+    for (uint32_t i = 1; i < t->n; i++)
+        plan->string[plan->n_string++] = (ProtobufCBinaryData){t->at[i].len, (uint8_t *)(uintptr_t)t->at[i].at};
+}
+
 static void add_program(Pool *p, Dlvk__Plan__Plan *to, Dlvk__Plan__Plan *program)
 {
     Dlvk__Plan__Plan **list = POOL_ARRAY(p, Dlvk__Plan__Plan *, to->n_program + 1);
@@ -162,7 +176,8 @@ static void add_program(Pool *p, Dlvk__Plan__Plan *to, Dlvk__Plan__Plan *program
 bool codegen(Schedule *s, const char *program, const CodegenOptions *o, Compiled *out)
 {
     Context *c = s->graph->ctx;
-    PlanBuilder b = {.ctx = c, .pool = c->pool, .s = s};
+    StringTable strings = {.resize = pool_resize, .user = c->pool};
+    PlanBuilder b = {.ctx = c, .pool = c->pool, .s = s, .strings = &strings};
     for (size_t i = 0; i < out->n_blobs; i++) *VEC_PUSH(c->pool, b.blobs) = out->blobs[i];
     b.buffer_of = POOL_ARRAY(c->pool, int, s->graph->n_values + 1);
     Dlvk__Plan__Plan *plan = PLAN_NEW(&b, Plan, plan);
@@ -182,6 +197,7 @@ bool codegen(Schedule *s, const char *program, const CodegenOptions *o, Compiled
         plan->n_formal_output = add_formals(&b, sig->outputs.n, sig->outputs.at, &plan->formal_output);
     }
     add_constraints(&b, plan);
+    add_strings(c->pool, &strings, plan);
     if (o->dump_glsl) dump_glsl(&b, o->dump_glsl);
     if (!compile_modules(&b, o, out, plan)) return false;
 

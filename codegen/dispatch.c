@@ -83,7 +83,7 @@ static const Dim *count_flops(Context *c, const Kernel *k)
 
 Dlvk__Plan__Dispatch *plan_dispatch(PlanBuilder *b, const Kernel *k)
 {
-    KernelGen kg = {.ctx = b->ctx, .pool = b->pool, .sched = b->s, .kernel = k};
+    KernelGen kg = {.ctx = b->ctx, .pool = b->pool, .sched = b->s, .kernel = k, .strings = b->strings};
     b->ctx->origin = k->origins.n ? k->origins.at[0] : NULL;
     int before = b->ctx->diag.errors;
     if (!generate(&kg) || b->ctx->diag.errors > before) return NULL;

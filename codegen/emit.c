@@ -96,6 +96,7 @@ const char *emit_point(Shader *s, const Node *n, const char *const *x)
 
 static const char *literal_of(Shader *s, const Tensor *t)
 {
+    t = stored_tensor(s->pool, s->kg->strings, t);
     bool f = dtype_class(t->dtype) == DC_FLOAT;
     return emit_literal(s, t->dtype, f ? elem_get_f(t->dtype, t->data, 0) : 0, f ? 0 : elem_get_i(t->dtype, t->data, 0));
 }

@@ -40,6 +40,7 @@ typedef struct PlanBuilder {
     VEC(Dlvk__Plan__Pipeline *) pipelines;
     VEC(Dlvk__Plan__Source *) sources;
     VEC(const Origin *) source_of;
+    StringTable *strings;
     uint32_t step;    /* the number of the step being made */
     int depth;        /* loops around it */
     VEC(Outer) outer; /* buffers of outer loops touched in inner ones */
@@ -72,8 +73,8 @@ void plan_states(PlanBuilder *b, Dlvk__Plan__Region *region); /* codegen/states.
     X(Module, module)                                                                                                            \
     X(Pipeline, pipeline)                                                                                                        \
     X(Source, source) X(Step, step) X(Dispatch, dispatch) X(Variant, variant) X(Arg, arg) X(BufferRef, buffer_ref)               \
-        X(Region, region) X(ReadDims, read_dims) X(If, if) X(Loop, loop) X(Copy, copy) X(Define, define) X(Tensor, tensor)       \
-            X(Param, param) X(Formal, formal) X(Constraint, constraint) X(Plan, plan)
+        X(Region, region) X(ReadDims, read_dims) X(If, if) X(Loop, loop) X(Copy, copy) X(Define, define) X(Host, host)           \
+            X(HostValue, host_value) X(Tensor, tensor) X(Param, param) X(Formal, formal) X(Constraint, constraint) X(Plan, plan)
 #define PLAN_INIT(T, lower)                                                                                                      \
     static inline Dlvk__Plan__##T *plan_init_##lower(Pool *p)                                                                    \
     {                                                                                                                            \

@@ -116,9 +116,22 @@ uint32_t plan_scratch(PlanBuilder *b, const Dim *bytes, const char *name)
     return buffer_new(b, NULL, bytes, name);
 }
 
+const Tensor *stored_tensor(Pool *p, StringTable *strings, const Tensor *t)
+{
+    if (t->dtype != DLVK_STRING) return t;
+    int64_t n = t->splat ? 1 : t->count;
+    uint32_t *handle = POOL_ARRAY(p, uint32_t, n);
+    for (int64_t i = 0; i < n; i++) handle[i] = strings_intern(strings, ((const Str *)t->data)[i]);
+    Tensor r = *tensor_new(p, DLVK_U32, t->rank, t->dim, handle);
+    r.splat = t->splat;
+    r.bytes = (size_t)n * sizeof *handle;
+    return pool_dup(p, &r, sizeof r);
+}
+
 /* A constant's bytes: padded to whole words by the runtime's upload, a splat stored once. */
 static uint32_t constant_blob(PlanBuilder *b, const Tensor *t, uint64_t size)
 {
+    t = stored_tensor(b->ctx->pool, b->strings, t);
     if (!t->splat) return plan_blob(b, t->data, t->bytes, t->bytes);
     /* The pattern must be a whole number of words, or of elements below 8 bits. */
     uint64_t unit = t->bytes ? t->bytes : 1, len = unit < 4 ? 4 : unit;

@@ -14,6 +14,7 @@
 
 #include "codegen/index.h"
 #include "ir/kernel.h"
+#include "runtime/strings.h"
 
 typedef struct KernelArg {
     enum { ARG_BUFFER, ARG_INT, ARG_DIVISOR } kind;
@@ -44,7 +45,11 @@ typedef struct KernelGen {
     VEC(Shader *) variants;
     VEC(Value *) reads, writes;
     const Dim *flops, *bytes;
+    StringTable *strings;
 } KernelGen;
+
+/* What memory holds of a constant: of strings their handles. */
+const Tensor *stored_tensor(Pool *p, StringTable *strings, const Tensor *t);
 
 typedef struct Memo Memo;
 struct Shader {

@@ -68,6 +68,34 @@ static bool is_data_symbol(const Dim *d)
     return d->kind == DIM_SYM && d->sym->data;
 }
 
+static Dlvk__Plan__HostValue **host_values(PlanBuilder *b, int n, Value *const *v)
+{
+    Dlvk__Plan__HostValue **list = POOL_ARRAY(b->pool, Dlvk__Plan__HostValue *, n);
+    for (int i = 0; i < n; i++) {
+        list[i] = PLAN_NEW(b, HostValue, host_value);
+        list[i]->buffer = plan_buffer(b, v[i]);
+        list[i]->dtype = (uint32_t)v[i]->type.dtype;
+        list[i]->dim = POOL_ARRAY(b->pool, uint32_t, v[i]->type.rank);
+        for (int d = 0; d < v[i]->type.rank; d++) list[i]->dim[list[i]->n_dim++] = plan_expr(b, v[i]->type.dim[d]);
+    }
+    return list;
+}
+
+static void add_host(PlanBuilder *b, StepList *l, const Node *n)
+{
+    Dlvk__Plan__Step *s = step_new(b, l, DLVK__PLAN__STEP__KIND_HOST);
+    Dlvk__Plan__Host *m = s->host = PLAN_NEW(b, Host, host);
+    const Attr *symbols = node_attr(n, A_VALUES);
+    m->op = pool_strdup(b->pool, node_attr(n, A_NAME)->str);
+    m->text = pool_strdup(b->pool, node_attr(n, A_TEXT)->str);
+    m->n_in = (size_t)n->n_in, m->in = host_values(b, n->n_in, n->in);
+    m->n_out = (size_t)n->n_out, m->out = host_values(b, n->n_out, n->out);
+    m->symbol = POOL_ARRAY(b->pool, uint32_t, symbols->n);
+    for (int i = 0; i < symbols->n; i++) m->symbol[m->n_symbol++] = plan_symbol(b, symbols->dims[i]->sym);
+    m->source = source_of(b, n, &m->n_source);
+    b->step++;
+}
+
 /* The data symbols among `to`'s dims receive the sizes of `from`. */
 static void define_sizes(PlanBuilder *b, StepList *l, Type to, Type from)
 {
@@ -265,6 +293,8 @@ static bool add_steps(PlanBuilder *b, StepList *l, Region *r)
             ok &= add_if(b, l, s->node);
         else if (s->node->op == OP_LOOP)
             ok &= add_loop(b, l, s->node);
+        else if (s->node->op == OP_HOST)
+            add_host(b, l, s->node);
         else
             add_read_dims(b, l, plan_buffer(b, s->node->in[0]), s->node->in[0]->type.dtype, node_attr(s->node, A_VALUES)->dims,
                           node_attr(s->node, A_VALUES)->n, s->node);

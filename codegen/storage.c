@@ -12,6 +12,7 @@ const char *glsl_class(DType t)
     switch (dtype_class(t)) {
     case DC_FLOAT: return t == DLVK_F64 ? "F64" : "float";
     case DC_INT: return t == DLVK_I64 ? "I64" : "int";
+    case DC_STRING:
     case DC_UINT: return t == DLVK_U64 ? "U64" : "uint";
     default: return "bool";
     }
@@ -22,6 +23,7 @@ char glsl_class_letter(DType t)
     switch (dtype_class(t)) {
     case DC_FLOAT: return t == DLVK_F64 ? 'd' : 'f';
     case DC_INT: return t == DLVK_I64 ? 'l' : 'i';
+    case DC_STRING:
     case DC_UINT: return t == DLVK_U64 ? 'm' : 'u';
     default: return 'b';
     }

@@ -70,7 +70,7 @@ static const char *find_key(const char *header, const char *key)
 }
 
 /* Parses {'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }. */
-static const char *parse_header(const char *header, dlvk_host_tensor *t, bool *fortran)
+static const char *parse_header(const char *header, dlvk_host_tensor *t, bool *fortran, size_t *width, char *kind)
 {
     const char *descr = find_key(header, "descr"), *order = find_key(header, "fortran_order"), *shape = find_key(header, "shape");
     if (!descr || !order || !shape || *shape != '(') return "its header is not one of a .npy";
@@ -78,8 +78,15 @@ static const char *parse_header(const char *header, dlvk_host_tensor *t, bool *f
     int type = -1;
     for (int i = 0; i < N_CODES; i++)
         if (strncmp(descr + 1, codes[i].code, 2) == 0 && strchr("<|=", *descr) && (descr[3] == '\'' || descr[3] == '"')) type = i;
-    if (type < 0) return "its element type is not supported";
-    t->dtype = codes[type].type;
+    *kind = 0;
+    if (type < 0 && (descr[1] == 'U' || descr[1] == 'S') && strchr("<|=", *descr)) {
+        *kind = descr[1];
+        *width = strtoul(descr + 2, NULL, 10);
+        if (*width > SIZE_MAX / 64) return "its strings are too long";
+    }
+    if (descr[1] == 'O') return "it holds Python objects; strings are read from numpy's types U and S (x.astype('U'))";
+    if (type < 0 && !*kind) return "its element type is not supported";
+    t->dtype = *kind ? DLVK_STRING : codes[type].type;
     *fortran = strncmp(order, "True", 4) == 0;
     t->rank = 0;
     for (const char *s = shape + 1; *s && *s != ')';) {
@@ -128,12 +135,18 @@ static const char *parse_npy(const unsigned char *data, size_t size, dlvk_host_t
     memcpy(header, data + prefix, length);
     header[length] = 0;
     bool fortran = false;
-    const char *why = parse_header(header, t, &fortran);
+    size_t width = 0;
+    char kind;
+    const char *why = parse_header(header, t, &fortran, &width, &kind);
     free(header);
     if (why) return why;
     int64_t count = count_of(t);
-    size_t elem = dlvk_dtype_size(t->dtype, 1);
-    if (count < 0 || (size_t)count > (size - prefix - length) / elem) return "it is cut short";
+    size_t elem = kind ? width * (kind == 'U' ? 4 : 1) : dlvk_dtype_size(t->dtype, 1);
+    if (count < 0 || (elem && (size_t)count > (size - prefix - length) / elem)) return "it is cut short";
+    if (kind) {
+        if (fortran && t->rank > 1) return "its strings are in Fortran order";
+        return host_strings_from_npy(t, kind, width, (const char *)data + prefix + length, count);
+    }
     t->bytes = (size_t)count * elem;
     t->data = malloc(t->bytes ? t->bytes : 1);
     if (!t->data) return "out of memory";
@@ -149,6 +162,11 @@ bool host_tensor_from(dlvk_host_tensor *out, const Tensor *t, const char *name)
     *out = (dlvk_host_tensor){.dtype = t->dtype, .rank = t->rank, .bytes = dlvk_dtype_size(t->dtype, (size_t)t->count)};
     memcpy(out->dim, t->dim, (size_t)t->rank * sizeof *t->dim);
     out->name = name ? strdup(name) : NULL;
+    if (t->dtype == DLVK_STRING) {
+        if (host_strings_copy(out, t->data, t->count, t->splat) && (!name || out->name)) return true;
+        dlvk_host_tensor_free(out);
+        return false;
+    }
     out->data = malloc(out->bytes ? out->bytes : 1);
     if (!out->data || (name && !out->name)) {
         dlvk_host_tensor_free(out);
@@ -207,7 +225,6 @@ static dlvk_status copy_value(const char *path, const OnnxAssumed *from, const c
 {
     bool ok = value_make(v, from->kind, from->n) && (!name || (v->name = strdup(name)));
     for (int i = 0; ok && i < from->n; i++) {
-        if (from->at[i]->dtype == DLVK_STRING) return rt_error(err, DLVK_UNSUPPORTED, "'%s' holds strings", path);
         ok = host_tensor_from(&v->at[i], from->at[i], from->kind == DLVK_VALUE_TENSOR ? name : NULL);
     }
     return ok ? DLVK_OK : rt_error(err, DLVK_OUT_OF_MEMORY, "'%s': out of memory", path);
@@ -275,9 +292,14 @@ static bool write_npy(FILE *f, const dlvk_host_tensor *t)
     int bits = dtype_bits(t->dtype);
     for (int i = 0; i < N_CODES; i++)
         if (codes[i].type == t->dtype) code = codes[i].code;
+    int64_t count = count_of(t);
+    char text[32], kind = 0;
+    size_t width = t->dtype == DLVK_STRING ? host_strings_npy_width(t, count, &kind) : 0;
+    if (kind) snprintf(text, sizeof text, "%c%zu", kind, width), code = text;
     if (!code) code = bits == 16 ? "u2" : "u1";
     char header[512];
-    int n = snprintf(header, sizeof header, "{'descr': '%c%s', 'fortran_order': False, 'shape': (", bits > 8 ? '<' : '|', code);
+    int n = snprintf(header, sizeof header, "{'descr': '%c%s', 'fortran_order': False, 'shape': (",
+                     bits > 8 && kind != 'S' ? '<' : '|', code);
     for (int i = 0; i < t->rank; i++)
         n += snprintf(header + n, sizeof header - (size_t)n, "%lld,%s", (long long)t->dim[i], i + 1 < t->rank ? " " : "");
     n += snprintf(header + n, sizeof header - (size_t)n, "), }");
@@ -285,9 +307,10 @@ static bool write_npy(FILE *f, const dlvk_host_tensor *t)
     header[n++] = '\n';
     unsigned char prefix[10] = {0x93, 'N', 'U', 'M', 'P', 'Y', 1, 0, (unsigned char)n, (unsigned char)(n >> 8)};
     if (fwrite(prefix, 1, sizeof prefix, f) != sizeof prefix || fwrite(header, 1, (size_t)n, f) != (size_t)n) return false;
+    if (kind) return host_strings_to_npy(f, t, count, kind, width);
     if (bits >= 8) return fwrite(t->data, 1, t->bytes, f) == t->bytes;
     const unsigned char *data = t->data;
-    int64_t count = count_of(t), each = 8 / bits;
+    int64_t each = 8 / bits;
     for (int64_t i = 0; i < count; i++)
         if (fputc(data[i / each] >> (i % each * bits) & ((1 << bits) - 1), f) == EOF) return false;
     return true;
@@ -296,7 +319,6 @@ static bool write_npy(FILE *f, const dlvk_host_tensor *t)
 dlvk_status dlvk_host_tensor_write_npy(const char *path, const dlvk_host_tensor *t, dlvk_error *err)
 {
     if (!path || !t || (!t->data && t->bytes)) return rt_error(err, DLVK_INVALID_ARGUMENT, "path or tensor is NULL");
-    if (t->dtype == DLVK_STRING) return rt_error(err, DLVK_UNSUPPORTED, "'%s': strings cannot be written", path);
     char temporary[PATH_MAX];
     if ((size_t)snprintf(temporary, sizeof temporary, "%s.%ld.tmp", path, (long)getpid()) >= sizeof temporary)
         return rt_error(err, DLVK_IO_ERROR, "'%s': the path is too long", path);

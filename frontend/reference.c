@@ -83,9 +83,7 @@ static dlvk_status run(Run *r, dlvk_host_tensor **outputs, int *n_out, dlvk_erro
     dlvk_host_tensor *result = calloc((size_t)(n ? n : 1), sizeof *result);
     dlvk_status s = result ? DLVK_OK : DLVK_OUT_OF_MEMORY;
     for (int i = 0; i < n && s == DLVK_OK; i++) {
-        if (out[i]->dtype == DLVK_STRING)
-            s = rt_error(err, DLVK_UNSUPPORTED, "output '%s' holds strings", g->output_names.at[i]);
-        else if (!host_tensor_from(&result[i], out[i], g->output_names.at[i]))
+        if (!host_tensor_from(&result[i], out[i], g->output_names.at[i]))
             s = rt_error(err, DLVK_OUT_OF_MEMORY, "out of memory for output '%s'", g->output_names.at[i]);
     }
     if (s != DLVK_OK) {

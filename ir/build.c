@@ -66,6 +66,7 @@ Value *build_const(Build *b, const Tensor *t)
 
 static Value *scalar(Build *b, DType t, double x, int64_t i, bool as_int)
 {
+    if (t == DLVK_STRING && (as_int ? i == 0 : x == 0)) return build_str(b, ""); /* what pads, and fills */
     if (t == DLVK_STRING) {
         ctx_error(b->ctx, DLVK_UNSUPPORTED, "a number among strings");
         return NULL;

@@ -82,6 +82,11 @@ Value *build_conv_nchw(Build *b, Value *x, Value *w, const ConvSpec *s);  /* x [
 Value *build_gather(Build *b, Value *data, Value *idx, int axis);
 Value *build_scatter(Build *b, Kind k, Value *data, Value *idx, Value *updates);
 
+/* A function of dlvk/host.h on tensors of any types. types: of the results; a NULL among their dims is a size that the function finds
+ * out. False after an error. */
+bool build_host(Build *b, const char *name, const char *text, int n_in, Value *const *in, int n_out, const Type *types, Value **out);
+Value *build_str(Build *b, const char *s); /* a string constant of rank 0 */
+
 /* Composites used everywhere. */
 Value *build_relu(Build *b, Value *x);
 Value *build_softmax(Build *b, Value *x, int axis, bool log);

@@ -13,7 +13,7 @@ typedef enum DClass { DC_NONE, DC_FLOAT, DC_INT, DC_UINT, DC_BOOL, DC_STRING } D
 const char *dtype_name(DType t);             /* "f32", "i64", "bool", ...; never NULL */
 bool dtype_parse(const char *name, DType *t);
 DClass dtype_class(DType t);
-int dtype_bits(DType t);                     /* 4 for i4, 8 for bool, 0 for string */
+int dtype_bits(DType t);                     /* 4 for i4, 8 for bool, 32 for string: its handle on the device */
 int dtype_to_onnx(DType t);                  /* TensorProto.DataType */
 bool dtype_from_onnx(int onnx, DType *t);    /* false: not a type DLVK has */
 static inline bool dtype_is_float(DType t) { return dtype_class(t) == DC_FLOAT; }
@@ -32,6 +32,6 @@ void elem_set_i(DType t, void *data, int64_t i, int64_t v);
  * or NaN where the type has none. F16, BF16 and F32 always overflow to infinity, F4E2M1 always clamps. v itself for F64 and non-floats. */
 double dtype_round_f(DType t, double v, bool saturate);
 int64_t dtype_wrap_i(DType t, int64_t v);     /* v cut to t's width and extended again by its sign; bool: v != 0 */
-int64_t dtype_bytes(DType t, int64_t count);  /* bytes of `count` dense elements */
+int64_t dtype_bytes(DType t, int64_t count);  /* bytes of `count` dense elements; strings: of their handles */
 
 #endif

@@ -4,6 +4,7 @@
  * INT64_MIN / -1 does not trap; unsigned ones in uint64_t, which wraps by itself. */
 #include "ir/eval_internal.h"
 #include <math.h>
+#include <string.h>
 
 #pragma GCC diagnostic ignored "-Wtype-limits" /* the table's `a < 0` is instantiated for unsigned types, too */
 
@@ -98,14 +99,16 @@ typedef uint64_t u_element;
 
 /* The loops each `takes` asks for, and their place in the tables. */
 #define NO(...)
-#define F_F   LOOP_F
-#define F_FI  LOOP_F
-#define F_FIB LOOP_F
-#define F_I   NO
-#define F_IB  NO
+#define F_F    LOOP_F
+#define F_FI   LOOP_F
+#define F_FIB  LOOP_F
+#define F_FIBS LOOP_F
+#define F_I    NO
+#define F_IB   NO
 #define I_F(...)
 #define I_FI(name, c_i)                                               LOOP_I(name, Signed, i_, c_i) LOOP_I(name, Unsigned, u_, c_i)
 #define I_FIB                                                         I_FI
+#define I_FIBS                                                        I_FI
 #define I_I                                                           I_FI
 #define I_IB                                                          I_FI
 #define POINT(id, name, arity, takes, rule, glsl_f, glsl_i, c_f, c_i) F_##takes(name, rule, c_f)
@@ -117,18 +120,21 @@ typedef void (*LoopFn)(const Loop *);
 #undef F_F
 #undef F_FI
 #undef F_FIB
+#undef F_FIBS
 #undef F_I
 #undef F_IB
-#define F_F(name)        f_##name
-#define F_FI(name)       f_##name
-#define F_FIB(name)      f_##name
-#define F_I(name)        NULL
-#define F_IB(name)       NULL
-#define INT_F(p, name)   NULL
-#define INT_FI(p, name)  p##name
-#define INT_FIB(p, name) p##name
-#define INT_I(p, name)   p##name
-#define INT_IB(p, name)  p##name
+#define F_F(name)         f_##name
+#define F_FI(name)        f_##name
+#define F_FIB(name)       f_##name
+#define F_FIBS(name)      f_##name
+#define F_I(name)         NULL
+#define F_IB(name)        NULL
+#define INT_F(p, name)    NULL
+#define INT_FI(p, name)   p##name
+#define INT_FIB(p, name)  p##name
+#define INT_FIBS(p, name) p##name
+#define INT_I(p, name)    p##name
+#define INT_IB(p, name)   p##name
 static const struct {
     LoopFn f, i, u;
 } loops[OP_COUNT] = {
@@ -136,6 +142,27 @@ static const struct {
     [OP_##id] = {F_##takes(name), INT_##takes(i_, name), INT_##takes(u_, name)},
 #include "ir/ops.def"
 };
+
+static bool same_string(Str a, Str b)
+{
+    return a.len == b.len && (!a.len || memcmp(a.at, b.at, a.len) == 0);
+}
+
+/* eq, ne and select of strings. */
+static Array *strings(Eval *e, const Node *n, Array *const *in, const Array *like, bool splat)
+{
+    bool pick = n->op == OP_SELECT;
+    Array *r = array_new(e, pick ? DLVK_STRING : DLVK_BOOL, like->rank, like->dim, splat);
+    const Str *a = in[pick ? 1 : 0]->data, *b = in[pick ? 2 : 1]->data;
+    int64_t sa = !in[pick ? 1 : 0]->splat, sb = !in[pick ? 2 : 1]->splat;
+    for (int64_t k = 0; k < (r->splat ? 1 : r->count); k++) {
+        if (pick)
+            ((Str *)r->data)[k] = in[0]->i[in[0]->splat ? 0 : k] ? a[k * sa] : b[k * sb];
+        else
+            r->i[k] = same_string(a[k * sa], b[k * sb]) == (n->op == OP_EQ);
+    }
+    return r;
+}
 
 bool eval_point(Eval *e, const Node *n, Array *const *in, Array **out)
 {
@@ -152,6 +179,10 @@ bool eval_point(Eval *e, const Node *n, Array *const *in, Array **out)
         splat = splat && in[i]->splat;
     }
     DClass c = dtype_class(like->dtype);
+    if (c == DC_STRING) {
+        out[0] = strings(e, n, in, like, splat);
+        return true;
+    }
     LoopFn fn = c == DC_FLOAT                  ? loops[n->op].f
                 : c == DC_INT                  ? loops[n->op].i
                 : c == DC_UINT || c == DC_BOOL ? loops[n->op].u

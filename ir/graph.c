@@ -120,8 +120,10 @@ static Attr attr_copy(Pool *p, Attr a)
 }
 
 /* How many outputs an op has whose table row says -1. */
-static int region_outputs(const Node *n)
+static int open_outputs(const Node *n)
 {
+    const Attr *types = n->op == OP_HOST ? node_attr(n, A_DTYPES) : NULL;
+    if (types) return types->n;
     if (n->n_region == 0) return 0;
     int results = n->region_at[0]->results.n;
     return n->op == OP_LOOP ? results - 1 : results; /* a loop's first result is its condition */
@@ -155,7 +157,7 @@ Node *node_new(Region *r, Op op, int n_in, Value *const *in, int n_attr, const A
     for (int i = 0; i < n_attr; i++) n->attr[i] = attr_copy(c->pool, attr[i]);
     n->n_region = n_region;
     n->region_at = pool_dup(c->pool, region, (size_t)n_region * sizeof *region);
-    n->n_out = info->n_out >= 0 ? info->n_out : region_outputs(n);
+    n->n_out = info->n_out >= 0 ? info->n_out : open_outputs(n);
     if (n->n_out < 0) {
         ctx_error(c, DLVK_INVALID_ARGUMENT, "%s: the body has no results", info->name);
         return NULL;

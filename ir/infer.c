@@ -138,7 +138,7 @@ static bool takes(const OpInfo *info, DType t)
     case DC_INT:
     case DC_UINT: return info->takes & TAKES_I;
     case DC_BOOL: return info->takes & TAKES_B;
-    case DC_STRING:
+    case DC_STRING: return info->takes & TAKES_S;
     case DC_NONE: break;
     }
     return false;
@@ -225,7 +225,7 @@ bool infer_cast(Region *r, Node *n)
     const Attr *t = need_attr(r, n, A_DTYPE, -1);
     Type x = n->in[0]->type;
     if (!t) return false;
-    if (x.dtype == DLVK_STRING || t->i == DLVK_STRING) return infer_fail(r, n, "strings are not cast");
+    if (x.dtype == DLVK_STRING || t->i == DLVK_STRING) return infer_fail(r, n, "strings are cast on the host");
     n->out[0]->type = type_make(r->graph->ctx, (DType)t->i, x.rank, x.dim);
     return true;
 }
@@ -235,6 +235,7 @@ bool infer_bitcast(Region *r, Node *n)
     const Attr *t = need_attr(r, n, A_DTYPE, -1);
     Type x = n->in[0]->type;
     if (!t) return false;
+    if (x.dtype == DLVK_STRING || t->i == DLVK_STRING) return infer_fail(r, n, "strings have no bits of their own");
     if (dtype_bits(x.dtype) != dtype_bits((DType)t->i))
         return infer_fail(r, n, "%s and %s differ in width", dtype_name(x.dtype), dtype_name((DType)t->i));
     n->out[0]->type = type_make(r->graph->ctx, (DType)t->i, x.rank, x.dim);

@@ -33,6 +33,26 @@ bool infer_read_dims(Region *r, Node *n)
     return need_dims(r, n, A_VALUES, (int)count) != NULL;
 }
 
+/* The shapes are all in attributes: that they are right is the function's affair, and checked when it has run. */
+bool infer_host(Region *r, Node *n)
+{
+    Context *c = r->graph->ctx;
+    int total = 0;
+    if (!need_attr(r, n, A_NAME, -1) || !need_attr(r, n, A_TEXT, -1)) return false;
+    const int64_t *types = need_ints(r, n, A_DTYPES, n->n_out), *ranks = need_ints(r, n, A_RANKS, n->n_out);
+    if (!types || !ranks) return false;
+    for (int i = 0; i < n->n_out; i++) {
+        if (types[i] < 0 || types[i] >= DLVK_DTYPE_COUNT) return infer_fail(r, n, "no element type %lld", (long long)types[i]);
+        if (ranks[i] < 0 || ranks[i] > DLVK_MAX_RANK) return infer_fail(r, n, "result %d has rank %lld", i, (long long)ranks[i]);
+        total += (int)ranks[i];
+    }
+    const Dim *const *shape = need_dims(r, n, A_SHAPE, total), *const *values = need_dims(r, n, A_VALUES, -1);
+    if (!shape || !values) return false;
+    for (int i = 0, at = 0; i < n->n_out; at += (int)ranks[i++])
+        n->out[i]->type = type_make(c, (DType)types[i], (int)ranks[i], shape + at);
+    return true;
+}
+
 bool infer_call(Region *r, Node *n)
 {
     Context *c = r->graph->ctx;

@@ -20,7 +20,7 @@ typedef enum Op {
     OP_COUNT
 } Op;
 
-enum { TAKES_F = 1, TAKES_I = 2, TAKES_B = 4, TAKES_FI = 3, TAKES_IB = 6, TAKES_FIB = 7 };
+enum { TAKES_F = 1, TAKES_I = 2, TAKES_B = 4, TAKES_FI = 3, TAKES_IB = 6, TAKES_FIB = 7, TAKES_S = 8, TAKES_FIBS = 15 };
 typedef enum PointRule { RULE_NONE, RULE_SAME, RULE_CMP, RULE_PICK } PointRule;
 
 typedef struct OpInfo {
@@ -39,10 +39,7 @@ extern const char *const kind_name[KIND_COUNT];
 
 /* A dense tensor on the host, laid out as ONNX's raw_data (little endian, sub-byte types packed low bits first).
  * splat: `data` holds one element that stands for all. Strings: `data` is an array of Str. */
-typedef struct Str {
-    const char *at;
-    size_t len;
-} Str;
+typedef dlvk_string Str;
 typedef struct Tensor {
     DType dtype;
     int rank;
@@ -71,7 +68,8 @@ typedef struct Type {
     X(START, "start", DIMS) X(STEP, "step", INTS) X(LO, "lo", DIMS) X(HI, "hi", DIMS)                            \
     X(WINDOW, "window", INTS) X(DILATION, "dilation", INTS) X(IN_DILATION, "in_dilation", INTS)                  \
     X(GROUP, "group", INT) X(LAST, "last", INT) X(EXCLUSIVE, "exclusive", INT) X(REVERSE, "reverse", INT)        \
-    X(DESCENDING, "descending", INT) X(SATURATE, "saturate", INT) X(NAME, "name", STR)
+    X(DESCENDING, "descending", INT) X(SATURATE, "saturate", INT) X(NAME, "name", STR)     \
+    X(TEXT, "text", STR) X(DTYPES, "dtypes", INTS) X(RANKS, "ranks", INTS)
 typedef enum AttrId {
 #define IR_ATTR_ENUM(id, name, type) A_##id,
     IR_ATTRS(IR_ATTR_ENUM)
@@ -198,8 +196,8 @@ const Dim *type_count(Context *c, Type t); /* product of the dims */
 char *type_to_string(Pool *p, Type t);     /* f32[batch,3,224,224] */
 bool type_static(Type t, int64_t *dims);   /* true, and dims filled if not NULL, when every dim is constant */
 
-/* Makes a node at the end of r, copying in[] and attrs; infers its types. n_out is ignored but for if/loop/call, whose
- * types come from their regions. NULL, with an error recorded, when operands or attributes are not legal. */
+/* Makes a node at the end of r, copying in[] and attrs; infers its types. Where the table leaves the number of outputs open
+ * (if, loop, call, host) the regions or attributes tell. NULL, with an error recorded, when operands or attributes are not legal. */
 Node *node_new(Region *r, Op op, int n_in, Value *const *in, int n_attr, const Attr *attr, int n_region, Region *const *region);
 const Attr *node_attr(const Node *n, AttrId id); /* NULL when absent */
 int64_t attr_i(const Node *n, AttrId id, int64_t otherwise);

@@ -9,7 +9,7 @@ typedef struct Live {
     const Graph *g;
     bool *node, *symbol;
     VEC(const Node *) todo;    /* live, operands not yet looked at */
-    VEC(const Node *) readers; /* read_dims nodes */
+    VEC(const Node *) readers; /* nodes that define the symbols in their `values`: read_dims, host */
     bool grew;                 /* a symbol was added since the readers were looked at */
 } Live;
 
@@ -57,7 +57,7 @@ static void find_readers(Live *l, const Region *r)
 {
     for (int i = 0; i < r->nodes.n; i++) {
         const Node *n = r->nodes.at[i];
-        if (n->op == OP_READ_DIMS) *VEC_PUSH(l->g->ctx->pool, l->readers) = n;
+        if (n->op == OP_READ_DIMS || n->op == OP_HOST) *VEC_PUSH(l->g->ctx->pool, l->readers) = n;
         for (int k = 0; k < n->n_region; k++) find_readers(l, n->region_at[k]);
     }
 }

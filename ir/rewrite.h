@@ -15,7 +15,7 @@ typedef struct Rewrite {
     void *user;
 } Rewrite;
 
-/* READ_DIMS nodes have no outputs: one is live when a live node's types or attributes use one of its symbols. */
+/* READ_DIMS nodes have no outputs: one (or a HOST node) is live when a live node's types or attributes use one of its symbols. */
 typedef bool (*RewriteRule)(Rewrite *rw, const Node *old, Value *const *in, Value **out);
 Graph *graph_rewrite(Graph *src, RewriteRule rule, void *user, bool cse);
 /* The same for who has more to build on the copy, rw->dst, or to rewrite regions of the old graph again; never NULL. */

@@ -112,8 +112,9 @@ static void size_symbol(Verifier *v, const Dim *d)
 /* The data symbols that a node makes known. */
 static void size_symbols(Verifier *v, const Node *n)
 {
-    if (n->op != OP_COMPACT && n->op != OP_READ_DIMS && !regions_wanted(n->op)) return;
-    const Attr *a = node_attr(n, n->op == OP_READ_DIMS ? A_VALUES : A_SHAPE);
+    bool values = n->op == OP_READ_DIMS || n->op == OP_HOST;
+    if (n->op != OP_COMPACT && !values && !regions_wanted(n->op)) return;
+    const Attr *a = node_attr(n, values ? A_VALUES : A_SHAPE);
     for (int i = 0; a && i < a->n; i++) size_symbol(v, a->dims[i]);
 }
 

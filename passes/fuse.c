@@ -44,7 +44,7 @@ static bool is_loop_op(Op op)
 
 static bool is_host_op(Op op)
 {
-    return op == OP_IF || op == OP_LOOP || op == OP_READ_DIMS;
+    return op == OP_IF || op == OP_LOOP || op == OP_READ_DIMS || op == OP_HOST;
 }
 
 static bool is_pointwise(const Node *n)

@@ -17,7 +17,7 @@ static void mark(const Region *r, bool *leaves)
     for (int i = 0; i < r->results.n; i++) leaves[r->results.at[i]->id] = true;
     for (int i = 0; i < r->nodes.n; i++) {
         const Node *n = r->nodes.at[i];
-        bool host = n->op == OP_IF || n->op == OP_LOOP || n->op == OP_READ_DIMS;
+        bool host = n->op == OP_IF || n->op == OP_LOOP || n->op == OP_READ_DIMS || n->op == OP_HOST;
         for (int k = 0; host && k < n->n_in; k++) leaves[n->in[k]->id] = true;
         for (int k = 0; k < n->n_region; k++) mark(n->region_at[k], leaves);
     }
@@ -28,7 +28,8 @@ static bool pack(Rewrite *rw, const Node *old, Value *const *in, Value **out)
     const bool *leaves = rw->user;
     bool any = false;
     for (int i = 0; i < old->n_out; i++) any |= leaves[old->out[i]->id] && narrow(old->out[i]);
-    if (!any || old->op == OP_CONST || old->op == OP_BARRIER || old->op == OP_IF || old->op == OP_LOOP) return false;
+    if (!any || old->op == OP_CONST || old->op == OP_BARRIER || old->op == OP_IF || old->op == OP_LOOP || old->op == OP_HOST)
+        return false;
     Node *n = rewrite_copy(rw, old, in);
     if (!n) return false;
     for (int i = 0; i < old->n_out; i++) {

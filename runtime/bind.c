@@ -187,8 +187,9 @@ dlvk_status session_output_dims(const dlvk_session *s, uint32_t i, int64_t *dim,
     }
     if (!tensor_bytes((dlvk_dtype)t->dtype, t->n_dim, dim, bytes))
         return rt_error(err, DLVK_INVALID_ARGUMENT, "output '%s' is too large", t->name);
-    if (*bytes > s->slice[t->buffer].size)
-        return rt_error(err, DLVK_BAD_FILE, "corrupt plan: output '%s' takes %zu bytes, its buffer %" PRIu64, t->name, *bytes,
+    size_t stored = t->dtype == DLVK_STRING ? *bytes / sizeof(dlvk_string) * STRING_HANDLE_BYTES : *bytes;
+    if (stored > s->slice[t->buffer].size)
+        return rt_error(err, DLVK_BAD_FILE, "corrupt plan: output '%s' takes %zu bytes, its buffer %" PRIu64, t->name, stored,
                         s->slice[t->buffer].size);
     return DLVK_OK;
 }

@@ -222,6 +222,19 @@ static void put_kernels(Json *j, const Plan *p, const Dlvk__Plan__Region *r, uin
     }
 }
 
+static void put_host_values(Json *j, const char *key, const Plan *p, size_t n, Dlvk__Plan__HostValue *const *v)
+{
+    json_open(j, key, '[');
+    for (size_t i = 0; i < n; i++) {
+        json_open(j, NULL, '{');
+        json_int(j, "buffer", v[i]->buffer);
+        json_string(j, "type", dlvk_dtype_name((dlvk_dtype)v[i]->dtype));
+        put_exprs(j, "shape", p, v[i]->n_dim, v[i]->dim);
+        json_close(j, '}');
+    }
+    json_close(j, ']');
+}
+
 static void put_program(Json *j, const char *key, const Plan *p, const Dlvk__Plan__Region *r, uint32_t *at);
 
 static void put_step(Json *j, const Plan *p, const Dlvk__Plan__Step *s, uint32_t *at)
@@ -268,8 +281,9 @@ static void put_step(Json *j, const Plan *p, const Dlvk__Plan__Step *s, uint32_t
         break;
     default:
         json_string(j, "host", s->host->op);
-        put_ints(j, "in", s->host->n_in, s->host->in);
-        put_ints(j, "out", s->host->n_out, s->host->out);
+        if (s->host->text[0]) json_string(j, "text", s->host->text);
+        put_host_values(j, "in", p, s->host->n_in, s->host->in);
+        put_host_values(j, "out", p, s->host->n_out, s->host->out);
         put_nodes(j, p, s->host->n_source, s->host->source);
     }
     json_close(j, '}');

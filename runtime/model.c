@@ -53,7 +53,7 @@ static dlvk_status keep_bundle(dlvk_model *m, dlvk_error *err)
 static dlvk_status load_program(dlvk_model *m, const char *cache, const dlvk_load_options *o, dlvk_error *err)
 {
     dlvk_status st = make_dim_texts(m, err);
-    if (!st) st = model_program(m, err);
+    if (!st) st = model_program(m, o, err);
     if (!st) st = model_pipelines(m, cache, o->threads, err);
     return st ? st : model_weights(m, o->threads, err);
 }

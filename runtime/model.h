@@ -2,6 +2,7 @@
 #ifndef DLVK_RUNTIME_MODEL_H
 #define DLVK_RUNTIME_MODEL_H
 
+#include "dlvk/host.h"
 #include "runtime/bundle.h"
 #include "runtime/vk.h"
 
@@ -32,7 +33,7 @@ typedef struct Segment {
     bool in_loop;
 } Segment;
 
-typedef enum NodeKind { NODE_SEGMENT, NODE_READ, NODE_DEFINE, NODE_IF, NODE_LOOP } NodeKind;
+typedef enum NodeKind { NODE_SEGMENT, NODE_READ, NODE_DEFINE, NODE_IF, NODE_LOOP, NODE_HOST } NodeKind;
 
 typedef struct Block {
     struct Node *node;
@@ -43,6 +44,7 @@ typedef struct Node {
     NodeKind kind;
     uint32_t at;      /* number of its (first) step */
     uint32_t segment; /* NODE_SEGMENT: index */
+    const dlvk_host_op *host; /* NODE_HOST */
     Block body, otherwise;
 } Node;
 
@@ -69,7 +71,7 @@ struct dlvk_model {
 };
 
 /* program.c */
-dlvk_status model_program(dlvk_model *m, dlvk_error *err);
+dlvk_status model_program(dlvk_model *m, const dlvk_load_options *o, dlvk_error *err);
 void model_program_free(dlvk_model *m);
 /* "conv_relu (from /layer1/conv, /layer1/relu)" */
 const char *model_kernel_text(const Dlvk__Plan__Plan *plan, const Dlvk__Plan__Dispatch *d, char *buf, size_t size);

@@ -123,7 +123,7 @@ static dlvk_status check_exprs(Check *c)
 
 static dlvk_status check_dims(Check *c, const char *name, uint32_t dtype, size_t rank, const uint32_t *dim, uint32_t buffer)
 {
-    if (dtype >= DLVK_DTYPE_COUNT || dtype == DLVK_STRING) FAIL(c, "tensor '%s' has the unknown element type %u", name, dtype);
+    if (dtype >= DLVK_DTYPE_COUNT) FAIL(c, "tensor '%s' has the unknown element type %u", name, dtype);
     if (rank > DLVK_MAX_RANK) FAIL(c, "tensor '%s' has %zu dimensions", name, rank);
     for (size_t i = 0; i < rank; i++) TRY(expr_ok(c, dim[i]));
     return buffer_ok(c, buffer);
@@ -172,6 +172,7 @@ static dlvk_status check_signature(Check *c)
     for (size_t i = 0; i < p->n_state; i++) {
         const Dlvk__Plan__Param *t = p->state[i];
         TRY(check_dims(c, t->name, t->dtype, t->n_dim, t->dim, t->buffer));
+        if (t->dtype == DLVK_STRING) FAIL(c, "state '%s' holds strings", t->name);
         if (p->buffer[t->buffer]->kind != DLVK__PLAN__BUFFER__KIND__STATE)
             FAIL(c, "state '%s' lies in a buffer of the wrong kind", t->name);
         for (size_t d = 0; d < t->n_dim; d++)
@@ -339,6 +340,20 @@ static dlvk_status check_loop(Check *c, const Dlvk__Plan__Loop *l, uint32_t at)
     return check_region(c, l->body);
 }
 
+static dlvk_status check_host(Check *c, const Dlvk__Plan__Host *h, uint32_t at)
+{
+    for (int out = 0; out < 2; out++) {
+        for (size_t i = 0; i < (out ? h->n_out : h->n_in); i++) {
+            const Dlvk__Plan__HostValue *v = out ? h->out[i] : h->in[i];
+            TRY(check_dims(c, h->op, v->dtype, v->n_dim, v->dim, v->buffer));
+            TRY(check_use(c, h->op, v->buffer, out, at, at));
+        }
+    }
+    if (h->n_in > 65536 || h->n_out > 65536) FAIL(c, "host step %u has too many tensors", at);
+    for (size_t i = 0; i < h->n_symbol; i++) TRY(data_symbol_ok(c, h->symbol[i]));
+    return check_sources(c, h->n_source, h->source);
+}
+
 static dlvk_status check_step(Check *c, const Dlvk__Plan__Step *s)
 {
     uint32_t at = c->step++;
@@ -363,9 +378,7 @@ static dlvk_status check_step(Check *c, const Dlvk__Plan__Step *s)
         return check_region(c, s->branch->otherwise);
     case DLVK__PLAN__STEP__KIND_LOOP: return check_loop(c, s->loop, at);
     case DLVK__PLAN__STEP__KIND_HOST:
-        for (size_t i = 0; i < s->host->n_in; i++) TRY(check_use(c, "host step", s->host->in[i], false, at, at));
-        for (size_t i = 0; i < s->host->n_out; i++) TRY(check_use(c, "host step", s->host->out[i], true, at, at));
-        return check_sources(c, s->host->n_source, s->host->source);
+        return check_host(c, s->host, at);
     default: FAIL(c, "step %u is of an unknown kind", at);
     }
 }
@@ -384,7 +397,7 @@ static dlvk_status check_program(const Plan *plan, uint64_t blob_bytes, dlvk_err
     Check c = {.plan = plan, .err = err};
     const size_t most = 1u << 24; /* keeps every count an int and every sum of them in 32 bits */
     if (plan->n_symbol > most || plan->n_expr > most || plan->n_buffer > most || plan->n_blob > most || plan->n_pipeline > most ||
-        plan->n_module > most || plan->n_input > 65536 || plan->n_output > 65536 || rt_plan_steps(plan->region) > most)
+        plan->n_module > most || plan->n_string > most || plan->n_input > 65536 || plan->n_output > 65536 || rt_plan_steps(plan->region) > most)
         FAIL(&c, "a table is too long");
     TRY(check_exprs(&c));
     TRY(check_storage(&c, blob_bytes));

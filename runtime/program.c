@@ -66,10 +66,24 @@ typedef struct Builder {
     dlvk_model *m;
     uint32_t at; /* number of the next step */
     bool in_loop;
+    const dlvk_load_options *options;
     dlvk_error *err;
 } Builder;
 
 static dlvk_status build(Builder *b, const Region *r, Block *out);
+
+/* The function of a host step: the caller's, else libdlvk-host's. */
+static dlvk_status find_host(Builder *b, const Step *s, Node *node)
+{
+    dlvk_error why = {""};
+    node->kind = NODE_HOST;
+    for (int i = 0; i < b->options->n_host_ops && !node->host; i++)
+        if (strcmp(b->options->host_ops[i].name, s->host->op) == 0) node->host = &b->options->host_ops[i];
+    if (!node->host) node->host = dlvk_host_op_find(s->host->op, &why);
+    if (node->host) return DLVK_OK;
+    return rt_error(b->err, DLVK_UNSUPPORTED, "host operation '%s' (step %u) is not known to this runtime: %s", s->host->op,
+                    node->at, why.text);
+}
 
 static dlvk_status build_host(Builder *b, const Step *s, Node *node)
 {
@@ -89,9 +103,7 @@ static dlvk_status build_host(Builder *b, const Step *s, Node *node)
         b->in_loop = outer;
         return st;
     }
-    default:
-        return rt_error(b->err, DLVK_UNSUPPORTED, "host operation '%s' (step %u) is not known to this runtime", s->host->op,
-                        node->at);
+    default: return find_host(b, s, node);
     }
 }
 
@@ -123,7 +135,7 @@ static dlvk_status build(Builder *b, const Region *r, Block *out)
     return DLVK_OK;
 }
 
-dlvk_status model_program(dlvk_model *m, dlvk_error *err)
+dlvk_status model_program(dlvk_model *m, const dlvk_load_options *o, dlvk_error *err)
 {
     m->n_step = rt_plan_steps(m->plan->region);
     m->step = calloc(m->n_step + 1, sizeof *m->step);
@@ -132,7 +144,7 @@ dlvk_status model_program(dlvk_model *m, dlvk_error *err)
     m->data_dep = calloc(m->plan->n_expr + 1, sizeof *m->data_dep);
     if (!m->step || !m->variant || !m->segment || !m->data_dep) return rt_error(err, DLVK_OUT_OF_MEMORY, "out of memory");
     rt_expr_data_deps(m->plan, m->data_dep);
-    return build(&(Builder){.m = m, .err = err}, m->plan->region, &m->top);
+    return build(&(Builder){.m = m, .options = o, .err = err}, m->plan->region, &m->top);
 }
 
 static void free_block(Block *b)

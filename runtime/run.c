@@ -140,36 +140,57 @@ static const uint8_t *input_data(const dlvk_session *s, uint32_t buffer, uint32_
     return s->input[i].mem.map ? s->input[i].mem.map : s->input[i].staging.map;
 }
 
-/* Waits for all that has been recorded so far and reads the first bytes of a buffer. */
-static dlvk_status read_buffer(dlvk_session *s, uint32_t buffer, void *to, uint32_t bytes, const char *who, dlvk_error *err)
+/* Commands that bring what the host cannot see where it can, one behind the other. */
+static dlvk_status read_back(dlvk_session *s, const BufferRead *r, size_t n, uint64_t total, dlvk_error *err)
 {
-    const Slice *x = &s->slice[buffer];
-    if (x->size < bytes)
-        return rt_error(err, DLVK_BAD_FILE, "corrupt plan: %s reads %u bytes of buffer %u, which has %" PRIu64, who, bytes,
-                        buffer, x->size);
     VkCommandBuffer cmd;
     dlvk_status st = DLVK_OK;
-    const uint8_t *from = input_data(s, buffer, bytes);
-    if (from) {
-        memcpy(to, from, bytes);
-        return DLVK_OK;
+    if (s->readback.size < total) {
+        vk_memory_free(s->dev, &s->readback); /* not in use: every read waits */
+        st = vk_memory_new(s->dev, MEMORY_DOWNLOAD, total < 256 ? 256 : total, "host decisions", &s->readback, err);
     }
-    from = x->map;
-    if (from) {
-        st = push(s, s->sync, err);
-    } else {
-        if (s->readback.size < bytes) {
-            vk_memory_free(s->dev, &s->readback); /* not in use: every read waits */
-            st = vk_memory_new(s->dev, MEMORY_DOWNLOAD, bytes < 256 ? 256 : bytes, "host decisions", &s->readback, err);
-        }
-        if (!st) st = small_begin(s, &cmd, err);
-        if (!st) vkCmdCopyBuffer(cmd, x->buffer, s->readback.buffer, 1, &(VkBufferCopy){.srcOffset = x->offset, .size = bytes});
-        if (!st) st = small_end(s, cmd, err);
-        from = s->readback.map;
+    if (!st) st = small_begin(s, &cmd, err);
+    if (st) return st;
+    uint64_t at = 0;
+    for (size_t i = 0; i < n; i++) {
+        const Slice *x = &s->slice[r[i].buffer];
+        if (!r[i].bytes || x->map || input_data(s, r[i].buffer, r[i].bytes)) continue;
+        vkCmdCopyBuffer(cmd, x->buffer, s->readback.buffer, 1,
+                        &(VkBufferCopy){.srcOffset = x->offset, .dstOffset = at, .size = r[i].bytes});
+        at += (r[i].bytes + 7) / 8 * 8;
     }
-    if (!st) st = session_drain(s, err);
-    if (!st) memcpy(to, from, bytes);
+    return small_end(s, cmd, err);
+}
+
+dlvk_status session_read(dlvk_session *s, const BufferRead *r, size_t n, const char *who, dlvk_error *err)
+{
+    uint64_t copied = 0;
+    bool seen = false;
+    for (size_t i = 0; i < n; i++) {
+        const Slice *x = &s->slice[r[i].buffer];
+        if (x->size < r[i].bytes)
+            return rt_error(err, DLVK_BAD_FILE, "corrupt plan: %s reads %u bytes of buffer %u, which has %" PRIu64, who,
+                            r[i].bytes, r[i].buffer, x->size);
+        if (!r[i].bytes || input_data(s, r[i].buffer, r[i].bytes)) continue;
+        seen |= x->map != NULL;
+        if (!x->map) copied += (r[i].bytes + 7) / 8 * 8;
+    }
+    dlvk_status st = copied ? read_back(s, r, n, copied, err) : seen ? push(s, s->sync, err) : DLVK_OK;
+    if (!st && (copied || seen)) st = session_drain(s, err);
+    uint64_t at = 0;
+    for (size_t i = 0; !st && i < n; i++) {
+        if (!r[i].bytes) continue;
+        const uint8_t *from = input_data(s, r[i].buffer, r[i].bytes);
+        if (!from) from = s->slice[r[i].buffer].map;
+        if (!from) from = s->readback.map + at, at += (r[i].bytes + 7) / 8 * 8;
+        memcpy(r[i].to, from, r[i].bytes);
+    }
     return st;
+}
+
+static dlvk_status read_buffer(dlvk_session *s, uint32_t buffer, void *to, uint32_t bytes, const char *who, dlvk_error *err)
+{
+    return session_read(s, &(BufferRead){buffer, to, bytes}, 1, who, err);
 }
 
 static dlvk_status read_bool(dlvk_session *s, uint32_t buffer, const char *who, bool *v, dlvk_error *err)
@@ -180,7 +201,7 @@ static dlvk_status read_bool(dlvk_session *s, uint32_t buffer, const char *who, 
     return st;
 }
 
-static dlvk_status symbols_changed(dlvk_session *s, dlvk_error *err)
+dlvk_status session_symbols_changed(dlvk_session *s, dlvk_error *err)
 {
     rt_env_update(&s->env);
     dlvk_status st = rt_env_check_constraints(&s->env, err);
@@ -207,7 +228,7 @@ static dlvk_status run_read(dlvk_session *s, const Dlvk__Plan__ReadDims *r, dlvk
         st = rt_env_define(&s->env, r->symbol[i], v64, err);
     }
     free(raw);
-    return st ? st : symbols_changed(s, err);
+    return st ? st : session_symbols_changed(s, err);
 }
 
 /* A size that a branch or an iteration decides, known without looking at data. */
@@ -216,7 +237,7 @@ static dlvk_status run_define(dlvk_session *s, const Dlvk__Plan__Define *d, dlvk
     int64_t v;
     dlvk_status st = rt_env_get(&s->env, d->value, "a size", &v, err);
     if (!st) st = rt_env_define(&s->env, d->symbol, v, err);
-    return st ? st : symbols_changed(s, err);
+    return st ? st : session_symbols_changed(s, err);
 }
 
 static dlvk_status run_block(dlvk_session *s, const Block *b, dlvk_error *err);
@@ -235,7 +256,7 @@ static dlvk_status loop_values(dlvk_session *s, const Dlvk__Plan__Loop *l, int64
     }
     if (!st && l->iteration_symbol) st = rt_env_define(&s->env, l->iteration_symbol - 1, i, err);
     if (!st && l->count_symbol) st = rt_env_define(&s->env, l->count_symbol - 1, i + 1, err);
-    return !st && (l->iteration_symbol || l->count_symbol) ? symbols_changed(s, err) : st;
+    return !st && (l->iteration_symbol || l->count_symbol) ? session_symbols_changed(s, err) : st;
 }
 
 /* Sizes that the last iteration read: they hold no more, and what they are compared with is about to change one by one. */
@@ -245,6 +266,8 @@ static void forget_reads(dlvk_session *s, const Block *b)
         const Node *n = &b->node[i];
         const Dlvk__Plan__ReadDims *r = n->kind == NODE_READ ? s->m->step[n->at]->read_dims : NULL;
         for (size_t k = 0; r && k < r->n_symbol; k++) rt_env_forget(&s->env, r->symbol[k]);
+        const Dlvk__Plan__Host *h = n->kind == NODE_HOST ? s->m->step[n->at]->host : NULL;
+        for (size_t k = 0; h && k < h->n_symbol; k++) rt_env_forget(&s->env, h->symbol[k]);
         forget_reads(s, &n->body);
         forget_reads(s, &n->otherwise);
     }
@@ -268,7 +291,7 @@ static dlvk_status run_loop(dlvk_session *s, const Node *n, dlvk_error *err)
     }
     if (!st && l->count_symbol) {
         st = rt_env_define(&s->env, l->count_symbol - 1, i, err);
-        if (!st) st = symbols_changed(s, err);
+        if (!st) st = session_symbols_changed(s, err);
     }
     return st;
 }
@@ -294,6 +317,7 @@ static dlvk_status run_block(dlvk_session *s, const Block *b, dlvk_error *err)
         case NODE_READ: st = run_read(s, step->read_dims, err); break;
         case NODE_DEFINE: st = run_define(s, step->define, err); break;
         case NODE_LOOP: st = run_loop(s, n, err); break;
+        case NODE_HOST: st = session_host_step(s, step->host, n->host, err); break;
         case NODE_IF:
             st = read_bool(s, step->branch->condition, "a branch", &yes, err);
             if (!st) st = run_block(s, yes ? &n->body : &n->otherwise, err);
@@ -327,6 +351,7 @@ dlvk_status dlvk_session_submit(dlvk_session *s, dlvk_error *err)
     if (!s) return rt_error(err, DLVK_INVALID_ARGUMENT, "dlvk_session_submit: a NULL argument");
     dlvk_status st = session_drain(s, err);
     if (!st) st = session_bind(s, err);
+    if (!st) st = session_strings_begin(s, err);
     if (st) return st;
     if (s->has_data_symbols) {
         rt_env_forget_data(&s->env);

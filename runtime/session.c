@@ -84,6 +84,7 @@ static dlvk_status create(dlvk_model *m, dlvk_session *with, dlvk_session **out,
     dlvk_status st = make_tables(s, err);
     if (!st) st = make_commands(s, err);
     if (!st) st = with ? session_share_states(s, with, err) : session_states(s, err);
+    if (!st) st = session_strings_init(s, err);
     if (st) {
         dlvk_session_free(s);
         return st;
@@ -129,7 +130,10 @@ void dlvk_session_free(dlvk_session *s)
     for (size_t i = 0; s->input && i < s->m->plan->n_input; i++) {
         vk_memory_free(s->dev, &s->input[i].mem);
         vk_memory_free(s->dev, &s->input[i].staging);
+        free(s->input[i].strings);
+        free(s->input[i].old_strings);
     }
+    session_strings_free(s);
     for (uint32_t i = 0; i < s->n_dynamic; i++) vk_memory_free(s->dev, &s->dynamic[i].mem);
     space_free(s, &s->arena);
     space_free(s, &s->outputs);
@@ -208,11 +212,15 @@ dlvk_status dlvk_session_set_input(dlvk_session *s, const char *name, const int6
         return rt_error(err, DLVK_INVALID_ARGUMENT, "input '%s' of this shape and type %s takes %zu bytes, not %zu", name,
                         dlvk_dtype_name((dlvk_dtype)t->dtype), want, bytes);
     st = session_drain(s, err); /* a run in flight may be reading the old value */
+    bool strings = t->dtype == DLVK_STRING;
+    size_t count = bytes / sizeof(dlvk_string);
+    if (!st && strings) st = input_strings(s, in, name, data, count, err);
+    if (strings) bytes = count * STRING_HANDLE_BYTES;
     if (!st) st = reserve_input(s, in, name, bytes, err);
     if (st) return st;
     if (!in->set || (rank && memcmp(in->dim, dim, (size_t)rank * sizeof *dim) != 0)) s->bound = false;
     if (rank) memcpy(in->dim, dim, (size_t)rank * sizeof *dim);
-    if (bytes) memcpy(in->mem.map ? in->mem.map : in->staging.map, data, bytes);
+    if (bytes && !strings) memcpy(in->mem.map ? in->mem.map : in->staging.map, data, bytes);
     in->bytes = bytes;
     in->set = true;
     in->dirty = !in->mem.map;
@@ -256,6 +264,9 @@ dlvk_status dlvk_session_get_output(dlvk_session *s, const char *name, void *dat
     if (bytes < want)
         return rt_error(err, DLVK_INVALID_ARGUMENT, "output '%s' has %zu bytes, there is room for %zu", name, want, bytes);
     const Slice *x = &s->slice[p->output[i]->buffer];
+    if (want && p->output[i]->dtype == DLVK_STRING)
+        return session_strings_get(s, x->map ? x->map : s->download.map + s->download_at[i], want / sizeof(dlvk_string), data,
+                                   name, err);
     if (want) memcpy(data, x->map ? x->map : s->download.map + s->download_at[i], want);
     return DLVK_OK;
 }

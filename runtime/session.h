@@ -9,6 +9,7 @@
 
 #include "runtime/expr.h"
 #include "runtime/model.h"
+#include "runtime/strings.h"
 
 /* Buffers packed together: a range of offsets cut into allocations of at most `limit`. */
 typedef struct Space {
@@ -24,6 +25,7 @@ typedef struct Input {
     bool set, dirty; /* dirty: staging is newer than mem */
     VkCommandBuffer upload;
     uint64_t upload_bytes; /* that the command buffer copies */
+    dlvk_string *strings, *old_strings; /* of an input of strings, in one allocation with their texts; and the ones before */
 } Input;
 
 /* A buffer whose size depends on a data symbol. */
@@ -32,6 +34,8 @@ typedef struct Dynamic {
     Memory mem;
     bool live; /* it has had a size in this run */
 } Dynamic;
+
+typedef struct HostBlock HostBlock;
 
 /* The commands of one segment. */
 typedef struct Recorded {
@@ -80,6 +84,11 @@ struct dlvk_session {
     uint32_t *flight; /* segments submitted and not known to be done, for the message of a lost device */
     uint32_t n_flight, cap_flight;
 
+    StringTable strings;
+    uint32_t own_strings, kept_strings; /* how many are the model's, and with them the inputs' */
+    bool strings_stale;                 /* an input has others than the table */
+    HostBlock *host_memory;             /* of host steps of the latest run */
+
     bool profile;
     dlvk_kernel_time *times;
     char **nodes; /* by step: the text of dlvk_kernel_time.nodes */
@@ -110,6 +119,25 @@ dlvk_status command_end(VkCommandBuffer cmd, dlvk_error *err);
 dlvk_status session_flush(dlvk_session *s, dlvk_error *err); /* submits what is pending */
 dlvk_status session_wait_for(dlvk_session *s, uint64_t ticket, uint64_t timeout_ns, bool *done, dlvk_error *err);
 dlvk_status session_drain(dlvk_session *s, dlvk_error *err); /* flush, and wait for everything */
+
+typedef struct BufferRead {
+    uint32_t buffer;
+    void *to;
+    uint32_t bytes;
+} BufferRead;
+/* Waits for all that has been recorded so far and reads the first bytes of some buffers. */
+dlvk_status session_read(dlvk_session *s, const BufferRead *r, size_t n, const char *who, dlvk_error *err);
+/* Data symbols have been defined: constraints are checked, and buffers get memory. */
+dlvk_status session_symbols_changed(dlvk_session *s, dlvk_error *err);
+
+/* host.c */
+dlvk_status session_host_step(dlvk_session *s, const Dlvk__Plan__Host *h, const dlvk_host_op *op, dlvk_error *err);
+dlvk_status session_strings_init(dlvk_session *s, dlvk_error *err);
+void session_strings_free(dlvk_session *s);
+dlvk_status session_strings_begin(dlvk_session *s, dlvk_error *err); /* at the start of a run: forgets the last one's */
+dlvk_status input_strings(dlvk_session *s, Input *in, const char *name, const dlvk_string *x, size_t n, dlvk_error *err);
+dlvk_status session_strings_get(const dlvk_session *s, const void *handles, size_t n, dlvk_string *out, const char *who,
+                                dlvk_error *err);
 
 /* profile.c */
 dlvk_status profile_collect(dlvk_session *s, uint32_t segment, dlvk_error *err);

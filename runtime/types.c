@@ -38,6 +38,7 @@ size_t dlvk_dtype_size(dlvk_dtype t, size_t count)
 {
     if ((unsigned)t >= DLVK_DTYPE_COUNT) return 0;
     unsigned bits = dtypes[t].bits;
+    if (t == DLVK_STRING) return count * sizeof(dlvk_string);
     return bits >= 8 ? count * (bits / 8) : count / 8 * bits + (count % 8 * bits + 7) / 8;
 }
 

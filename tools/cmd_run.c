@@ -148,6 +148,29 @@ static int check_reference(const RunOptions *o, const char *path, const dlvk_mod
     return code;
 }
 
+/* The strings of an output in quotes, as far as they are few; bytes that are no text as \xHH. */
+static void print_strings(const dlvk_host_tensor *t)
+{
+    enum { MOST = 32 };
+    size_t n = t->bytes / sizeof(dlvk_string);
+    const dlvk_string *s = t->data;
+    for (size_t i = 0; i < n && i < MOST; i++) {
+        printf("%s\"", i ? " " : "    ");
+        for (size_t k = 0; k < s[i].len; k++) {
+            unsigned char c = (unsigned char)s[i].at[k];
+            if (c == '"' || c == '\\')
+                printf("\\%c", c);
+            else if (c < ' ' || c == 0x7f)
+                printf("\\x%02x", c);
+            else
+                putchar(c);
+        }
+        putchar('"');
+    }
+    if (n > MOST) printf(" and %zu more", n - MOST);
+    if (n) putchar('\n');
+}
+
 /* One run with everything that is asked for; returns the exit code. */
 static int run_session(const RunOptions *o, const char *path, LoadedModel *m, const InputSet *in, dlvk_session *s)
 {
@@ -170,6 +193,7 @@ static int run_session(const RunOptions *o, const char *path, LoadedModel *m, co
                 code = EXIT_BAD;
             } else {
                 printf("%s %s\n", t->name, type_text(t->dtype, t->rank, t->dim, NULL, type, sizeof type));
+                if (t->dtype == DLVK_STRING) print_strings(t);
                 if (o->output_dir && !write_output(o->output_dir, &v, i, t)) code = EXIT_BAD;
             }
         }

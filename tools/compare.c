@@ -40,6 +40,39 @@ bool value_fits(const dlvk_value_info *info, const dlvk_host_value *v, char *why
     return false;
 }
 
+static bool same_string(const dlvk_string *a, const dlvk_string *b)
+{
+    return a->len == b->len && (!a->len || !memcmp(a->at, b->at, a->len));
+}
+
+/* Multi-index of element i as text. */
+static void index_text(const dlvk_host_tensor *t, int64_t n, int64_t i, char *at, size_t size)
+{
+    size_t len = 0;
+    int64_t stride = n;
+    *at = 0;
+    for (int d = 0; d < t->rank && len < size; d++) {
+        stride /= t->dim[d];
+        len += (size_t)snprintf(at + len, size - len, "%s%" PRId64, d ? "," : "", i / stride);
+        i %= stride;
+    }
+}
+
+static bool strings_compare(const dlvk_host_tensor *got, const dlvk_host_tensor *want, int64_t n, char *why, size_t size)
+{
+    const dlvk_string *g = got->data, *w = want->data;
+    int64_t wrong = 0, first = 0;
+    for (int64_t i = n; i-- > 0;)
+        if (!same_string(&g[i], &w[i])) wrong++, first = i;
+    if (!wrong) return true;
+    char at[256];
+    index_text(got, n, first, at, sizeof at);
+    snprintf(why, size, "%" PRId64 " of %" PRId64 " strings differ; the first is [%s]: got '%.*s', expected '%.*s'", wrong, n, at,
+             (int)(g[first].len < 200 ? g[first].len : 200), g[first].at, (int)(w[first].len < 200 ? w[first].len : 200),
+             w[first].at);
+    return false;
+}
+
 bool tensor_compare(const dlvk_host_tensor *got, const dlvk_host_tensor *want, double rtol, double atol, char *why, size_t size)
 {
     char a[256], b[256];
@@ -52,20 +85,15 @@ bool tensor_compare(const dlvk_host_tensor *got, const dlvk_host_tensor *want, d
     }
     int64_t n = count_of(got), wrong = 0, worst = 0;
     double top = -1;
+    if (got->dtype == DLVK_STRING) return strings_compare(got, want, n, why, size);
     for (int64_t i = 0; i < n; i++) {
         double e = excess(dlvk_host_tensor_get(got, i), dlvk_host_tensor_get(want, i), rtol, atol);
         if (e > 1) wrong++;
         if (e > top) top = e, worst = i;
     }
     if (!wrong) return true;
-    char at[256] = "";
-    size_t len = 0;
-    int64_t rest = worst, stride = n;
-    for (int i = 0; i < got->rank && len < sizeof at; i++) {
-        stride /= got->dim[i];
-        len += (size_t)snprintf(at + len, sizeof at - len, "%s%" PRId64, i ? "," : "", rest / stride);
-        rest %= stride;
-    }
+    char at[256];
+    index_text(got, n, worst, at, sizeof at);
     double g = dlvk_host_tensor_get(got, worst), w = dlvk_host_tensor_get(want, worst);
     snprintf(why, size,
              "%" PRId64 " of %" PRId64 " elements differ; the worst is [%s]: got %.9g, expected %.9g (off by %.3g, allowed %.3g)",

@@ -129,10 +129,6 @@ static bool solve_shape(Symbols *symbols, const dlvk_tensor_info *info, dlvk_hos
             return false;
         }
     }
-    if (t->dtype == DLVK_STRING) {
-        error_say("input '%s' holds strings, which dlvkc cannot make", info->name);
-        return false;
-    }
     t->bytes = dlvk_dtype_size(t->dtype, count);
     t->data = calloc(t->bytes ? t->bytes : 1, 1);
     if (!t->data) error_say("input '%s': no memory for %zu bytes", info->name, t->bytes);
@@ -181,6 +177,12 @@ static void fill_random(dlvk_host_tensor *t, uint64_t seed)
 
 static bool input_fill(dlvk_host_tensor *t, const char *how, uint64_t seed)
 {
+    if (t->dtype == DLVK_STRING) { /* words to choose from; the empty string as allocated */
+        static const dlvk_string words[] = {{"one", 3}, {"two", 3}, {"a longer string", 15}, {"\xc3\xa4", 2}};
+        for (int64_t i = 0, n = strcmp(how, "zeros") ? count_of(t) : 0; i < n; i++)
+            ((dlvk_string *)t->data)[i] = words[strcmp(how, "random") ? 0 : splitmix64(&seed) % 4];
+        return true;
+    }
     if (!strcmp(how, "random")) fill_random(t, seed);
     for (int64_t i = 0, n = strcmp(how, "ones") ? 0 : count_of(t); i < n; i++) dlvk_host_tensor_set(t, i, 1);
     return true; /* zeros: as allocated */
@@ -384,7 +386,7 @@ bool inputs_light(InputSet *set, const dlvk_model *m)
     StrList none = {0};
     if (!inputs_make(set, m, &none, &none, NULL, 0)) return false;
     for (int k = 0; k < set->n; k++) {
-        int64_t n = count_of(&set->at[k]);
+        int64_t n = set->at[k].dtype == DLVK_STRING ? 0 : count_of(&set->at[k]);
         for (int64_t i = 0; i < n; i++) dlvk_host_tensor_set(&set->at[k], i, (double)i / (double)n);
     }
     return true;

@@ -109,6 +109,16 @@ const char *const *onnx_strs(const OnnxNode *n, const char *name, int *count)
     return s;
 }
 
+const Tensor *onnx_str_list(const OnnxNode *n, const char *name)
+{
+    const Onnx__AttributeProto *a = TYPED(n, name, STRINGS, "a list of strings");
+    if (!a) return NULL;
+    Str *s = POOL_ARRAY(n->im->ctx->pool, Str, a->n_strings);
+    for (size_t i = 0; i < a->n_strings; i++)
+        s[i] = (Str){a->strings[i].len ? (const char *)a->strings[i].data : "", a->strings[i].len};
+    return tensor_new(n->im->ctx->pool, DLVK_STRING, 1, (int64_t[]){(int64_t)a->n_strings}, s);
+}
+
 const Tensor *onnx_tensor(const OnnxNode *n, const char *name)
 {
     const Onnx__AttributeProto *a = onnx_attr(n, name);

@@ -67,7 +67,8 @@ static bool tensor_type(Importer *im, const char *name, const Onnx__TypeProto__T
 static bool fits(Importer *im, const char *name, Type t, const Tensor *x)
 {
     Context *c = im->ctx;
-    bool ok = x->rank == t.rank && dtype_bits(x->dtype) == dtype_bits(t.dtype) && t.dtype != DLVK_STRING;
+    bool ok =
+        x->rank == t.rank && dtype_bits(x->dtype) == dtype_bits(t.dtype) && (x->dtype == DLVK_STRING) == (t.dtype == DLVK_STRING);
     for (int i = 0; ok && i < t.rank; i++) ok = !dim_is_const(t.dim[i], NULL) || dim_is(t.dim[i], x->dim[i]);
     if (!ok)
         diag_error(&c->diag, DLVK_INVALID_ARGUMENT, "the value given for input '%s' is not of type %s", name,
@@ -78,7 +79,7 @@ static bool fits(Importer *im, const char *name, Type t, const Tensor *x)
 /* Whether an input's value counts as known, at the present level. */
 static bool is_assumed(const Importer *im, const Tensor *x)
 {
-    bool small = x->rank <= 1 && x->count <= IR_MAX_ELEMS;
+    bool small = x->rank <= 1 && x->count <= IR_MAX_ELEMS && x->dtype != DLVK_STRING;
     return small && (im->assume == ASSUME_ALL || (im->assume == ASSUME_INTEGERS && !dtype_is_float(x->dtype)));
 }
 

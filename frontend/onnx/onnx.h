@@ -60,6 +60,7 @@ bool onnx_has(const OnnxNode *n, const char *name);
 const int64_t *onnx_ints(const OnnxNode *n, const char *name, int *count); /* NULL when absent */
 const float *onnx_floats(const OnnxNode *n, const char *name, int *count);
 const char *const *onnx_strs(const OnnxNode *n, const char *name, int *count);
+const Tensor *onnx_str_list(const OnnxNode *n, const char *name); /* strings of any bytes, as a vector; NULL when absent */
 const Onnx__AttributeProto *onnx_attr(const OnnxNode *n, const char *name);
 const Tensor *onnx_tensor(const OnnxNode *n, const char *name);
 /* A subgraph attribute's nodes built at n->b, its formal inputs bound to `in`; fills out[n_out]. False: an error was recorded. */
@@ -82,6 +83,9 @@ const Dim *onnx_dim(OnnxNode *n, int i);
 const Dim *const *onnx_signed_dims(OnnxNode *n, int i, int64_t lo, int *count);
 /* Records an error that names the node, its operator and opset: status DLVK_UNSUPPORTED. */
 void onnx_error(OnnxNode *n, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* Cast to or from strings. */
+Value *onnx_cast_string(OnnxNode *n, Value *x, DType t);
 
 /* Lowerings, declared from the table. */
 #define ONNX(domain, name, since, lower, arg) void lower(OnnxNode *n);

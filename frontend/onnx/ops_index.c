@@ -181,7 +181,12 @@ void lower_unique(OnnxNode *n)
         back[front[i]] = i;
     }
     Value *moved = whole ? build_unsqueeze(b, flat(b, x), 1, (int[]){1}) : build_transpose(b, x, front);
-    Value *rows = build_flatten(b, moved, 1), *perm = sort_rows(n, rows);
+    Value *rows = build_flatten(b, moved, 1);
+    if (rows && rows->type.dtype == DLVK_STRING) { /* by their places in the order of all */
+        Type ranks = {DLVK_I64, rows->type.rank, rows->type.dim};
+        if (!build_host(b, "string_rank", "", 1, &rows, 1, &ranks, &rows)) return;
+    }
+    Value *perm = sort_rows(n, rows);
     if (!perm) return;
     const Dim *count = rows->type.dim[0];
     Value *sorted = build_gather(b, rows, perm, 0), *i = build_iota(b, DLVK_I64, 1, &count, 0);

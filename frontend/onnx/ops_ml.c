@@ -20,34 +20,24 @@ void lower_binarizer(OnnxNode *n)
     if (x) n->out[0] = build_cast(n->b, build_map2s(n->b, OP_GT, x, onnx_float(n, "threshold", 0)), x->type.dtype);
 }
 
-/* A list attribute as a constant vector, whichever of its forms is there: NAME_tensor, NAME_floats, NAME_int64s. *strings: it is
- * NAME_strings, which have no constant here. */
-static const Tensor *list(OnnxNode *n, const char *name, bool *strings)
+/* A list attribute as a constant vector, whichever of its forms is there: NAME_tensor, NAME_floats, NAME_int64s, NAME_strings. */
+static const Tensor *list(OnnxNode *n, const char *name)
 {
     Pool *p = n->b->ctx->pool;
     int count;
     const Tensor *t = onnx_tensor(n, pool_printf(p, "%s_tensor", name));
     const float *f = onnx_floats(n, pool_printf(p, "%s_floats", name), &count);
-    *strings = onnx_has(n, pool_printf(p, "%s_strings", name)) || (t && t->dtype == DLVK_STRING);
-    if (t || *strings) return *strings ? NULL : t;
+    if (!t) t = onnx_str_list(n, pool_printf(p, "%s_strings", name));
+    if (t) return t;
     if (f) return tensor_new(p, DLVK_F32, 1, (int64_t[]){count}, f);
     const int64_t *i = onnx_ints(n, pool_printf(p, "%s_int64s", name), &count);
     return i ? tensor_new(p, DLVK_I64, 1, (int64_t[]){count}, i) : NULL;
 }
 
-/* Keys are compared one and all; of equal keys the last counts. A NaN key is met by any NaN. */
-void lower_label_encoder(OnnxNode *n)
+/* values[i] where x is keys[i], of equal keys the last; `otherwise` where it is none. Keys are compared one and all. A NaN key is
+ * met by any NaN. */
+static Value *look_up(Build *b, Value *x, const Tensor *keys, const Tensor *values, Value *otherwise)
 {
-    Build *b = n->b;
-    Value *x = in(n, 0);
-    bool key_strings, value_strings;
-    const Tensor *keys = list(n, "keys", &key_strings), *values = list(n, "values", &value_strings);
-    if (!x) return;
-    if (key_strings || value_strings || !keys || !values || keys->count != values->count || keys->dtype != x->type.dtype) {
-        onnx_error(n, "%s",
-                   key_strings || value_strings ? "labels that are strings" : "keys and values are missing or do not match");
-        return;
-    }
     int last = x->type.rank;
     Value *element = build_unsqueeze(b, x, 1, &last), *table = build_const(b, keys);
     Value *hit = build_map2(b, OP_EQ, element, table);
@@ -56,13 +46,60 @@ void lower_label_encoder(OnnxNode *n)
             build_map2(b, OP_OR, hit, build_map2(b, OP_AND, build_map1(b, OP_IS_NAN, element), build_map1(b, OP_IS_NAN, table)));
     Value *place = build_map3(b, OP_SELECT, hit, compose_index(b, hit, last, DLVK_I64), build_scalar_i(b, DLVK_I64, -1));
     place = build_reduce(b, KIND_MAX, place, 1, &last, false);
-    DType t = values->dtype;
-    const Tensor *given = onnx_tensor(n, "default_tensor");
-    Value *otherwise = given             ? build_reshape(b, build_const(b, given), 0, NULL)
-                       : dtype_is_int(t) ? build_scalar_i(b, t, onnx_int(n, "default_int64", -1))
-                                         : build_scalar(b, t, onnx_float(n, "default_float", -0.0));
     Value *y = build_gather(b, build_const(b, values), build_map2s(b, OP_MAX, place, 0), 0);
-    n->out[0] = build_map3(b, OP_SELECT, build_map2s(b, OP_GE, place, 0), y, otherwise);
+    return build_map3(b, OP_SELECT, build_map2s(b, OP_GE, place, 0), y, otherwise);
+}
+
+/* The value for what is not in a table, by its type. */
+static Value *default_label(OnnxNode *n, DType t)
+{
+    Build *b = n->b;
+    if (t == DLVK_STRING) return build_str(b, onnx_str(n, "default_string", "_Unused"));
+    if (dtype_is_int(t)) return build_scalar_i(b, t, onnx_int(n, "default_int64", -1));
+    return build_scalar(b, t, onnx_float(n, "default_float", -0.0));
+}
+
+void lower_label_encoder(OnnxNode *n)
+{
+    Build *b = n->b;
+    Value *x = in(n, 0);
+    const Tensor *keys = list(n, "keys"), *values = list(n, "values"), *given = onnx_tensor(n, "default_tensor");
+    if (!keys || !values || keys->count != values->count || keys->dtype != x->type.dtype || !keys->count) {
+        onnx_error(n, "keys and values are missing or do not match");
+        return;
+    }
+    Value *otherwise = given ? build_reshape(b, build_const(b, given), 0, NULL) : default_label(n, values->dtype);
+    n->out[0] = look_up(b, x, keys, values, otherwise);
+}
+
+/* Labels and their numbers, both ways: the strings of `names`, the integers of `numbers` (NULL: their places). */
+static void map_categories(OnnxNode *n, const char *names, const char *numbers)
+{
+    Build *b = n->b;
+    Value *x = in(n, 0);
+    const Tensor *text = onnx_str_list(n, names);
+    int count = 0;
+    const int64_t *given = numbers ? onnx_ints(n, numbers, &count) : NULL;
+    if (!text || !text->count || (numbers && (!given || count != text->count)) ||
+        (x->type.dtype != DLVK_STRING && x->type.dtype != DLVK_I64)) {
+        onnx_error(n, "attribute '%s' is missing or does not fit, or the input is of type %s", names, dtype_name(x->type.dtype));
+        return;
+    }
+    int64_t *number = POOL_ARRAY(b->ctx->pool, int64_t, text->count);
+    for (int64_t i = 0; i < text->count; i++) number[i] = given ? given[i] : i;
+    const Tensor *ids = tensor_new(b->ctx->pool, DLVK_I64, 1, text->dim, number);
+    bool encode = x->type.dtype == DLVK_STRING;
+    n->out[0] = look_up(b, x, encode ? text : ids, encode ? ids : text, default_label(n, encode ? DLVK_I64 : DLVK_STRING));
+}
+
+void lower_label_encoder_1(OnnxNode *n)
+{
+    map_categories(n, "classes_strings", NULL);
+}
+
+void lower_category_mapper(OnnxNode *n)
+{
+    map_categories(n, "cats_strings", "cats_int64s");
 }
 
 /* Inner nodes and, behind them, leaves, which are their own successors. */

@@ -56,6 +56,7 @@ static Value *cast_e8m0(OnnxNode *n, Value *x)
 static Value *cast(OnnxNode *n, Value *x, DType t)
 {
     Build *b = n->b;
+    if (t == DLVK_STRING || x->type.dtype == DLVK_STRING) return onnx_cast_string(n, x, t);
     if (t == DLVK_F8E8M0 && x->type.dtype != t) return cast_e8m0(n, x);
     if (n->opset < 25 && dtype_is_float(x->type.dtype) && dtype_is_int(t) && dtype_bits(t) < 8) {
         double lo, hi;

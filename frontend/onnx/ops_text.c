@@ -40,18 +40,24 @@ void lower_tfidf_vectorizer(OnnxNode *n)
     Value *x = in(n, 0), *counts = NULL;
     int n_starts, n_index, n_pool, n_weights;
     const int64_t *starts = onnx_ints(n, "ngram_counts", &n_starts), *index = onnx_ints(n, "ngram_indexes", &n_index);
-    const int64_t *pool = onnx_ints(n, "pool_int64s", &n_pool);
+    const int64_t *ints = onnx_ints(n, "pool_int64s", &n_pool);
+    const Tensor *strings = onnx_str_list(n, "pool_strings"),
+                 *pool = ints ? tensor_new(b->ctx->pool, DLVK_I64, 1, (int64_t[]){n_pool}, ints) : strings;
+    if (!ints && strings) n_pool = (int)strings->count;
     const float *weights = onnx_floats(n, "weights", &n_weights);
     const char *mode = onnx_str(n, "mode", "");
     int64_t least = onnx_int(n, "min_gram_length", 1), most = onnx_int(n, "max_gram_length", 1),
             skips = onnx_int(n, "max_skip_count", 0);
-    if (!starts || !index || !pool || x->type.rank < 1 || x->type.rank > 2 || skips < 0 || skips > 64) {
-        onnx_error(n, "n-grams of integers are needed, in an input of rank 1 or 2 (it has %d), with at most 64 skips",
-                   x->type.rank);
+    if (!starts || !index || !pool || x->type.rank < 1 || x->type.rank > 2 || skips < 0 || skips > 64 ||
+        (pool->dtype == DLVK_STRING) != (x->type.dtype == DLVK_STRING)) {
+        onnx_error(n, "n-grams of the input's kind are needed, in an input of rank 1 or 2 (it is %s), with at most 64 skips",
+                   type_to_string(b->ctx->pool, x->type));
         return;
     }
     bool one_row = x->type.rank == 1;
-    x = build_cast(b, one_row ? build_unsqueeze(b, x, 1, (int[]){0}) : x, DLVK_I64);
+    if (one_row) x = build_unsqueeze(b, x, 1, (int[]){0});
+    if (pool->dtype == DLVK_I64) x = build_cast(b, x, DLVK_I64);
+    size_t element = pool->dtype == DLVK_I64 ? sizeof(int64_t) : sizeof(Str);
     int64_t total = 0; /* n-grams seen: their columns in `counts` */
     for (int64_t k = 1; k <= n_starts && x; k++) {
         int64_t end = k < n_starts ? starts[k] : n_pool, size = (end - starts[k - 1]) / k, shape[] = {size, k};
@@ -61,7 +67,9 @@ void lower_tfidf_vectorizer(OnnxNode *n)
         }
         if (!size) continue;
         total += size;
-        Value *grams = build_const(b, tensor_new(b->ctx->pool, DLVK_I64, 2, shape, pool + starts[k - 1])), *sum = NULL;
+        Value *grams = build_const(
+                  b, tensor_new(b->ctx->pool, pool->dtype, 2, shape, (const char *)pool->data + (size_t)starts[k - 1] * element)),
+              *sum = NULL;
         for (int64_t s = 0; k >= least && k <= most && s <= (k > 1 ? skips : 0); s++) {
             Value *c = count_grams(b, x, grams, k, s + 1);
             sum = sum ? build_map2(b, OP_ADD, sum, c) : c;

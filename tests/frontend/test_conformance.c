@@ -59,7 +59,13 @@ static bool differs(const dlvk_host_tensor *got, dlvk_host_tensor *want, char *w
         snprintf(why + n, 4096 - (size_t)n, "]");
         return true;
     }
-    for (int64_t i = 0; i < count; i++) {
+    for (int64_t i = 0; i < count && got->dtype == DLVK_STRING; i++) {
+        dlvk_string a = ((const dlvk_string *)got->data)[i], b = ((const dlvk_string *)want->data)[i];
+        if (a.len == b.len && memcmp(a.at, b.at, a.len) == 0) continue;
+        snprintf(why, 4096, "%s: element %lld: got '%.*s' want '%.*s'", want->name, (long long)i, (int)a.len, a.at, (int)b.len, b.at);
+        return true;
+    }
+    for (int64_t i = 0; i < count && got->dtype != DLVK_STRING; i++) {
         double a = dlvk_host_tensor_get(got, i), b = dlvk_host_tensor_get(want, i);
         if (a == b || (isnan(a) && isnan(b)) || fabs(a - b) <= absolute + relative * fabs(b)) continue;
         if (stored && abs(((uint16_t *)got->data)[i] - ((uint16_t *)want->data)[i]) <= 1) continue;
@@ -123,8 +129,9 @@ static bool is_listed(const char *name)
     return strstr(gaps, line) != NULL;
 }
 
-static bool is_expected(const char *name)
+static bool is_expected(const char *name, const char *why)
 {
+    if (strstr(why, "libdlvk-host was built without") || strstr(why, "libdlvk-host has no function")) return true;
     for (size_t i = 0; i < sizeof too_exact / sizeof *too_exact; i++)
         if (fnmatch(too_exact[i], name, 0) == 0) return true;
     return is_listed(name);
@@ -140,7 +147,7 @@ static void sweep(const char *pattern, size_t least)
         char why[4096] = "";
         const char *name = strrchr(dirs.gl_pathv[i], '/') + 1, *verdict = run(dirs.gl_pathv[i], why);
         passed += *verdict == 'P';
-        cr_expect(*verdict == 'P' || is_expected(name), "%s %s: %s", verdict, name, why);
+        cr_expect(*verdict == 'P' || is_expected(name, why), "%s %s: %s", verdict, name, why);
     }
     globfree(&dirs);
     cr_expect(passed >= least, "%zu tests passed, fewer than %zu", passed, least);

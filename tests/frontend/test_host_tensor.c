@@ -85,7 +85,7 @@ Test(host_tensor, big_endian)
 }
 Test(host_tensor, objects)
 {
-    refuses("{'descr': '|O', 'fortran_order': False, 'shape': (3,)}", 24, "element type");
+    refuses("{'descr': '|O', 'fortran_order': False, 'shape': (3,)}", 24, "Python objects");
 }
 Test(host_tensor, sizes_that_overflow)
 {
@@ -130,6 +130,36 @@ Test(host_tensor, types_that_numpy_lacks)
     const uint8_t each[] = {1, 2, 15};
     cr_assert(u.dtype == DLVK_U8 && u.bytes == 3 && memcmp(u.data, each, 3) == 0);
     dlvk_host_tensor_free(&u);
+}
+
+/* numpy's fixed-width types: as unicode, or where they are no UTF-8 as bytes. */
+Test(host_tensor, strings)
+{
+    static const dlvk_string cases[][3] = {{{"a", 1}, {"\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80", 9}, {NULL, 0}},
+                                           {{"a", 1}, {"\xff\x80", 2}, {"", 0}}};
+    for (int k = 0; k < 2; k++) {
+        dlvk_host_tensor t = {
+            .dtype = DLVK_STRING, .rank = 2, .dim = {1, 3}, .bytes = sizeof cases[k], .data = (void *)(uintptr_t)cases[k]};
+        cr_assert_eq(dlvk_host_tensor_write_npy(path, &t, NULL), DLVK_OK);
+        dlvk_host_tensor u = read_ok();
+        cr_assert(u.dtype == DLVK_STRING && u.rank == 2 && u.dim[1] == 3 && u.bytes == sizeof cases[k]);
+        for (int i = 0; i < 3; i++) {
+            dlvk_string got = ((dlvk_string *)u.data)[i];
+            cr_assert_eq(got.len, cases[k][i].len);
+            cr_assert(!got.len || memcmp(got.at, cases[k][i].at, got.len) == 0);
+        }
+        dlvk_host_tensor_free(&u);
+    }
+}
+
+Test(host_tensor, strings_beyond_unicode)
+{
+    const uint32_t v = 0x110000;
+    dlvk_host_tensor t;
+    dlvk_error err = {0};
+    write_npy(1, "{'descr': '<U1', 'fortran_order': False, 'shape': (1,), }\n", &v, sizeof v);
+    cr_assert_eq(dlvk_host_tensor_read(path, &t, &err), DLVK_BAD_FILE);
+    cr_assert(strstr(err.text, "Unicode"), "%s", err.text);
 }
 
 Test(host_tensor, a_folder_that_is_not_there)

@@ -6,8 +6,9 @@ cd "${1:-$(dirname "$0")/../..}" || exit 2
 
 # What each folder's files may include, as a regular expression on the include's path.
 declare -A may=(
-    [runtime]='^(runtime/|dlvk/(types|runtime)\.h$|plan\.pb-c\.h$)'
-    [ir]='^(ir/|dlvk/types\.h$)'
+    [host]='^(host/|dlvk/(types|host)\.h$)'
+    [runtime]='^(runtime/|dlvk/(types|runtime|host)\.h$|plan\.pb-c\.h$)'
+    [ir]='^(ir/|dlvk/(types|host)\.h$)'
     [passes]='^(passes/|ir/|dlvk/types\.h$)'
     [codegen]='^(codegen/|ir/|runtime/|dlvk/(types|runtime)\.h$|plan\.pb-c\.h$)'
     [frontend]='^(frontend/|passes/|codegen/|ir/|runtime/|dlvk/|plan\.pb-c\.h$|(onnx|value)\.pb-c\.h$)'

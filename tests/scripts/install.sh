@@ -84,7 +84,15 @@ if grep -qE 'shaderc|onnx|SPIRV|stdc\+\+|yyjson' <<<"$needs"; then
 else
     pass "the runtime needs libc, libm, Vulkan and protobuf-c alone: $needs"
 fi
-extra=$(nm -D --defined-only "$lib/libdlvk-runtime.so" "$lib/libdlvk.so" | awk 'NF == 3 && $3 !~ /^dlvk_/ { print $3 }')
+check "the installed dlvkc finds libdlvk-host" "$tmp/usr/bin/dlvkc" test "$data/node/test_string_concat"
+mv "$lib/libdlvk-host.so.0" "$lib/away"
+if DLVK_HOST_LIBRARY=none "$tmp/usr/bin/dlvkc" test "$data/node/test_string_concat" | grep -q "'string_concat'"; then
+    pass "without it such a model is refused, by the name of what is missing"
+else
+    fail "without libdlvk-host such a model is refused, by the name of what is missing"
+fi
+mv "$lib/away" "$lib/libdlvk-host.so.0"
+extra=$(nm -D --defined-only "$lib/libdlvk-runtime.so" "$lib/libdlvk.so" "$lib/libdlvk-host.so" | awk 'NF == 3 && $3 !~ /^dlvk_/ { print $3 }')
 if [ -z "$extra" ]; then
     pass "only dlvk_* is exported"
 else

@@ -33,13 +33,13 @@ def value_info(name, x, symbol=None):
 class Case:
     """One node. None stands for an absent input or output; `const` lists the inputs that become initializers."""
 
-    def __init__(self, name, op, inputs, opset, const=(), symbolic=True, domain="", **attributes):
+    def __init__(self, name, op, inputs, opset, const=(), symbolic=True, domain="", version=1, **attributes):
         self.name = name
         self.inputs = [(f"i{k}", x) for k, x in enumerate(inputs)]
         self.fed = [(n, x) for k, (n, x) in enumerate(self.inputs) if x is not None and k not in const]
         self.fixed = [numpy_helper.from_array(x, n) for k, (n, x) in enumerate(self.inputs) if k in const and x is not None]
         self.symbolic = symbolic
-        self.opsets = [helper.make_opsetid("", opset)] + ([helper.make_opsetid(domain, 1)] if domain else [])
+        self.opsets = [helper.make_opsetid("", opset)] + ([helper.make_opsetid(domain, version)] if domain else [])
         self.make_nodes = lambda outputs: [helper.make_node(
             op, [n if x is not None else "" for n, x in self.inputs], outputs, domain=domain, **attributes)]
 
@@ -410,5 +410,80 @@ def exported():
           c=np.array([True]), x=normal(5), at=np.array([1, 1, 3, 0, 4], I64))
 
 
-for family in (convolution, recurrence, contraction, normalization, losses, regions, attention, positions, newer, exported):
+def strings(*items):
+    return np.array(items, dtype=object)
+
+
+def longer_and_longer():
+    """A loop's body: s + "!", in the third iteration s + "?", after a split whose size changes from one iteration to the next."""
+    def branch(word):
+        constant = helper.make_node("Constant", [], [f"w{word}"], value=numpy_helper.from_array(strings(word)))
+        return helper.make_graph([constant], "b", [], [helper.make_tensor_value_info(f"w{word}", 8, [1])])
+    string = lambda name: helper.make_tensor_value_info(name, 8, [2])
+    nodes = [helper.make_node("Constant", [], ["two"], value=numpy_helper.from_array(np.array(2, I64))),
+             helper.make_node("Equal", ["i", "two"], ["third"]),
+             helper.make_node("If", ["third"], ["mark"], then_branch=branch("?"), else_branch=branch("!")),
+             helper.make_node("StringConcat", ["s", "mark"], ["t"]),
+             helper.make_node("StringSplit", ["t"], ["parts", "count"], delimiter="!"),
+             helper.make_node("Shape", ["parts"], ["shape"]),
+             helper.make_node("Cast", ["shape"], ["sizes"], to=8),
+             helper.make_node("StringConcat", ["first_letter", "sizes"], ["scan"]),
+             helper.make_node("Identity", ["t"], ["next"]), helper.make_node("Identity", ["c"], ["go_on"])]
+    constant = helper.make_node("Constant", [], ["first_letter"], value=numpy_helper.from_array(strings("rows ", "parts ")))
+    nodes.insert(0, constant)
+    inputs = [helper.make_tensor_value_info("i", 7, []), helper.make_tensor_value_info("c", 9, []), string("s")]
+    return helper.make_graph(nodes, "body", inputs, [helper.make_tensor_value_info("go_on", 9, []), string("next"), string("scan")])
+
+
+def text():
+    words = strings("b", "a", "", "c\u00e4", "b", "a longer one", "c\u00e4")
+    table = words[:6].reshape(2, 3)
+    at = np.array([3, 0, -1], I64)
+    runtime("string_gather", "Gather", [table, at % 3], 13, axis=1)
+    expect("string_transpose", "Transpose", [table], [table.T], 13)
+    expect("string_reshape", "Reshape", [table, np.array([3, -1], I64)], [table.reshape(3, 2)], 14, const=(1,))
+    expect("string_slice", "Slice", [table, np.array([0], I64), np.array([2], I64), np.array([1], I64)], [table[:, :2]], 13, const=(1, 2, 3))
+    expect("string_concat_axis", "Concat", [table, table], [np.concatenate([table, table], 1)], 13, symbolic=False, axis=1)
+    expect("string_expand", "Expand", [table, np.array([2, 2, 3], I64)], [np.stack([table, table])], 13, const=(1,))
+    expect("string_tile", "Tile", [table, np.array([1, 2], I64)], [np.tile(table, (1, 2))], 13, const=(1,))
+    expect("string_pad", "Pad", [table, np.array([0, 1, 0, 1], I64)], [np.pad(table, ((0, 0), (1, 1)), constant_values="")], 13, const=(1,))
+    expect("string_gather_elements", "GatherElements", [table, np.array([[2, 0, 1], [1, 1, -1]], I64)],
+           [np.take_along_axis(table, np.array([[2, 0, 1], [1, 1, 2]]), 1)], 13, symbolic=False, axis=1)
+    want = words.copy()
+    want[[1, 5]] = ["x", "y"]
+    expect("string_scatter", "ScatterElements", [words, np.array([1, 5], I64), strings("x", "y")], [want], 13)
+    keep = np.array([True, False, True, True, False, False, True])
+    expect("string_compress", "Compress", [words, keep], [words[keep]], 11, axis=0)
+    expect("string_where", "Where", [keep, words, words[::-1].copy()], [np.where(keep, words, words[::-1])], 16, symbolic=False)
+    unique, first, inverse, count = np.unique(words.astype(str), return_index=True, return_inverse=True, return_counts=True)
+    expect("string_unique", "Unique", [words], [unique.astype(object), first, inverse, count], 11)
+    order = np.argsort(first)
+    back = np.argsort(order)
+    expect("string_unique_unsorted", "Unique", [words], [unique[order].astype(object), first[order], back[inverse], count[order]], 11, sorted=0)
+    expect("string_one_hot", "OneHot", [at, np.array(4, I64), strings("off", "on")],
+           [np.where(np.eye(4, dtype=bool)[at], "on", "off").astype(object)], 11, const=(1,))
+    integers = np.array([0, -17, 1 << 40], I64)
+    expect("string_of_integers", "Cast", [integers], [strings("0", "-17", "1099511627776")], 19, to=8)
+    expect("string_of_floats", "Cast", [np.array([1, -0.5, 1e-3, 123456.79, 2.5e-7, 3e20, 0.1], F32)],
+           [strings("1.0", "-0.5", "0.001", "123456.79", "2.5e-07", "3e+20", "0.1")], 19, to=8)
+    expect("string_of_halves", "Cast", [np.array([0.1, 65504, 3], np.float16)], [strings("0.1", "65500.0", "3.0")], 19, to=8)
+    expect("string_to_integers", "Cast", [strings(" 12", "-3", "100.5", "0")], [np.array([12, -3, 100, 0], np.int32)], 19, to=6)
+    expect("string_to_doubles", "Cast", [strings("1e-300", "+INF", "0.1", "-2")], [np.array([1e-300, np.inf, 0.1, -2])], 19, to=11)
+    runtime("string_split_trailing", "StringSplit", [strings(" a  b c ", "", "d")], 20, outputs=2, maxsplit=1)
+    expect("string_split_words", "StringSplit", [words[4:]], [np.array([["b", ""], ["", "onger one"], ["c\u00e4", ""]], dtype=object),
+                                                              np.array([1, 2, 1], I64)], 20, delimiter="a l")
+    expect("string_loop", "Loop", [np.array(3, I64), np.array(True), words[:2]],
+           [strings("b!!?", "a!!?"), np.array([["rows 2", f"parts {n}"] for n in (2, 3, 3)], dtype=object)], 20, symbolic=False,
+           body=longer_and_longer())
+    runtime("regex_classes", "RegexFullMatch", [words], 20, pattern="[[:alpha:]]\\pL?")
+    upper = strings("A", "", "C\u00c4", "A LONGER ONE", "C\u00c4")
+    expect("string_normalizer_umlaut", "StringNormalizer", [words], [upper], 10, case_change_action="UPPER", stopwords=["B"])
+    runtime("tf_idf_strings", "TfIdfVectorizer", [words], 9, max_gram_length=2, min_gram_length=1, max_skip_count=1, mode="TF",
+            ngram_counts=[0, 2], ngram_indexes=[0, 1, 2, 3], pool_strings=["a", "b", "b", "a", "a", "c\u00e4"])
+    runtime("label_encoder_names", "LabelEncoder", [np.array([2, 0, 7], I64)], 15, domain="ai.onnx.ml", version=2, keys_int64s=[0, 2],
+            values_strings=["zero", "two"], default_string="none")
+    runtime("category_mapper", "CategoryMapper", [words], 15, domain="ai.onnx.ml", cats_strings=["a", "b"], cats_int64s=[5, 6], default_int64=-2)
+
+
+for family in (convolution, recurrence, contraction, normalization, losses, regions, attention, positions, newer, exported, text):
     family()

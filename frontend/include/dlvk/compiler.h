@@ -47,7 +47,8 @@ DLVK_API dlvk_status dlvk_compile_file_to_memory(const char *onnx, void **bundle
 DLVK_API dlvk_status dlvk_compile_graph(dlvk_graph *g, void **bundle, size_t *size, const dlvk_compile_options *o, dlvk_error *err);
 DLVK_API void dlvk_free(void *p);
 
-/* A tensor on the host, owned by whoever made it (dlvk_host_tensor_free). Dense; strings are not represented. */
+/* A tensor on the host, owned by whoever made it (dlvk_host_tensor_free). Dense. Strings: data is an array of dlvk_string, with the texts
+ * behind it in the same allocation, or elsewhere; bytes counts the array alone. */
 typedef struct dlvk_host_tensor {
     char *name; /* or NULL */
     dlvk_dtype dtype;
@@ -63,7 +64,8 @@ DLVK_API dlvk_status dlvk_host_tensor_read(const char *path, dlvk_host_tensor *t
  * tensor's type. Not for strings. */
 DLVK_API double dlvk_host_tensor_get(const dlvk_host_tensor *t, int64_t i);
 DLVK_API void dlvk_host_tensor_set(dlvk_host_tensor *t, int64_t i, double v);
-/* Writes a .npy. Types numpy lacks are written as their bits in the unsigned type of the same width. */
+/* Writes a .npy. Types numpy lacks are written as their bits in the unsigned type of the same width; strings, which must be UTF-8, as
+ * numpy's unicode type, or where they are not, as its bytes. */
 DLVK_API dlvk_status dlvk_host_tensor_write_npy(const char *path, const dlvk_host_tensor *t, dlvk_error *err);
 
 /* An input or output on the host, owned by whoever made it (dlvk_host_value_free): a tensor, a sequence of tensors, or an optional

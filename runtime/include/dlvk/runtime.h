@@ -7,6 +7,9 @@
  *     dlvk_session_run(s, &err);
  *     dlvk_session_get_output(s, "y", scores, sizeof scores, &err);
  *
+ * Strings are kept by the session and stand on the device as handles; what the plan asks the host to compute runs in
+ * dlvk_session_submit, on the calling thread (dlvk/host.h).
+ *
  * Threads: a device and a model may be used by any number of threads at once; a session by one at a time. Several
  * sessions of one model share its weights. */
 #ifndef DLVK_RUNTIME_H
@@ -78,8 +81,10 @@ DLVK_API const char *dlvk_feature_name(uint32_t feature);
 typedef struct dlvk_model dlvk_model;
 typedef struct dlvk_load_options {
     size_t struct_size;
-    const char *cache; /* pipeline cache file; NULL: beside the bundle (BUNDLE.cache), "": none */
-    int threads;       /* that build pipelines; 0: all cores */
+    const char *cache;   /* pipeline cache file; NULL: beside the bundle (BUNDLE.cache), "": none */
+    int threads;         /* that build pipelines; 0: all cores */
+    const struct dlvk_host_op *host_ops; /* functions of the caller's for host steps (dlvk/host.h), which must outlive the model */
+    int n_host_ops;
 } dlvk_load_options;
 #define DLVK_LOAD_OPTIONS_INIT                                                                                                   \
     {                                                                                                                            \
@@ -122,7 +127,8 @@ typedef struct dlvk_session dlvk_session;
 DLVK_API dlvk_status dlvk_session_create(dlvk_model *m, dlvk_session **s, dlvk_error *err);
 DLVK_API void dlvk_session_free(dlvk_session *s); /* waits for a run in flight. NULL is allowed */
 /* Sets an input: shape and dense data (bytes must be exactly what they take), copied before the call returns. A new shape solves
- * the memory plan again at the next run; nothing is recompiled. */
+ * the memory plan again at the next run; nothing is recompiled. Of a tensor of strings, data is an array of dlvk_string, and bytes
+ * its size; the texts are copied as well. */
 DLVK_API dlvk_status dlvk_session_set_input(dlvk_session *s, const char *name, const int64_t *dim, int rank, const void *data,
                                             size_t bytes, dlvk_error *err);
 /* Solves sizes, allocates and records for the shapes set so far, without running. Optional. */
@@ -131,7 +137,8 @@ DLVK_API dlvk_status dlvk_session_run(dlvk_session *s, dlvk_error *err); /* = su
 DLVK_API dlvk_status dlvk_session_submit(dlvk_session *s,
                                          dlvk_error *err); /* returns at once where the plan has no host decision in it */
 DLVK_API dlvk_status dlvk_session_wait(dlvk_session *s, uint64_t timeout_ns, bool *done, dlvk_error *err);
-/* After a run: the shape of an output, and its data (dense; *bytes says how much there is). */
+/* After a run: the shape of an output, and its data (dense; *bytes says how much there is). Of a tensor of strings, data is an array
+ * of dlvk_string; the texts are the session's, and stay until its next run (or its end). */
 DLVK_API dlvk_status dlvk_session_output_info(dlvk_session *s, int i, dlvk_tensor_info *info, size_t *bytes, dlvk_error *err);
 DLVK_API dlvk_status dlvk_session_get_output(dlvk_session *s, const char *name, void *data, size_t bytes, dlvk_error *err);
 

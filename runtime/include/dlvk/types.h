@@ -40,7 +40,8 @@ typedef struct dlvk_error {
     char text[4096];
 } dlvk_error;
 
-/* Element types: name, bits, class, number in ONNX's TensorProto.DataType. */
+/* Element types: name, bits, class, number in ONNX's TensorProto.DataType. A string is a handle of 32 bits on the device, and a
+ * dlvk_string on the host. */
 #define DLVK_DTYPES(X)                 \
     X(F32, "f32", 32, FLOAT, 1)        \
     X(F64, "f64", 64, FLOAT, 11)       \
@@ -65,7 +66,7 @@ typedef struct dlvk_error {
     X(U4, "u4", 4, UINT, 21)           \
     X(U2, "u2", 2, UINT, 25)           \
     X(BOOL, "bool", 8, BOOL, 9)        \
-    X(STRING, "string", 0, STRING, 8)
+    X(STRING, "string", 32, STRING, 8)
 
 typedef enum dlvk_dtype {
 #define DLVK_DTYPE_ENUM(id, name, bits, cls, onnx) DLVK_##id,
@@ -75,7 +76,14 @@ typedef enum dlvk_dtype {
 } dlvk_dtype;
 
 DLVK_API const char *dlvk_dtype_name(dlvk_dtype t); /* "f32", "i64", ...; "?" for a number that is no type */
-/* Bytes of `count` dense elements; types below 8 bits are packed, the low bits first, and rounded up to a byte. */
+/* One element of a tensor of strings on the host: any bytes, in ONNX mostly UTF-8, not terminated. */
+typedef struct dlvk_string {
+    const char *at; /* may be NULL where len is 0 */
+    size_t len;
+} dlvk_string;
+
+/* Bytes of `count` dense elements on the host; types below 8 bits are packed, the low bits first, and rounded up to a byte; strings
+ * take sizeof(dlvk_string), their text not counted. */
 DLVK_API size_t dlvk_dtype_size(dlvk_dtype t, size_t count);
 
 /* What an input or output of a model is. An optional that has a value counts as that value; `none` is one without. A sequence has its
