@@ -12,9 +12,12 @@ cp "$model" "$tmp/relu.onnx"
 check_exit "no argument: help, exit 2" 2 'Commands:' "$DLVKC"
 check_exit "--help" 0 'Commands:' "$DLVKC" --help
 check_exit "--version" 0 '^dlvkc [0-9]+\.[0-9]+' "$DLVKC" --version
-for command in compile run test grad bench inspect unpack devices; do
+for command in compile run test grad bench inspect unpack devices zoo operators; do
     check_exit "$command --help" 0 'Exit code:' "$DLVKC" $command --help
 done
+check_exit "operators" 0 '^Attention .*23 24 25' "$DLVKC" operators
+check_exit "operators --json" 0 '"name": "CumSum"' "$DLVKC" operators --json
+check "docs/operators.md is what dlvkc operators --markdown prints" bash -c "'$DLVKC' operators --markdown | diff - '$root/docs/operators.md'"
 check_exit "no such command" 2 "did you mean 'bench'" "$DLVKC" benhc
 check_exit "unknown option" 2 'did you mean --output-dir' "$DLVKC" run x.onnx --outputdir d
 check_exit "missing value" 2 'needs a value' "$DLVKC" run x.onnx --device

@@ -86,6 +86,19 @@ DLVK_API dlvk_status dlvk_host_value_read(const char *path, dlvk_host_value *v, 
 DLVK_API dlvk_status dlvk_reference_run(const char *onnx, const dlvk_host_value *inputs, int n_in, dlvk_host_tensor **outputs, int *n_out,
                                         dlvk_error *err);
 
+/* An ONNX operator that models may use. The texts live as long as the library. */
+typedef struct dlvk_operator_info {
+    const char *domain;   /* "" for ai.onnx */
+    const char *name;
+    const char *versions; /* the opsets of its domain that changed it, ascending: "1 6 13" */
+    const char *types;    /* of its data: DLVK's names (dlvk_dtype_name), or sets: floats (f16 bf16 f32 f64), integers (i8 to i64, u8 to u64),
+                             signed, unsigned, float8 (f8e4m3fn f8e4m3fnuz f8e5m2 f8e5m2fnuz), narrow (i2 u2 i4 u4 f4e2m1 f8e8m0) */
+    const char *where;    /* "device"; "host": steps of a plan that the host computes; "compiler": nothing is left of it to run */
+    bool differentiable;  /* gradients pass through it, with respect to its float operands */
+} dlvk_operator_info;
+/* The operators from i = 0 on, by domain and name. False: there are no more. Any thread may call it. */
+DLVK_API bool dlvk_operator(int i, dlvk_operator_info *info);
+
 #ifdef __cplusplus
 }
 #endif
