@@ -2,6 +2,7 @@
  * training.h and dlvk/train.h. */
 #include "frontend/training.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "frontend/builder.h"
@@ -34,11 +35,12 @@ typedef struct Trainer {
     Role *role;               /* by weight */
     const dlvk_group **group; /* by weight; NULL: none */
     VEC(State) states;
-    int *state_of;   /* by weight: 1 + its place among the states */
-    int step, micro; /* 1 + their places; 0: not there */
+    int *state_of;                /* by weight: 1 + its place among the states */
+    int step, micro, scale, good; /* 1 + their places; 0: not there */
     Graph *g;
     Build b;
-    Value *seed, *lr, *apply; /* apply: a bool scalar, or NULL: always */
+    Value *seed, *lr;
+    Value *due, *finite, *apply; /* bool scalars, or NULL for true: enough batches; no infinite gradient; both */
 } Trainer;
 
 static bool fail(Trainer *t, dlvk_status s, const char *what, const char *why)
@@ -82,6 +84,8 @@ static bool read_optimizer(Trainer *t)
     if (!(o->clip_value >= 0) || !(o->clip_norm >= 0)) return fail(t, DLVK_INVALID_ARGUMENT, "clipping", "a negative limit");
     if (!(o->ema >= 0 && o->ema < 1)) return fail(t, DLVK_INVALID_ARGUMENT, "ema", "not in [0, 1)");
     if (o->ema_evaluate && o->ema == 0) return fail(t, DLVK_INVALID_ARGUMENT, "ema_evaluate", "there is no moving average");
+    if (!(o->loss_scale >= 0 && o->loss_scale <= 0x1p24) || o->loss_scale_growth < 1)
+        return fail(t, DLVK_INVALID_ARGUMENT, "loss_scale", "out of range");
     for (int i = 0; i < o->n_group; i++)
         if (!o->group[i].pattern || o->group[i].struct_size != sizeof(dlvk_group))
             return fail(t, DLVK_INVALID_ARGUMENT, "a group", "no pattern, or not initialised with DLVK_GROUP_INIT");
@@ -117,6 +121,16 @@ static int add_state(Trainer *t, Region *top, const char *name, Type type, const
     Value *v = region_param(top, type, name);
     *VEC_PUSH(t->pool, t->states) = (State){.now = v, .next = v, .start = start, .weight = weight};
     return t->states.n; /* 1 + its place */
+}
+
+static int add_scalar(Trainer *t, const char *name, DType type, double start)
+{
+    void *data = pool_alloc(t->pool, 8);
+    if (dtype_is_float(type))
+        elem_set_f(type, data, 0, start);
+    else
+        elem_set_i(type, data, 0, (int64_t)start);
+    return add_state(t, t->g->top, name, type_make(t->ctx, type, 0, NULL), tensor_new(t->pool, type, 0, NULL, data), -1);
 }
 
 static void add_counters(Trainer *t, Region *top)
@@ -277,10 +291,17 @@ static bool differentiate(Trainer *t, Value ***gradients)
             *VEC_PUSH(t->pool, names) = "gradient";
         }
     if (!wrt.n) return fail(t, DLVK_UNSUPPORTED, NULL, "the model has no parameter of floats to train");
+    Value *loss = g->top->results.at[0];
+    if (t->o->loss_scale > 0) {
+        t->scale = add_scalar(t, ":scale", DLVK_F32, t->o->loss_scale);
+        t->good = add_scalar(t, ":good", DLVK_I32, 0);
+        loss = build_map2(&t->b, OP_MUL, loss, build_cast(&t->b, t->states.at[t->scale - 1].now, loss->type.dtype));
+        add_result(t, loss, "scaled");
+    }
     for (int i = 0; i < t->states.n; i++)
         if (t->states.at[i].next != t->states.at[i].now) add_result(t, t->states.at[i].next, "statistic");
     int results = g->top->results.n;
-    Graph *d = graph_grad(g, &(GradSpec){.loss = g->top->results.at[0], .n = wrt.n, .wrt = wrt.at, .name = names.at});
+    Graph *d = graph_grad(g, &(GradSpec){.loss = loss, .n = wrt.n, .wrt = wrt.at, .name = names.at});
     if (!d) return false;
     *gradients = POOL_ARRAY(t->pool, Value *, t->states.n + 1);
     int at = results, statistic = results;
@@ -295,7 +316,7 @@ static bool differentiate(Trainer *t, Value ***gradients)
         if (!s->next) s->next = s->now;
         if (s->weight >= 0 && t->role[s->weight] == ROLE_TRAINED) (*gradients)[i] = d->top->results.at[at++];
     }
-    d->top->results.n = d->output_names.n = statistic;
+    d->top->results.n = d->output_names.n = statistic - (t->scale != 0);
     t->g = d;
     t->b = (Build){.ctx = t->ctx, .at = d->top};
     return true;
@@ -319,6 +340,8 @@ static Value *square_sum(Trainer *t, int n, Value *const *gradient)
 static void prepare_gradients(Trainer *t, int n, Value **gradient)
 {
     Build *b = &t->b;
+    Value *unscale = NULL;
+    if (t->scale) unscale = build_map2(b, OP_DIV, build_scalar(b, DLVK_F32, 1), t->states.at[t->scale - 1].now);
     for (int i = 0; i < n; i++) {
         double zero;
         Value *d = gradient[i];
@@ -327,18 +350,27 @@ static void prepare_gradients(Trainer *t, int n, Value **gradient)
             continue;
         }
         d = compose_widen(b, d);
+        if (unscale) d = build_map2(b, OP_MUL, d, build_cast(b, unscale, d->type.dtype));
         if (t->micro) {
             State *sum = add_companion(t, t->states.at[i].weight, "sum", 0, NULL);
             Value *all = build_map2(b, OP_ADD, sum->now, d);
-            sum->next = build_map3(b, OP_SELECT, t->apply, build_full(b, all->type, 0), all);
+            sum->next = build_map3(b, OP_SELECT, t->due, build_full(b, all->type, 0), all);
             d = build_map2s(b, OP_MUL, all, 1.0 / t->o->accumulate);
         }
-        if (t->o->clip_value > 0)
-            d = build_clamp(b, d, scalar_like(t, d, -t->o->clip_value), scalar_like(t, d, t->o->clip_value));
+        gradient[i] = d;
+    }
+    Value *squares = t->scale || t->o->clip_norm > 0 ? square_sum(t, n, gradient) : NULL;
+    if (t->scale && squares) /* false for NaN, too */
+        t->finite = build_map2(b, OP_LT, squares, build_scalar(b, DLVK_F32, INFINITY));
+    for (int i = 0; i < n && t->o->clip_value > 0; i++) {
+        Value *d = gradient[i];
+        if (!d) continue;
+        d = build_clamp(b, d, scalar_like(t, d, -t->o->clip_value), scalar_like(t, d, t->o->clip_value));
         gradient[i] = d;
     }
     if (t->o->clip_norm <= 0) return;
-    Value *norm = build_map1(b, OP_SQRT, square_sum(t, n, gradient));
+    if (t->o->clip_value > 0) squares = square_sum(t, n, gradient);
+    Value *norm = build_map1(b, OP_SQRT, squares);
     if (!norm) return;
     add_result(t, norm, "gradient_norm");
     Value *scale = build_map2(b, OP_DIV, build_scalar(b, DLVK_F32, t->o->clip_norm), build_map2s(b, OP_ADD, norm, 1e-6));
@@ -403,6 +435,31 @@ static bool update(Trainer *t, dlvk_graph *builder, int state, Value *d, Value *
     return true;
 }
 
+/* The next loss scale; statistics of a skipped batch do not count either. */
+static void scale_loss(Trainer *t)
+{
+    Build *b = &t->b;
+    State *scale = &t->states.at[t->scale - 1], *good = &t->states.at[t->good - 1];
+    Value *zero = build_scalar_i(b, DLVK_I32, 0), *one = build_scalar_i(b, DLVK_I32, 1);
+    Value *count = build_map2(b, OP_ADD, good->now, one);
+    Value *grown = build_map2(b, OP_GE, count, build_scalar_i(b, DLVK_I32, t->o->loss_scale_growth));
+    Value *more = build_map2(b, OP_MIN, build_map2s(b, OP_MUL, scale->now, 2), build_scalar(b, DLVK_F32, 0x1p24));
+    Value *next = build_map3(b, OP_SELECT, grown, more, scale->now);
+    next = build_map3(b, OP_SELECT, t->finite, next, build_map2s(b, OP_MUL, scale->now, 0.5));
+    count = build_map3(b, OP_SELECT, grown, zero, count);
+    count = build_map3(b, OP_SELECT, t->finite, count, zero);
+    scale->next = t->due ? build_map3(b, OP_SELECT, t->due, next, scale->now) : next;
+    good->next = t->due ? build_map3(b, OP_SELECT, t->due, count, good->now) : count;
+    for (int i = 0; i < t->states.n; i++) {
+        State *s = &t->states.at[i];
+        if (s->weight >= 0 && t->role[s->weight] == ROLE_STATISTIC && s->next != s->now)
+            s->next = build_map3(b, OP_SELECT, t->finite, s->next, s->now);
+    }
+    Value *skipped = build_map1(b, OP_NOT, t->finite);
+    if (t->due) skipped = build_map2(b, OP_AND, skipped, t->due);
+    add_result(t, build_cast(b, skipped, DLVK_I32), "skipped");
+}
+
 static bool add_updates(Trainer *t)
 {
     Build *b = &t->b;
@@ -413,12 +470,14 @@ static bool add_updates(Trainer *t)
     Value *step = t->states.at[t->step - 1].now, *one = build_scalar_i(b, DLVK_I32, 1), *later = build_map2(b, OP_ADD, step, one);
     if (t->micro) {
         Value *micro = t->states.at[t->micro - 1].now;
-        t->apply = build_map2(b, OP_GE, micro, build_scalar_i(b, DLVK_I32, t->o->accumulate - 1));
+        t->due = build_map2(b, OP_GE, micro, build_scalar_i(b, DLVK_I32, t->o->accumulate - 1));
         t->states.at[t->micro - 1].next =
-            build_map3(b, OP_SELECT, t->apply, build_scalar_i(b, DLVK_I32, 0), build_map2(b, OP_ADD, micro, one));
+            build_map3(b, OP_SELECT, t->due, build_scalar_i(b, DLVK_I32, 0), build_map2(b, OP_ADD, micro, one));
     }
-    t->states.at[t->step - 1].next = if_applied(t, later, step);
     prepare_gradients(t, n, gradient);
+    t->apply = t->due && t->finite ? build_map2(b, OP_AND, t->due, t->finite) : t->due ? t->due : t->finite;
+    t->states.at[t->step - 1].next = if_applied(t, later, step);
+    if (t->finite) scale_loss(t);
     static const Origin origin = {.name = "optimizer", .op = "Optimizer"};
     dlvk_graph builder = builder_on(t->g);
     for (int i = 0; i < n && !t->ctx->diag.errors; i++) {

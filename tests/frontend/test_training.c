@@ -154,6 +154,7 @@ static void follow(dlvk_training_options *o, void (*reference)(Ref *), double lr
         dlvk_training_options given = {__VA_ARGS__};                                                                             \
         if (given.weight_decay == 0) given.weight_decay = DLVK_AS_IS;                                                            \
         given.struct_size = o.struct_size;                                                                                       \
+        given.loss_scale_growth = o.loss_scale_growth;                                                                           \
         given.loss = o.loss;                                                                                                     \
         given.optimizer = dlvk_optimizer_find(opt);                                                                              \
         cr_assert_not_null(given.optimizer);                                                                                     \

@@ -324,6 +324,50 @@ Test(training_state, batch_norm_keeps_running_statistics, .timeout = 60)
     trainee_close(&t);
 }
 
+/* A target that makes gradients infinite: that step is skipped to the bit, and the scale halved; then all goes on as if it had
+ * not been. Afterwards the scale grows. */
+Test(training_state, an_infinite_gradient_skips_one_step_and_halves_the_scale, .timeout = 120)
+{
+    dlvk_training_options o = options("adam");
+    o.loss_scale = 1024;
+    o.loss_scale_growth = 4;
+    Trainee t = trainee_open(&o), u = trainee_open(&o);
+    float a[PARAMETERS], b[PARAMETERS], bad[BATCH * OUT] = {INFINITY}, scale = 0;
+    int64_t dim[] = {BATCH, OUT};
+    int32_t skipped, step;
+    dlvk_error err;
+    for (int i = 0; i < 10; i++) {
+        if (i == 3) {
+            char slot[2][OUT * sizeof(float)];
+            trainee_weights(&t, a);
+            cr_assert_eq(dlvk_session_get_state(t.session, "two.bias:v", slot[0], sizeof slot[0], &err), DLVK_OK, "%s", err.text);
+            cr_assert_eq(dlvk_session_set_input(t.session, "target", dim, 2, bad, sizeof bad, &err), DLVK_OK, "%s", err.text);
+            trainee_loss(t.session);
+            cr_assert_eq(dlvk_session_get_output(t.session, "skipped", &skipped, sizeof skipped, &err), DLVK_OK, "%s", err.text);
+            cr_assert_eq(skipped, 1);
+            trainee_weights(&t, b);
+            cr_assert_arr_eq(a, b, sizeof a);
+            cr_assert_eq(dlvk_session_get_state(t.session, "two.bias:v", slot[1], sizeof slot[1], &err), DLVK_OK, "%s", err.text);
+            cr_assert_arr_eq(slot[0], slot[1], sizeof slot[0]);
+            cr_assert_eq(dlvk_session_get_state(t.session, ":scale", &scale, sizeof scale, &err), DLVK_OK, "%s", err.text);
+            cr_assert_eq(scale, 512);
+        }
+        trainee_step(&t, i, 0, BATCH, 0.01f);
+        trainee_step(&u, i, 0, BATCH, 0.01f);
+        cr_assert_eq(dlvk_session_get_output(t.session, "skipped", &skipped, sizeof skipped, &err), DLVK_OK, "%s", err.text);
+        cr_assert_eq(skipped, 0);
+    }
+    trainee_weights(&t, a);
+    trainee_weights(&u, b);
+    cr_assert_arr_eq(a, b, sizeof a);
+    cr_assert_eq(dlvk_session_get_state(t.session, ":step", &step, sizeof step, &err), DLVK_OK, "%s", err.text);
+    cr_assert_eq(step, 10);
+    cr_assert_eq(dlvk_session_get_state(t.session, ":scale", &scale, sizeof scale, &err), DLVK_OK, "%s", err.text);
+    cr_assert_eq(scale, 1024); /* 512, and four good steps; three more are not enough */
+    trainee_close(&t);
+    trainee_close(&u);
+}
+
 static void refused(const dlvk_training_options *o, const char *says)
 {
     dlvk_graph *g = trainee_graph();

@@ -91,7 +91,8 @@ DLVK_API dlvk_status dlvk_reference_slopes(const char *onnx, const dlvk_gradient
  *     inputs   the model's; "target", where the loss has one; "lr", f32 scalar: the learning rate of this step;
  *              "seed", u64 scalar, where the model has dropout: masks are functions of the seed and the step's number
  *     outputs  "loss"; "correct", i32 scalar, where targets are class numbers: how many the model gave the highest score;
- *              "gradient_norm", f32 scalar, where clip_norm is set: before clipping
+ *              "gradient_norm", f32 scalar, where clip_norm is set: before clipping; "skipped", i32 scalar, where loss_scale is set:
+ *              1 when a gradient was not finite, and so nothing but :scale was changed
  * "evaluate" is the model in inference mode (running statistics, no dropout) and the loss.
  *     inputs   the model's; "target"
  *     outputs  "loss"; "correct", as above; the model's outputs under their own names, save those that are called so
@@ -104,6 +105,8 @@ DLVK_API dlvk_status dlvk_reference_slopes(const char *onnx, const dlvk_gradient
  *     NAME:ema    its moving average, where ema > 0
  *     :step       i32 scalar: steps the optimizer has taken
  *     :micro      i32 scalar: batches since the last one, where accumulate > 1
+ *     :scale      f32 scalar: what the loss is multiplied by, where loss_scale > 0
+ *     :good       i32 scalar: steps taken since that changed
  * Float initializers of rank 0 that no group names, frozen ones, and those that the loss does not depend on, keep their bits. */
 
 /* One parameter's update, to be built with the functions of dlvk/graph.h. Everything is f32 (f64 for f64 parameters). */
@@ -180,9 +183,15 @@ typedef struct dlvk_training_options {
     int accumulate;             /* so many batches make a step of the optimizer, with the mean of their gradients; 0 and 1: each */
     double ema;                 /* decay of a moving average of the parameters: ema * average + (1 - ema) * w; 0: none */
     bool ema_evaluate;          /* "evaluate" uses the averages */
+    double loss_scale;          /* dynamic loss scaling, on the device: the loss is multiplied by this at first, the gradients divided by
+                                   it. A step with a gradient that is not finite is skipped, and halves it; loss_scale_growth steps
+                                   without double it (up to 2^24). 0: none. Powers of two change no bits of what neither under- nor
+                                   overflows */
+    int loss_scale_growth;
 } dlvk_training_options;
 #define DLVK_TRAINING_OPTIONS_INIT \
-    { .struct_size = sizeof(dlvk_training_options), .loss = DLVK_GRADIENT_OPTIONS_INIT, .weight_decay = DLVK_AS_IS }
+    { .struct_size = sizeof(dlvk_training_options), .loss = DLVK_GRADIENT_OPTIONS_INIT, .weight_decay = DLVK_AS_IS, \
+      .loss_scale_growth = 2000 }
 
 /* t NULL: the defaults. Nodes without a gradient: as for dlvk_compile_gradient. `out` is written whole or not at all. */
 DLVK_API dlvk_status dlvk_compile_training(const char *onnx, const char *out, const dlvk_training_options *t,
