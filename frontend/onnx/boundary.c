@@ -158,6 +158,26 @@ void onnx_import_inputs(Scope *s, Build *b, const Onnx__GraphProto *g)
     }
 }
 
+/* A stack whose length has turned out to be known, as a list. */
+static const OnnxSeq *unstack(Importer *im, const char *name, Value *stack)
+{
+    static const OnnxSeq nothing = {0};
+    Build b = {.ctx = im->ctx, .at = im->graph->top};
+    int64_t count;
+    if (!dim_is_const(stack->type.dim[0], &count) || count > INT16_MAX) {
+        diag_error(&im->ctx->diag, DLVK_UNSUPPORTED,
+                   "output '%s' is a sequence whose length is known only when the model runs, from the trip count of a loop: a "
+                   "compilation "
+                   "needs values to assume for what that depends on (--assume NAME=FILE)",
+                   name);
+        return &nothing;
+    }
+    OnnxSeq *s = POOL_NEW(im->ctx->pool, OnnxSeq);
+    *s = (OnnxSeq){.n = (int)count, .at = POOL_ARRAY(im->ctx->pool, Value *, count)};
+    for (int i = 0; i < s->n; i++) s->at[i] = build_gather(&b, stack, build_scalar_i(&b, DLVK_I64, i), 0);
+    return s;
+}
+
 void onnx_export_outputs(Importer *im, const Onnx__GraphProto *g, const OnnxItem *items)
 {
     Pool *p = im->ctx->pool;
@@ -166,6 +186,7 @@ void onnx_export_outputs(Importer *im, const Onnx__GraphProto *g, const OnnxItem
     for (size_t i = 0; i < g->n_output; i++) {
         const char *name = g->output[i]->name;
         const OnnxSeq *s = items[i].seq;
+        if (s && s->stack) s = unstack(im, name, s->stack);
         dlvk_value_kind kind = !s ? DLVK_VALUE_TENSOR : s->none ? DLVK_VALUE_NONE : DLVK_VALUE_SEQUENCE;
         *VEC_PUSH(p, im->signature.outputs) = (Formal){name, kind, graph->top->results.n, s ? s->n : 1};
         for (int k = 0; k < (s ? s->n : 1); k++) {

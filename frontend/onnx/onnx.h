@@ -15,11 +15,14 @@
 typedef struct Importer Importer;
 typedef struct Scope Scope; /* names visible in a (sub)graph; chained outwards */
 
-/* A sequence, its elements known one by one at import; or an optional without a value. */
+/* A sequence, its elements known one by one at import; or an optional without a value. A loop whose trip count is not known can
+ * append to a sequence: then what comes out has its elements, which are of one type, along a new first axis of a tensor. */
 typedef struct OnnxSeq {
     bool none; /* optional, empty */
+    int open;  /* in such a loop's body: 1 + the number of the carried value that this goes on from; `at` is what was appended */
     int n;
     Value **at;
+    Value *stack; /* instead of at: as many elements as are known at run time */
 } OnnxSeq;
 
 /* What a name in a model stands for: one of these. */

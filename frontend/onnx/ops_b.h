@@ -18,6 +18,11 @@ bool onnx_spatial(OnnxNode *n, Value *x, const Dim *const *kernel, Spatial *s);
 /* An integer attribute with one entry per spatial axis, filled with `otherwise` where absent. */
 bool onnx_spatial_ints(OnnxNode *n, const char *name, int count, int64_t otherwise, int64_t *out);
 
+/* Tensors of one type along a new first axis; NULL, with an error, for none of them, or when ranks or types differ. */
+Value *onnx_stack(OnnxNode *n, int count, Value *const *x);
+/* A sequence as the list of its elements. NULL, with an error that says which (`what`), when their number is not known. */
+const OnnxSeq *onnx_list(OnnxNode *n, const OnnxSeq *s, const char *what);
+
 /* Saturating quantization of real values: round(x / scale) + zero_point in zero_point's type (t where that is NULL). */
 Value *onnx_requantize(OnnxNode *n, Value *x, Value *scale, Value *zero_point, DType t);
 /* x - zero_point as i32; a zero point of rank 1 runs along `axis` of x. */

@@ -24,6 +24,13 @@ static void push_result(Region *r, Value *v)
     *VEC_PUSH(r->graph->ctx->pool, r->results) = v;
 }
 
+/* The values that a sequence consists of. */
+static int seq_values(const OnnxSeq *s, Value *const **at)
+{
+    *at = s->stack ? &s->stack : s->at;
+    return s->stack ? 1 : s->n;
+}
+
 /* One branch as a region. A sequence counts as its elements, one result each. */
 static Region *branch(OnnxNode *n, const char *name, OnnxItem **items)
 {
@@ -34,9 +41,9 @@ static Region *branch(OnnxNode *n, const char *name, OnnxItem **items)
     region_leave(r, guard);
     if (!*items) return NULL;
     for (int i = 0; i < n->n_out; i++) {
-        const OnnxSeq *seq = (*items)[i].seq;
-        if (!seq) push_result(r, (*items)[i].value);
-        for (int k = 0; seq && k < seq->n; k++) push_result(r, seq->at[k]);
+        Value *const *at = &(*items)[i].value;
+        int count = (*items)[i].seq ? seq_values((*items)[i].seq, &at) : 1;
+        for (int k = 0; k < count; k++) push_result(r, at[k]);
     }
     return r;
 }
@@ -46,7 +53,7 @@ static bool same_structure(OnnxNode *n, const OnnxItem *x, const OnnxItem *y)
     for (int i = 0; i < n->n_out; i++) {
         const OnnxSeq *s = x[i].seq, *t = y[i].seq;
         if (!s && !t) continue;
-        if (s && t && s->none == t->none && s->n == t->n) continue;
+        if (s && t && s->none == t->none && s->n == t->n && s->open == t->open && !s->stack == !t->stack) continue;
         onnx_error(n, "output %d is a sequence or optional of another length in each branch", i);
         return false;
     }
@@ -124,9 +131,10 @@ void lower_if(OnnxNode *n)
             n->out[i] = node->out[at++];
             continue;
         }
-        OnnxSeq *seq = POOL_NEW(p, OnnxSeq);
-        *seq = (OnnxSeq){.none = like->none, .n = like->n, .at = POOL_ARRAY(p, Value *, like->n)};
+        OnnxSeq *seq = pool_dup(p, like, sizeof *seq);
+        seq->at = POOL_ARRAY(p, Value *, like->n);
         for (int k = 0; k < like->n; k++) seq->at[k] = node->out[at++];
+        if (like->stack) seq->stack = node->out[at++];
         n->seq_out[i] = seq;
     }
 }
@@ -192,111 +200,186 @@ static Value *as_declared(Build *b, const Onnx__ValueInfoProto *o, Value *v)
     return build_reshape(b, v, v->type.rank, shape);
 }
 
-/* The tensors that a body, built at b, gives; false, with an error, for a sequence. */
+/* The tensor that is output i of a body, built at b; NULL, with an error, for a sequence. */
+static Value *body_tensor(OnnxNode *n, Build *b, int i, const OnnxItem *item)
+{
+    if (item->value) return as_declared(b, onnx_attr(n, "body")->g->output[i], item->value);
+    if (item->seq) onnx_error(n, "output %d of the body is a sequence or optional", i);
+    return NULL;
+}
+
 static bool body_tensors(OnnxNode *n, Build *b, int count, const OnnxItem *items, Value **out)
 {
-    const Onnx__GraphProto *g = onnx_attr(n, "body")->g;
-    for (int i = 0; i < count; i++) {
-        out[i] = items[i].value ? as_declared(b, g->output[i], items[i].value) : NULL;
-        if (out[i]) continue;
-        if (items[i].seq) onnx_error(n, "output %d of the body is a sequence or optional, carried through the loop", i);
-        return false;
-    }
+    for (int i = 0; i < count; i++)
+        if (!(out[i] = body_tensor(n, b, i, &items[i]))) return false;
     return true;
 }
 
-enum { MAX_UNROLLED = 4096 }; /* iterations */
+enum { MAX_UNROLLED = 64 }; /* iterations */
 
-/* What a scan output has collected: stacked along a new first axis. */
-static Value *stack(OnnxNode *n, int64_t count, Value **x)
-{
-    int zero = 0;
-    for (int64_t i = 0; i < count; i++) x[i] = build_unsqueeze(n->b, x[i], 1, &zero);
-    if (!count) onnx_error(n, "it runs no iteration, from which the type of what it stacks would be known");
-    return count ? build_concat(n->b, (int)count, x, 0) : NULL;
-}
-
-/* A loop that carries sequences or optionals, which no loop node can, iteration by iteration. */
-static void unroll_loop(OnnxNode *n, int outputs, int carried)
+/* A loop that carries sequences or optionals, iteration by iteration. */
+static void unroll_loop(OnnxNode *n, int64_t limit, int outputs, int carried)
 {
     Build *b = n->b;
     Pool *p = b->ctx->pool;
-    const Tensor *trips = has_in(n, 0) ? build_known(b, in(n, 0)) : NULL, *go = has_in(n, 1) ? build_known(b, in(n, 1)) : NULL;
-    if ((has_in(n, 0) && !trips) || (has_in(n, 1) && !go)) {
-        onnx_error(n, "it carries a sequence or optional, so its %s must be known when the model is compiled",
-                   has_in(n, 0) && !trips ? "trip count" : "condition");
-        return;
-    }
-    int64_t limit = trips ? elem_get_i(trips->dtype, trips->data, 0) : INT64_MAX, t = 0;
-    bool more = !go || elem_get_i(go->dtype, go->data, 0);
     int scans = outputs - 1 - carried;
     OnnxItem *items = POOL_ARRAY(p, OnnxItem, carried + 2);
     Value ***scan = POOL_ARRAY(p, Value **, scans);
-    for (int i = 0; i < scans; i++) scan[i] = POOL_ARRAY(p, Value *, MAX_UNROLLED);
+    for (int i = 0; i < scans; i++) scan[i] = POOL_ARRAY(p, Value *, limit);
     for (int i = 0; i < carried; i++) items[2 + i] = (OnnxItem){.value = in(n, 2 + i), .seq = n->seq_in[2 + i]};
-    for (; t < limit && more; t++) {
-        if (t == MAX_UNROLLED) {
-            onnx_error(n, "it carries a sequence or optional, and runs more than %d iterations", MAX_UNROLLED);
-            return;
-        }
+    int t = 0;
+    for (bool more = true; t < limit && more; t++) {
         items[0].value = build_scalar_i(b, DLVK_I64, t);
         items[1].value = build_scalar_i(b, DLVK_BOOL, 1);
         OnnxItem *out = body_at(n, b, "body", carried + 2, items);
-        go = out ? build_known(b, out[0].value) : NULL;
+        const Tensor *go = out ? build_known(b, out[0].value) : NULL;
         if (out && !go) onnx_error(n, "it carries a sequence or optional, and its condition depends on data");
         if (!go) return;
         more = elem_get_i(go->dtype, go->data, 0);
         for (int i = 0; i < carried; i++) items[2 + i] = out[1 + i];
-        for (int i = 0; i < scans; i++) {
-            scan[i][t] = out[1 + carried + i].value;
-            if (out[1 + carried + i].seq) onnx_error(n, "it collects sequences or optionals");
-        }
+        for (int i = 0; i < scans; i++)
+            if (!(scan[i][t] = body_tensor(n, b, 1 + carried + i, &out[1 + carried + i]))) return;
     }
     for (int i = 0; i < n->n_out; i++) {
-        n->out[i] = i < carried ? items[2 + i].value : has_out(n, i) ? stack(n, t, scan[i - carried]) : NULL;
+        n->out[i] = i < carried ? items[2 + i].value : has_out(n, i) ? onnx_stack(n, t, scan[i - carried]) : NULL;
         n->seq_out[i] = i < carried ? items[2 + i].seq : NULL;
     }
+}
+
+/* Whether a loop ends after so few iterations, known now, that it can be unrolled; *limit: that many at most. */
+static bool is_short(OnnxNode *n, int64_t *limit)
+{
+    const Tensor *trips = has_in(n, 0) ? build_known(n->b, in(n, 0)) : NULL,
+                 *go = has_in(n, 1) ? build_known(n->b, in(n, 1)) : NULL;
+    if (go && !elem_get_i(go->dtype, go->data, 0))
+        *limit = 0;
+    else if (!trips || (has_in(n, 1) && !go))
+        return false;
+    else
+        *limit = elem_get_i(trips->dtype, trips->data, 0);
+    return *limit <= MAX_UNROLLED;
+}
+
+/* Carried sequence i after the loop: what it was before, and what every iteration appended, each along the first axis of one of
+ * x. */
+static const OnnxSeq *grown(OnnxNode *n, const OnnxSeq *before, int count, Value *const *x)
+{
+    Build *b = n->b;
+    int one = 1;
+    if (!count) return before;
+    Value **part = POOL_ARRAY(b->ctx->pool, Value *, count), *all = x[0];
+    for (int i = 0; i < count; i++) part[i] = build_unsqueeze(b, x[i], 1, &one);
+    if (count > 1 && (all = build_concat(b, count, part, 1))) { /* in turn */
+        const Dim *shape[DLVK_MAX_RANK] = {dim_product(b, 2, all->type.dim)};
+        for (int i = 2; i < all->type.rank; i++) shape[i - 1] = all->type.dim[i];
+        all = build_reshape(b, all, all->type.rank - 1, shape);
+    }
+    Value *both[] = {before->stack ? before->stack : before->n ? onnx_stack(n, before->n, before->at) : NULL, all};
+    if (!all || (before->n && !both[0])) return NULL;
+    if (both[0] && both[0]->type.rank != all->type.rank) {
+        onnx_error(n, "it appends tensors of another rank than those that a sequence holds before");
+        return NULL;
+    }
+    OnnxSeq *s = POOL_NEW(b->ctx->pool, OnnxSeq);
+    s->stack = both[0] ? build_concat(b, 2, both, 0) : all;
+    return s->stack ? s : NULL;
+}
+
+static bool has_symbol_from(const Dim *d, int first)
+{
+    if (d->kind == DIM_SYM) return d->sym->data && d->sym->index >= first;
+    for (int i = 0; i < d->n; i++)
+        if (has_symbol_from(d->arg[i], first)) return true;
+    return false;
+}
+
+/* What an iteration has appended to carried sequence i becomes results of the body; false after an error. Data symbols from
+ * `first` on are the iteration's own. */
+static bool append_results(OnnxNode *n, Region *body, int i, const OnnxItem *item, int first)
+{
+    const OnnxSeq *s = item->seq;
+    if (!s || s->open != 1 + i) {
+        onnx_error(n,
+                   "it carries a sequence or optional (input %d), and does not only append to it: for that its trip count and "
+                   "condition must be known when the model is compiled, and be %d iterations at most",
+                   2 + i, MAX_UNROLLED);
+        return false;
+    }
+    for (int k = 0; k < s->n; k++) {
+        for (int d = 0; s->at[k] && d < s->at[k]->type.rank; d++)
+            if (has_symbol_from(s->at[k]->type.dim[d], first)) {
+                onnx_error(
+                    n,
+                    "the sizes of what it appends to a sequence (input %d) change from one iteration to the next: for that its "
+                    "trip count and condition must be known when the model is compiled, and be %d iterations at most",
+                    2 + i, MAX_UNROLLED);
+                return false;
+            }
+        push_result(body, s->at[k]);
+    }
+    return true;
 }
 
 void lower_loop(OnnxNode *n)
 {
     Build *b = n->b;
     Context *ctx = b->ctx;
-    int outputs = body_outputs(n, "body");
-    Carried c = carried_new(ctx->pool, n->n_in > 2 ? n->n_in - 2 : 0);
-    if (outputs < c.n + 1 || outputs - 1 < n->n_out) {
-        onnx_error(n, "attribute 'body' has %d outputs for %d carried values", outputs, c.n);
+    int outputs = body_outputs(n, "body"), carried = n->n_in > 2 ? n->n_in - 2 : 0, seqs = 0;
+    int64_t limit;
+    if (outputs < carried + 1 || outputs - 1 < n->n_out) {
+        onnx_error(n, "attribute 'body' has %d outputs for %d carried values", outputs, carried);
         return;
     }
-    for (int i = 0; i < c.n; i++)
-        if (n->seq_in[2 + i]) {
-            unroll_loop(n, outputs, c.n);
-            return;
-        }
+    for (int i = 0; i < carried; i++) seqs += n->seq_in[2 + i] != NULL;
+    if (seqs && is_short(n, &limit)) {
+        unroll_loop(n, limit > 0 ? limit : 0, outputs, carried);
+        return;
+    }
+    Carried c = carried_new(ctx->pool, carried - seqs);
     Value *trips =
         has_in(n, 0) ? build_reshape(b, build_cast(b, in(n, 0), DLVK_I64), 0, NULL) : build_scalar_i(b, DLVK_I64, INT64_MAX);
     Value *cond = has_in(n, 1) ? build_reshape(b, in(n, 1), 0, NULL) : build_scalar_i(b, DLVK_BOOL, 1);
-    for (int i = 0; i < c.n; i++) {
-        c.init[i] = in(n, 2 + i);
-        if (!c.init[i]) return;
-        c.type[i] = c.init[i]->type;
+    OnnxSeq *open = POOL_ARRAY(ctx->pool, OnnxSeq, carried);
+    for (int i = 0, k = 0; i < carried; i++) {
+        open[i].open = 1 + i;
+        if (n->seq_in[2 + i]) continue;
+        if (!(c.init[k] = in(n, 2 + i))) return;
+        c.type[k] = c.init[k]->type;
+        k++;
     }
     Region *body;
-    Value **results = POOL_ARRAY(ctx->pool, Value *, outputs);
+    OnnxItem *out;
+    int first = ctx->dims.symbols.n;
     do {
         body = region_new(b->at->graph, b->at);
         Build in_body = {.ctx = ctx, .at = body};
-        OnnxItem *items = POOL_ARRAY(ctx->pool, OnnxItem, c.n + 2);
+        OnnxItem *items = POOL_ARRAY(ctx->pool, OnnxItem, carried + 2);
         items[0].value = region_param(body, type_make(ctx, DLVK_I64, 0, NULL), NULL);
         items[1].value = build_scalar_i(&in_body, DLVK_BOOL, 1); /* the body runs: its condition was true */
-        for (int i = 0; i < c.n; i++) items[2 + i].value = region_param(body, c.type[i], NULL);
-        OnnxItem *out = body_at(n, &in_body, "body", c.n + 2, items);
-        if (!out || !body_tensors(n, &in_body, outputs, out, results)) return;
-        results[0] = build_reshape(&in_body, results[0], 0, NULL);
-    } while (carried_widen(ctx, &c, results + 1));
-    for (int i = 0; i < outputs; i++) push_result(body, results[i]);
+        for (int i = 0, k = 0; i < carried; i++) {
+            items[2 + i].seq = n->seq_in[2 + i] ? &open[i] : NULL;
+            if (!items[2 + i].seq) items[2 + i].value = region_param(body, c.type[k++], NULL);
+        }
+        if (!(out = body_at(n, &in_body, "body", carried + 2, items))) return;
+        for (int i = 0; i < outputs; i++) {
+            if (i && i <= carried && n->seq_in[1 + i]) continue;
+            Value *v = body_tensor(n, &in_body, i, &out[i]);
+            if (!v) return;
+            push_result(body, i ? v : build_reshape(&in_body, v, 0, NULL));
+        }
+        for (int i = 0; i < carried; i++)
+            if (n->seq_in[2 + i] && !append_results(n, body, i, &out[1 + i], first)) return;
+    } while (carried_widen(ctx, &c, body->results.at + 1));
     Node *node = loop_node(b, trips, cond, &c, body);
-    for (int i = 0; node && i < n->n_out; i++) n->out[i] = node->out[i];
+    for (int i = 0, k = 0, more = outputs - 1 - seqs; node && i < n->n_out; i++) {
+        const OnnxSeq *before = i < carried ? n->seq_in[2 + i] : NULL;
+        if (!before) {
+            n->out[i] = node->out[k++];
+            continue;
+        }
+        n->seq_out[i] = grown(n, before, out[1 + i].seq->n, node->out + more);
+        more += out[1 + i].seq->n;
+    }
 }
 
 /* Attribute list entry i, or 0. */
