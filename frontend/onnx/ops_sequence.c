@@ -90,12 +90,14 @@ void lower_sequence_empty(OnnxNode *n)
     n->seq_out[0] = seq_new(n, 0);
 }
 
-/* One element; which, may depend on data. */
+/* One element; which, may depend on data where all are of one type. */
 void lower_sequence_at(OnnxNode *n)
 {
     const OnnxSeq *s = any_seq_in(n, 0);
     Value *stack = s ? s->stack : NULL;
-    if (s && !stack && !s->open && !build_known(n->b, in(n, 1))) stack = onnx_stack(n, s->n, s->at);
+    bool alike = s && !stack && !s->open;
+    for (int i = 0; alike && i < s->n; i++) alike = s->at[i] && s->at[0] && type_equal(s->at[i]->type, s->at[0]->type);
+    if (alike && !build_known(n->b, in(n, 1))) stack = onnx_stack(n, s->n, s->at);
     if (stack) {
         n->out[0] = compose_at(n->b, stack, index_wrap(n->b, build_reshape(n->b, in(n, 1), 0, NULL), stack->type.dim[0]), 0);
         return;
