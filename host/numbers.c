@@ -32,24 +32,24 @@ static bool parse(const char *s, dlvk_dtype t, locale_t c, Number *y)
     }
     if (t == DLVK_F32) {
         y->f32 = strtof_l(s, &end, c);
-    } else if (t == DLVK_F64) {
+    } else if (t == DLVK_F64 || t == DLVK_BOOL) {
         y->f64 = strtod_l(s, &end, c);
+        if (t == DLVK_BOOL) y->b = y->f64 != 0;
     } else {
-        if (t == DLVK_U64 && *s != '-')
+        bool natural = t == DLVK_U64 && *s != '-';
+        if (natural)
             y->u64 = strtoull(s, &end, 10);
         else
             y->i64 = strtoll(s, &end, 10);
         if (errno == ERANGE) return false;
         if (*end) { /* "100.5" is 100 */
             double v = strtod_l(s, &end, c);
-            if (t == DLVK_U64 ? !(v > -1 && v < 0x1p64) : !(v >= -0x1p63 && v < 0x1p63)) return t == DLVK_BOOL && v != v;
-            if (t == DLVK_U64)
+            if (!(v >= -0x1p63 && v < (natural ? 0x1p64 : 0x1p63))) return false;
+            if (natural)
                 y->u64 = (uint64_t)v;
             else
                 y->i64 = (int64_t)v;
-            if (t == DLVK_BOOL) y->i64 = v != 0;
         }
-        if (t == DLVK_BOOL) y->b = y->i64 != 0;
     }
     return end != s && !*end;
 }

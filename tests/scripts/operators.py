@@ -475,6 +475,13 @@ def text():
     expect("string_loop", "Loop", [np.array(3, I64), np.array(True), words[:2]],
            [strings("b!!?", "a!!?"), np.array([["rows 2", f"parts {n}"] for n in (2, 3, 3)], dtype=object)], 20, symbolic=False,
            body=longer_and_longer())
+    graph("string_sequence", """(string[n] x) => (string[m] y, string[k] z) {
+        two = Constant<value = int64 {2}> ()
+        one = Constant<value = int64 {1}> ()
+        s = SplitToSequence<axis = 0>(x, two)
+        z = SequenceAt(s, one)
+        t = SequenceInsert(s, z)
+        y = ConcatFromSequence<axis = 0>(t) }""", x=words[:6])
     runtime("regex_classes", "RegexFullMatch", [words], 20, pattern="[[:alpha:]]\\pL?")
     upper = strings("A", "", "C\u00c4", "A LONGER ONE", "C\u00c4")
     expect("string_normalizer_umlaut", "StringNormalizer", [words], [upper], 10, case_change_action="UPPER", stopwords=["B"])
