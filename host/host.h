@@ -27,7 +27,8 @@ dlvk_status host_no_memory(dlvk_host_call *c);
 /* Memory for `count` elements; NULL where there is none, or not that much. */
 void *host_array(dlvk_host_call *c, size_t count, size_t size);
 int64_t host_count(const dlvk_host_array *a);
-/* Gives result i the shape of `like`, and memory for its elements, of `size` bytes each; NULL when out of memory. */
+/* Gives result i the shape of `like`, and memory for its elements, of `size` bytes each; NULL when out of memory, or of another
+ * rank. */
 void *host_result(dlvk_host_call *c, int i, const dlvk_host_array *like, size_t size);
 static inline const dlvk_string *host_strings(const dlvk_host_array *a)
 {

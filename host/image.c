@@ -71,7 +71,7 @@ static uint8_t gray(const uint8_t *p)
 /* text: "RGB", "BGR" or "Grayscale". What cannot be decoded gives an image without pixels, as ONNX wants it. */
 dlvk_status host_image_decode(dlvk_host_call *c)
 {
-    if (!host_signature(c, 1, (dlvk_dtype[]){DLVK_U8}, 1, (dlvk_dtype[]){DLVK_U8})) return DLVK_BAD_FILE;
+    if (!host_signature(c, 1, (dlvk_dtype[]){DLVK_U8}, 1, (dlvk_dtype[]){DLVK_U8}) || c->out[0].rank != 3) return DLVK_BAD_FILE;
     Image im = {.call = c, .data = c->in[0].data, .size = (size_t)host_count(&c->in[0])};
     bool ok = false;
     for (size_t i = 0; i < sizeof formats / sizeof *formats && !ok; i++) {

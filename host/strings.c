@@ -217,7 +217,7 @@ dlvk_status host_string_normalize(dlvk_host_call *c)
 {
     if (!host_signature(c, 2, (dlvk_dtype[]){S, S}, 1, (dlvk_dtype[]){S})) return DLVK_BAD_FILE;
     const dlvk_host_array *x = &c->in[0];
-    if (x->rank < 1 || x->rank > 2 || (x->rank == 2 && x->dim[0] != 1))
+    if (x->rank < 1 || x->rank > 2 || x->rank != c->out[0].rank || (x->rank == 2 && x->dim[0] != 1))
         return host_fail(c, DLVK_INVALID_ARGUMENT, "the operand must be [C] or [1, C]");
     const char *how = strchr(c->text, ' '), *name = how ? strchr(how + 1, ' ') : NULL;
     if (!name || !strchr("LUN", c->text[0])) return host_fail(c, DLVK_BAD_FILE, "corrupt plan: '%s'", c->text);

@@ -102,6 +102,29 @@ void lower_category_mapper(OnnxNode *n)
     map_categories(n, "cats_strings", "cats_int64s");
 }
 
+/* What is in no category becomes zeros; that it be an error, a device does not say. */
+void lower_one_hot_encoder(OnnxNode *n)
+{
+    Build *b = n->b;
+    Value *x = in(n, 0);
+    int count = 0;
+    const int64_t *ints = onnx_ints(n, "cats_int64s", &count);
+    const Tensor *strings = onnx_str_list(n, "cats_strings");
+    bool text = x->type.dtype == DLVK_STRING;
+    if (text ? !strings : !ints) {
+        onnx_error(n, "there are no categories for an input of type %s", dtype_name(x->type.dtype));
+        return;
+    }
+    if (!onnx_int(n, "zeros", 1)) {
+        onnx_error(n, "attribute 'zeros' is 0: unknown categories cannot be made an error");
+        return;
+    }
+    const Tensor *cats = text ? strings : tensor_new(b->ctx->pool, DLVK_I64, 1, (int64_t[]){count}, ints);
+    int last = x->type.rank;
+    Value *element = build_unsqueeze(b, text ? x : build_cast(b, x, DLVK_I64), 1, &last);
+    n->out[0] = build_cast(b, build_map2(b, OP_EQ, element, build_const(b, cats)), DLVK_F32);
+}
+
 /* Inner nodes and, behind them, leaves, which are their own successors. */
 typedef struct Forest {
     int nodes, leaves, trees, targets, depth;

@@ -475,7 +475,7 @@ def text():
     expect("string_loop", "Loop", [np.array(3, I64), np.array(True), words[:2]],
            [strings("b!!?", "a!!?"), np.array([["rows 2", f"parts {n}"] for n in (2, 3, 3)], dtype=object)], 20, symbolic=False,
            body=longer_and_longer())
-    graph("string_sequence", """(string[n] x) => (string[m] y, string[k] z) {
+    graph("string_sequence", """(string[6] x) => (string[m] y, string[k] z) {
         two = Constant<value = int64 {2}> ()
         one = Constant<value = int64 {1}> ()
         s = SplitToSequence<axis = 0>(x, two)
@@ -489,6 +489,7 @@ def text():
             ngram_counts=[0, 2], ngram_indexes=[0, 1, 2, 3], pool_strings=["a", "b", "b", "a", "a", "c\u00e4"])
     runtime("label_encoder_names", "LabelEncoder", [np.array([2, 0, 7], I64)], 15, domain="ai.onnx.ml", version=2, keys_int64s=[0, 2],
             values_strings=["zero", "two"], default_string="none")
+    runtime("one_hot_encoder_strings", "OneHotEncoder", [table], 15, domain="ai.onnx.ml", cats_strings=["b", "", "z"])
     runtime("category_mapper", "CategoryMapper", [words], 15, domain="ai.onnx.ml", cats_strings=["a", "b"], cats_int64s=[5, 6], default_int64=-2)
 
 
