@@ -248,6 +248,21 @@ static const char *emit_dot(Shader *s, Value *v, Index *idx)
     return emit_cast(s, t, v->type.dtype, acc, true);
 }
 
+/* A loop over an axis of the weights, none for a single place; returns how many scopes it opened. */
+static int open_taps(Shader *s, const Dim *count, const Ix **k)
+{
+    int64_t n;
+    if (dim_is(count, 1)) {
+        *k = ix_const(s, 0);
+        return 0;
+    }
+    if (dim_is_const(count, &n))
+        *k = open_window(s, n);
+    else
+        open_loop(s, count, "k", k);
+    return 1;
+}
+
 static const char *emit_conv(Shader *s, Value *v, Index *idx)
 {
     Node *n = v->def;
@@ -255,7 +270,7 @@ static const char *emit_conv(Shader *s, Value *v, Index *idx)
     int r = v->type.rank, sp = r - 2;
     DimTable *dt = &s->ctx->dims;
     const int64_t *step = attr_ints(n, A_STEP), *dil = attr_ints(n, A_DILATION), *in_dil = attr_ints(n, A_IN_DILATION);
-    const Dim *const *lo = attr_dims(n, A_LO);
+    const Dim *const *lo = attr_dims(n, A_LO), *const *hi = attr_dims(n, A_HI);
     int64_t group = attr_i(n, A_GROUP, 1);
     DType t = acc_type(v->type.dtype);
     const Ix *ax[DLVK_MAX_RANK], *wx[DLVK_MAX_RANK], *c;
@@ -264,28 +279,33 @@ static const char *emit_conv(Shader *s, Value *v, Index *idx)
     const char *acc = sh_fresh(s, "acc");
     sh_line(s, "%s %s = %s;", glsl_class(t), acc, emit_identity(s, KIND_SUM, t));
     int opened = 0;
+    const char *inside =
+        NULL; /* outside is read as the first place and then left out: a branch for each tap costs a third more */
+    for (int i = 0; i < r; i++) ix_text(s, index_axis(s, v->type, idx, i)); /* once, outside the loops */
     for (int i = 0; i < sp; i++) {
         const Ix *o = index_axis(s, v->type, idx, i + 1);
-        open_loop(s, w->type.dim[i], "k", &wx[i]);
-        opened++;
+        bool stretched = in_dil && in_dil[i] != 1;
+        opened += open_taps(s, w->type.dim[i], &wx[i]);
         const Ix *at = ix_add(s, ix_mul(s, o, dim_const(dt, step[i])), ix_mul(s, wx[i], dim_const(dt, dil[i])));
         at = ix_sub(s, at, ix_dim(s, lo[i]));
         const char *p = sh_fresh(s, "p"), *size = arg_int(s, x->type.dim[i + 1]);
         sh_line(s, "int %s = %s;", p, ix_text(s, at));
-        if (in_dil && in_dil[i] != 1) {
+        if (stretched) {
             const char *q = sh_fresh(s, "p"), *d = arg_int(s, dim_const(dt, in_dil[i]));
             sh_line(s, "int %s = %s / %s;", q, p, d);
             sh_open(s, "if (%s >= 0 && %s < %s && %s * %s == %s) {", p, q, size, q, d, p);
             p = q;
-        } else {
-            sh_open(s, "if (uint(%s) < uint(%s)) {", p, size);
+            opened++;
+        } else if (!dim_is(lo[i], 0) || !dim_is(hi[i], 0)) {
+            const char *ok = sh_fresh(s, "ok");
+            sh_line(s, "bool %s = %suint(%s) < uint(%s);", ok, inside ? sh_printf(s, "%s && ", inside) : "", p, size);
+            sh_line(s, "%s = %s ? %s : 0;", p, ok, p);
+            inside = ok;
         }
-        opened++;
         ax[i + 1] = ix_var(s, p, x->type.dim[i + 1]);
     }
     const Dim *per = w->type.dim[sp]; /* input channels a group */
-    open_loop(s, per, "c", &c);
-    opened++;
+    opened += open_taps(s, per, &c);
     wx[sp] = c;
     if (group == 1) {
         ax[r - 1] = c;
@@ -294,6 +314,7 @@ static const char *emit_conv(Shader *s, Value *v, Index *idx)
         ax[r - 1] = ix_add(s, ix_mul(s, g, per), c);
     }
     const char *a = emit_value(s, x, index_of_axes(x->type, ax)), *b = emit_value(s, w, index_of_axes(w->type, wx));
+    if (inside) a = sh_printf(s, "(%s ? %s : %s)", inside, a, emit_literal(s, x->type.dtype, 0, 0));
     emit_fma(s, t, acc, x->type.dtype, a, w->type.dtype, b);
     while (opened--) sh_close(s);
     return emit_cast(s, t, v->type.dtype, acc, true);

@@ -108,6 +108,12 @@ def convolution():
     for pad in ("NOTSET", "SAME_UPPER"):
         runtime(f"conv_transpose_shape_{pad}", "ConvTranspose", [x, w], 11, strides=[2, 3], output_shape=[10, 14], auto_pad=pad)
 
+    depthwise = dict(group=16, kernel_shape=[2, 2], pads=[1, 1, 1, 1])
+    w, bias = normal(16, 1, 2, 2), normal(16)
+    runtime("conv_depthwise", "Conv", [normal(2, 16, 7, 5), w, bias], 11, **depthwise)
+    expect("conv_of_padding_alone", "Conv", [normal(2, 16, 0, 0), w, bias],
+           [np.broadcast_to(bias[:, None, None], (2, 16, 1, 1))], 11, **depthwise)
+
 
 def recurrence():
     seq, batch, size, hidden = 5, 3, 4, 6
