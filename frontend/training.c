@@ -68,6 +68,8 @@ static bool fits(const char *pattern, const char *name)
 static bool read_optimizer(Trainer *t)
 {
     const dlvk_training_options *o = t->o;
+    if (o->struct_size != sizeof *o || o->loss.struct_size != sizeof o->loss)
+        return fail(t, DLVK_INVALID_ARGUMENT, "options", "struct_size: initialise with DLVK_TRAINING_OPTIONS_INIT");
     t->opt = o->optimizer ? o->optimizer : dlvk_optimizer_find("sgd");
     int most = (int)(sizeof t->opt->hyper / sizeof *t->opt->hyper), slots = (int)(sizeof t->opt->slot / sizeof *t->opt->slot);
     if (!t->opt->update || t->opt->n_hyper > most || t->opt->n_slot > slots || t->opt->n_hyper < 0 || t->opt->n_slot < 0)

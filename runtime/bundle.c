@@ -107,6 +107,7 @@ static dlvk_status check_all(Bundle *b, int threads, dlvk_error *err)
     uint64_t plan_size = 0;
     dlvk_status st = read_header(b, &plan_size, err);
     if (st) return st;
+    b->plan_size = plan_size;
     const uint8_t *wire = b->data + DLVK_BUNDLE_HEADER;
     st = rt_plan_check_wire(wire, (size_t)plan_size, err);
     if (st) return st;

@@ -32,7 +32,7 @@ typedef struct Bundle {
     const uint8_t *data;
     size_t size;
     bool mapped; /* close unmaps */
-    uint64_t blob_offset;
+    uint64_t blob_offset, plan_size;
     Dlvk__Plan__Plan *plan; /* checked (plan_check.h). Its programs refer to its table of blobs while the bundle is open */
 } Bundle;
 

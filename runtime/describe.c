@@ -164,6 +164,10 @@ static void put_storage(Json *j, const Plan *p)
         close_line(j);
     }
     json_close(j, ']');
+}
+
+static void put_blobs(Json *j, const Plan *p)
+{
     json_open(j, "blobs", '[');
     for (size_t i = 0; i < p->n_blob; i++) {
         open_line(j);
@@ -321,26 +325,42 @@ static void put_memory(Json *j, const Plan *p)
     free(item);
 }
 
+static void put_plan(Json *j, const Plan *p)
+{
+    uint32_t at = 0;
+    if (p->name[0]) json_string(j, "name", p->name);
+    put_signature(j, p);
+    put_memory(j, p);
+    json_open(j, "kernels", '[');
+    put_kernels(j, p, p->region, &at);
+    json_close(j, ']');
+    at = 0;
+    put_program(j, "program", p, p->region, &at);
+    put_storage(j, p);
+}
+
 static dlvk_status describe(const Bundle *b, char **text, size_t *size, dlvk_error *err)
 {
     const Plan *p = b->plan;
     Json j = {.f = open_memstream(text, size)};
     if (!j.f) return rt_error(err, DLVK_OUT_OF_MEMORY, "out of memory");
-    uint32_t at = 0;
     json_open(&j, NULL, '{');
     json_int(&j, "format", DLVK_BUNDLE_VERSION);
     json_string(&j, "producer", p->producer);
     json_string(&j, "model", p->model);
     json_int(&j, "file_bytes", (int64_t)b->size);
-    json_int(&j, "plan_bytes", (int64_t)dlvk__plan__plan__get_packed_size(p));
-    put_signature(&j, p);
-    put_memory(&j, p);
-    json_open(&j, "kernels", '[');
-    put_kernels(&j, p, p->region, &at);
-    json_close(&j, ']');
-    at = 0;
-    put_program(&j, "program", p, p->region, &at);
-    put_storage(&j, p);
+    json_int(&j, "plan_bytes", (int64_t)b->plan_size);
+    put_plan(&j, p);
+    put_blobs(&j, p);
+    if (p->n_program) {
+        json_open(&j, "programs", '[');
+        for (size_t i = 0; i < p->n_program; i++) {
+            json_open(&j, NULL, '{');
+            put_plan(&j, p->program[i]);
+            json_close(&j, '}');
+        }
+        json_close(&j, ']');
+    }
     json_close(&j, '}');
     fputc('\n', j.f);
     bool ok = !ferror(j.f);
@@ -394,27 +414,37 @@ static dlvk_status write_part(const char *dir, const char *name, size_t index, c
     return rt_file_write(path, &(FilePiece){0, data, size}, 1, size, err);
 }
 
-static dlvk_status unpack(const Bundle *b, const char *dir, dlvk_error *err)
+/* The parts of one program; they are numbered from the given numbers on, which move. */
+static dlvk_status unpack_program(const Bundle *b, const Plan *p, const char *dir, size_t *module, size_t *buffer,
+                                  dlvk_error *err)
 {
-    const Plan *p = b->plan;
-    char *json = NULL;
-    size_t size = 0;
-    dlvk_status st = describe(b, &json, &size, err);
-    if (!st) st = write_part(dir, "plan", SIZE_MAX, ".json", json, size, err);
-    free(json);
-    for (size_t i = 0; !st && i < p->n_module; i++) {
+    dlvk_status st = DLVK_OK;
+    for (size_t i = 0; !st && i < p->n_module; i++, ++*module) {
         const Dlvk__Plan__Module *m = p->module[i];
         const Dlvk__Plan__Blob *spirv = p->blob[m->blob], *glsl = m->glsl ? p->blob[m->glsl - 1] : NULL;
-        st = write_part(dir, m->name, i, ".spv", rt_bundle_blob(b, spirv), spirv->length, err);
-        if (!st && glsl) st = write_part(dir, m->name, i, ".comp", rt_bundle_blob(b, glsl), glsl->length, err);
+        st = write_part(dir, m->name, *module, ".spv", rt_bundle_blob(b, spirv), spirv->length, err);
+        if (!st && glsl) st = write_part(dir, m->name, *module, ".comp", rt_bundle_blob(b, glsl), glsl->length, err);
     }
-    for (size_t i = 0; !st && i < p->n_buffer; i++) {
+    for (size_t i = 0; !st && i < p->n_buffer; i++, ++*buffer) {
         const Dlvk__Plan__Buffer *x = p->buffer[i];
         if (!x->blob) continue;
         const Dlvk__Plan__Blob *blob = p->blob[x->blob - 1];
-        st = write_part(dir, x->name, i, blob->bytes > blob->length ? ".splat.bin" : ".bin", rt_bundle_blob(b, blob),
+        st = write_part(dir, x->name, *buffer, blob->bytes > blob->length ? ".splat.bin" : ".bin", rt_bundle_blob(b, blob),
                         blob->length, err);
     }
+    return st;
+}
+
+static dlvk_status unpack(const Bundle *b, const char *dir, dlvk_error *err)
+{
+    char *json = NULL;
+    size_t size = 0, module = 0, buffer = 0;
+    dlvk_status st = describe(b, &json, &size, err);
+    if (!st) st = write_part(dir, "plan", SIZE_MAX, ".json", json, size, err);
+    free(json);
+    if (!st) st = unpack_program(b, b->plan, dir, &module, &buffer, err);
+    for (size_t i = 0; !st && i < b->plan->n_program; i++)
+        st = unpack_program(b, b->plan->program[i], dir, &module, &buffer, err);
     return st;
 }
 

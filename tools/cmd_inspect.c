@@ -161,15 +161,13 @@ static void print_kernels(yyjson_val *kernels)
     }
 }
 
-static void print_summary(yyjson_val *root)
+static void print_program(yyjson_val *root)
 {
     char a[32], b[32];
     size_t i, n, line = 0;
     yyjson_val *memory = yyjson_obj_get(root, "memory"), *kernels = yyjson_obj_get(root, "kernels"), *k;
     yyjson_val *arena = yyjson_obj_get(memory, "arena");
-    heading("model", 0);
-    printf("%s, %s, made by %s\n", *text(root, "model") ? text(root, "model") : "(no name)",
-           size_text(number(yyjson_obj_get(root, "file_bytes")), a), text(root, "producer"));
+    if (*text(root, "name")) heading("program", 0), printf("%s\n", text(root, "name"));
     print_tensors(root, "inputs");
     print_tensors(root, "outputs");
     print_values(root, "input_values");
@@ -196,6 +194,22 @@ static void print_summary(yyjson_val *root)
     print_host_steps(yyjson_obj_get(root, "program"), &line);
     if (!line) heading("host steps", 0), printf("none: a run is one submission\n");
     print_kernels(kernels);
+}
+
+static void print_summary(yyjson_val *root)
+{
+    char size[32];
+    size_t i, n;
+    yyjson_val *further;
+    heading("model", 0);
+    printf("%s, %s, made by %s\n", *text(root, "model") ? text(root, "model") : "(no name)",
+           size_text(number(yyjson_obj_get(root, "file_bytes")), size), text(root, "producer"));
+    print_program(root);
+    yyjson_arr_foreach(yyjson_obj_get(root, "programs"), i, n, further)
+    {
+        printf("\n");
+        print_program(further);
+    }
 }
 
 static dlvk_status describe(const char *path, const ValueSet *assumed, char **json, dlvk_error *err)
