@@ -18,8 +18,8 @@ typedef struct Scope Scope; /* names visible in a (sub)graph; chained outwards *
 /* A sequence, its elements known one by one at import; or an optional without a value. A loop whose trip count is not known can
  * append to a sequence: then what comes out has its elements, which are of one type, along a new first axis of a tensor. */
 typedef struct OnnxSeq {
-    bool none; /* optional, empty */
-    int open;  /* in such a loop's body: 1 + the number of the carried value that this goes on from; `at` is what was appended */
+    bool none;                  /* optional, empty */
+    const struct OnnxSeq *open; /* in such a loop's body: the carried sequence that this goes on from; `at` is what was appended */
     int n;
     Value **at;
     Value *stack; /* instead of at: as many elements as are known at run time */

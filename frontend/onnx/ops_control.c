@@ -295,10 +295,10 @@ static bool has_symbol_from(const Dim *d, int first)
 
 /* What an iteration has appended to carried sequence i becomes results of the body; false after an error. Data symbols from
  * `first` on are the iteration's own. */
-static bool append_results(OnnxNode *n, Region *body, int i, const OnnxItem *item, int first)
+static bool append_results(OnnxNode *n, Region *body, int i, const OnnxSeq *open, const OnnxItem *item, int first)
 {
     const OnnxSeq *s = item->seq;
-    if (!s || s->open != 1 + i) {
+    if (!s || s->open != open || n->seq_in[2 + i]->none || n->seq_in[2 + i]->open) {
         onnx_error(n,
                    "it carries a sequence or optional (input %d), and does not only append to it: for that its trip count and "
                    "condition must be known when the model is compiled, and be %d iterations at most",
@@ -341,7 +341,7 @@ void lower_loop(OnnxNode *n)
     Value *cond = has_in(n, 1) ? build_reshape(b, in(n, 1), 0, NULL) : build_scalar_i(b, DLVK_BOOL, 1);
     OnnxSeq *open = POOL_ARRAY(ctx->pool, OnnxSeq, carried);
     for (int i = 0, k = 0; i < carried; i++) {
-        open[i].open = 1 + i;
+        open[i].open = &open[i];
         if (n->seq_in[2 + i]) continue;
         if (!(c.init[k] = in(n, 2 + i))) return;
         c.type[k] = c.init[k]->type;
@@ -368,7 +368,7 @@ void lower_loop(OnnxNode *n)
             push_result(body, i ? v : build_reshape(&in_body, v, 0, NULL));
         }
         for (int i = 0; i < carried; i++)
-            if (n->seq_in[2 + i] && !append_results(n, body, i, &out[1 + i], first)) return;
+            if (n->seq_in[2 + i] && !append_results(n, body, i, &open[i], &out[1 + i], first)) return;
     } while (carried_widen(ctx, &c, body->results.at + 1));
     Node *node = loop_node(b, trips, cond, &c, body);
     for (int i = 0, k = 0, more = outputs - 1 - seqs; node && i < n->n_out; i++) {

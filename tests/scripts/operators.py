@@ -416,6 +416,39 @@ def exported():
           c=np.array([True]), x=normal(5), at=np.array([1, 1, 3, 0, 4], I64))
 
 
+def sequences():
+    # Appended to by a loop of any length, once and twice an iteration, to nothing and to what is there.
+    running = """body (int64 i, bool go, float[n] sum, seq(float[n]) s) => (bool go_on, float[n] new_sum, seq(float[n]) longer) {
+            go_on = Identity(go)
+            row = Gather<axis = 0>(x, i)
+            new_sum = Add(sum, row)
+            %s }"""
+    once = running % "longer = SequenceInsert(s, new_sum)"
+    twice = running % "some = SequenceInsert(s, new_sum) half = Mul(new_sum, row) longer = SequenceInsert(some, half)"
+    for name, begin, body, axis, new_axis in (("once", "SequenceEmpty()", once, 0, 1), ("twice", "SequenceEmpty()", twice, 1, 1),
+                                              ("behind", "SequenceConstruct(first, first)", twice, 0, 0)):
+        graph(f"sequence_appended_{name}", f"""(float[m, n] x, float[n] first) => (float[p, q] y, int64 count, float[n] last) {{
+            zero = Constant<value = int64 {{0}}> ()
+            minus = Constant<value = int64 {{-2}}> ()
+            yes = Constant<value = bool {{1}}> ()
+            sizes = Shape(x)
+            trips = Gather<axis = 0>(sizes, zero)
+            begin = {begin}
+            sum, s = Loop(trips, yes, first, begin) <body = {body}>
+            y = ConcatFromSequence<axis = {axis}, new_axis = {new_axis}>(s)
+            count = SequenceLength(s)
+            last = SequenceAt(s, minus) }}""".replace("float[p, q] y", "float[p, q] y" if new_axis else "float[p] y"),
+              x=normal(7, 3), first=normal(3))
+    graph("sequence_in_loop", """(float[3, n] x, int64 trips, float[1, n] start) => (float[1, n] y) {
+        yes = Constant<value = bool {1}> ()
+        s = SplitToSequence<axis = 0>(x)
+        y = Loop(trips, yes, start) <body = body (int64 i, bool go, float[1, n] t) => (bool go_on, float[1, n] next) {
+            go_on = Identity(go)
+            row = SequenceAt(s, i)
+            product = Mul(t, row)
+            next = Add(product, row) }> }""", x=normal(3, 5), trips=np.array(2, I64), start=normal(1, 5))
+
+
 def strings(*items):
     return np.array(items, dtype=object)
 
@@ -499,5 +532,5 @@ def text():
     runtime("category_mapper", "CategoryMapper", [words], 15, domain="ai.onnx.ml", cats_strings=["a", "b"], cats_int64s=[5, 6], default_int64=-2)
 
 
-for family in (convolution, recurrence, contraction, normalization, losses, regions, attention, positions, newer, exported, text):
+for family in (convolution, recurrence, contraction, normalization, losses, regions, attention, positions, newer, exported, sequences, text):
     family()
