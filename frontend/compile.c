@@ -24,7 +24,7 @@ typedef struct Job {
     const dlvk_training_options *training; /* or its training */
     const ModelParts *parts;               /* of the graph, to train it */
     Pool pool;
-    OnnxModel *model;
+    OnnxModel *model, *loss;
     Compiled code;
 } Job;
 
@@ -99,12 +99,17 @@ static dlvk_status add_program(Job *j, Graph *g, const char *name, bool *stopped
 static dlvk_status add_training(Job *j, const ModelParts *m, bool *stopped, dlvk_error *err)
 {
     Context *ctx = m->graph->ctx;
-    int constraints = ctx->constraints.n;
     dlvk_status st = DLVK_OK;
+    Graph *loss = NULL;
+    if (j->training->loss_model) {
+        loss = onnx_import_file(ctx, j->training->loss_model, &j->loss);
+        if (!loss || ctx->diag.errors) return compile_report(&ctx->diag, err);
+    }
+    int constraints = ctx->constraints.n;
     for (int evaluate = 0; !st && evaluate < 2 && !*stopped; evaluate++) {
         ctx->constraints.n = constraints;
         stage(j->o, evaluate ? "evaluation" : "differentiating");
-        Graph *g = training_graph(m, j->training, evaluate);
+        Graph *g = training_graph(m, j->training, loss, evaluate);
         st = g && !ctx->diag.errors ? add_program(j, g, evaluate ? "evaluate" : "train", stopped, err)
                                     : compile_report(&ctx->diag, err);
     }
@@ -154,6 +159,7 @@ static dlvk_status guarded(Job *j, dlvk_error *err)
     pool->oom = before;
     compiled_free(&j->code);
     onnx_model_free(j->model);
+    onnx_model_free(j->loss);
     pool_free(&j->pool);
     return s;
 }

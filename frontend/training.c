@@ -29,6 +29,7 @@ typedef struct Trainer {
     Pool *pool;
     const ModelParts *m;
     const dlvk_training_options *o;
+    Graph *loss; /* a model of its own; or NULL */
     const dlvk_optimizer *opt;
     double hyper[8];
     bool evaluate;
@@ -236,12 +237,46 @@ static Value *count_correct(Trainer *t, Value *x)
     Value *target = NULL;
     for (int i = 0; i < top->params.n; i++)
         if (top->params.at[i]->name && strcmp(top->params.at[i]->name, "target") == 0) target = top->params.at[i];
-    if ((l != DLVK_LOSS_CROSS_ENTROPY && l != DLVK_LOSS_NLL) || t->o->loss_output || !target ||
+    if ((l != DLVK_LOSS_CROSS_ENTROPY && l != DLVK_LOSS_NLL) || t->o->loss_output || t->loss || !target ||
         !dtype_is_int(target->type.dtype) || target->type.rank + 1 != x->type.rank)
         return NULL;
     Value *best = build_argreduce(b, KIND_MAX, x, 1, false, false);
     Value *hit = build_map2(b, OP_EQ, best, build_cast(b, target, DLVK_I64));
     return build_reduce(b, KIND_SUM, build_cast(b, hit, DLVK_I32), 0, NULL, false);
+}
+
+/* The loss that another model computes of the outputs; see loss_model in dlvk/train.h. */
+static Value *modelled_loss(Trainer *t, int n, Value *const *outputs, const char *const *names)
+{
+    Region *top = t->loss->top;
+    Value **in = POOL_ARRAY(t->pool, Value *, top->params.n), **out = POOL_ARRAY(t->pool, Value *, top->results.n);
+    bool any = false;
+    for (int i = 0; i < top->params.n; i++)
+        for (int k = 0; k < n; k++)
+            if (strcmp(top->params.at[i]->name, names[k]) == 0) in[i] = outputs[k], any = true;
+    if (!any && top->params.n && n) in[0] = outputs[0];
+    for (int i = 0; i < top->params.n; i++) {
+        const Value *p = top->params.at[i];
+        if (!in[i] && taken(t->g->top, p->name)) {
+            fail(t, DLVK_UNSUPPORTED, p->name, "the model and its loss both have an input of this name");
+            return NULL;
+        }
+        if (!in[i]) in[i] = region_param(t->g->top, p->type, p->name);
+        bool fits = in[i]->type.dtype == p->type.dtype && in[i]->type.rank == p->type.rank;
+        for (int d = 0; fits && d < p->type.rank; d++) ctx_constrain(t->ctx, DIM_EQ, in[i]->type.dim[d], p->type.dim[d]);
+        if (!fits) {
+            fail(t, DLVK_INVALID_ARGUMENT, p->name,
+                 pool_printf(t->pool, "the loss takes %s, the model gives %s", type_to_string(t->pool, p->type),
+                             type_to_string(t->pool, in[i]->type)));
+            return NULL;
+        }
+    }
+    if (t->ctx->diag.errors || !rewrite_graph(&t->b, t->loss, in, out)) return NULL;
+    if (!top->results.n || !dtype_is_float(out[0]->type.dtype)) {
+        fail(t, DLVK_INVALID_ARGUMENT, t->o->loss_model, "its first output is not of floats");
+        return NULL;
+    }
+    return compose_widen(&t->b, out[0]);
 }
 
 /* Replaces the outputs by "loss" and "correct"; the model's own follow in an evaluation. */
@@ -251,7 +286,12 @@ static bool add_loss(Trainer *t)
     int n = g->top->results.n;
     Value **outputs = pool_dup(t->pool, g->top->results.at, (size_t)n * sizeof *outputs + 1), *loss = NULL;
     const char **names = pool_dup(t->pool, g->output_names.at, (size_t)n * sizeof *names + 1);
-    if (t->o->loss_output) {
+    if (t->loss) {
+        loss = modelled_loss(t, n, outputs, names);
+        g->top->results.n = g->output_names.n = 0;
+        if (!loss) return false;
+        add_result(t, loss, "loss");
+    } else if (t->o->loss_output) {
         for (int i = 0; i < n; i++)
             if (strcmp(names[i], t->o->loss_output) == 0) loss = outputs[i];
         if (!loss || !dtype_is_float(loss->type.dtype))
@@ -557,10 +597,10 @@ static bool copy_model(Trainer *t)
     return true;
 }
 
-Graph *training_graph(const ModelParts *m, const dlvk_training_options *o, bool evaluate)
+Graph *training_graph(const ModelParts *m, const dlvk_training_options *o, Graph *loss, bool evaluate)
 {
     Context *c = m->graph->ctx;
-    Trainer t = {.ctx = c, .pool = c->pool, .m = m, .o = o, .evaluate = evaluate};
+    Trainer t = {.ctx = c, .pool = c->pool, .m = m, .o = o, .loss = loss, .evaluate = evaluate};
     if (m->graph->signature) {
         fail(&t, DLVK_UNSUPPORTED, NULL, "an input or output of the model is a sequence or an optional");
         return NULL;

@@ -9,6 +9,7 @@
 const dlvk_training_options *training_options(const dlvk_training_options *t);
 /* The graph of one step, or of an evaluation: states, as Graph has them, are in both. The model is left as it was, but for the
  * constraints that its context gains. NULL, with errors in the context, when it cannot be trained so. */
-Graph *training_graph(const ModelParts *m, const dlvk_training_options *t, bool evaluate);
+/* loss: what the option loss_model names, imported into the same context; or NULL. */
+Graph *training_graph(const ModelParts *m, const dlvk_training_options *t, Graph *loss, bool evaluate);
 
 #endif

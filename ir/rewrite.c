@@ -215,6 +215,20 @@ Rewrite *rewrite_start(Graph *src, RewriteRule rule, void *user, bool cse)
     return rw;
 }
 
+bool rewrite_graph(Build *b, Graph *src, Value *const *in, Value **out)
+{
+    Context *c = src->ctx;
+    const Origin *origin = c->origin;
+    Walk w = {.live = graph_live(src)};
+    w.rw = (Rewrite){.src = src, .dst = b->at->graph, .map = POOL_ARRAY(c->pool, Value *, src->n_values), .b = *b};
+    for (int i = 0; i < src->top->params.n; i++) w.rw.map[src->top->params.at[i]->id] = in[i];
+    rewrite_body(&w.rw, src->top);
+    c->origin = origin;
+    bool ok = true;
+    for (int i = 0; i < src->top->results.n; i++) ok &= (out[i] = w.rw.map[src->top->results.at[i]->id]) != NULL;
+    return ok;
+}
+
 Graph *graph_rewrite(Graph *src, RewriteRule rule, void *user, bool cse)
 {
     Context *c = src->ctx;

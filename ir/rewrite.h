@@ -27,6 +27,8 @@ void rewrite_body(Rewrite *rw, const Region *old);
 void rewrite_inline(Rewrite *rw, const Node *call, Value *const *in, Value **out);
 /* The nodes of a graph's top region at b, on these arguments in place of its parameters: its results there. */
 Value **rewrite_splice(Build *b, Graph *from, Value *const *args);
+/* A graph's top region built at b, its parameters standing for `in`; results to out[]. False after an error. */
+bool rewrite_graph(Build *b, Graph *src, Value *const *in, Value **out);
 /* The copy of an old node on new operands; NULL after an error. */
 Node *rewrite_copy(Rewrite *rw, const Node *old, Value *const *in);
 /* Which nodes of the graph its results need, by node id. */

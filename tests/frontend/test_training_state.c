@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tests/frontend/onnx_model.h"
 #include "tests/frontend/trainee.h"
 
 static dlvk_training_options options(const char *optimizer)
@@ -366,6 +367,42 @@ Test(training_state, an_infinite_gradient_skips_one_step_and_halves_the_scale, .
     cr_assert_eq(scale, 1024); /* 512, and four good steps; three more are not enough */
     trainee_close(&t);
     trainee_close(&u);
+}
+
+/* The mean squared error once more, as a model of its own with an input "wanted". */
+Test(training_state, a_loss_in_a_file_of_its_own, .timeout = 60)
+{
+    TestModel m;
+    model_init(&m, 17);
+    model_input(&m, "y", ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT, "rows,2");
+    model_input(&m, "wanted", ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT, "rows,2");
+    model_node(&m, "Sub", "y,wanted", "d");
+    model_node(&m, "Mul", "d,d", "dd");
+    node_int(&m, model_node(&m, "ReduceMean", "dd", "cost"), "keepdims", 0);
+    model_output(&m, "cost");
+    model_write(&m);
+    dlvk_training_options o = options("sgd");
+    o.loss_model = m.path;
+    Trainee t = trainee_open_graph(trainee_graph(), &o);
+    double w[PARAMETERS], g[PARAMETERS];
+    float x[BATCH * IN], y[BATCH * OUT], got[PARAMETERS], lr = 0.1f;
+    for (int i = 0; i < PARAMETERS; i++) w[i] = trainee_start(i);
+    dlvk_error err;
+    trainee_scalar(t.session, "lr", &lr, sizeof lr);
+    for (int step = 0; step < 5; step++) {
+        for (int i = 0; i < BATCH * IN; i++) x[i] = (float)trainee_x(step, i);
+        for (int i = 0; i < BATCH * OUT; i++) y[i] = (float)trainee_target(step, i);
+        int64_t dx[] = {BATCH, IN}, dy[] = {BATCH, OUT};
+        cr_assert_eq(dlvk_session_set_input(t.session, "x", dx, 2, x, sizeof x, &err), DLVK_OK, "%s", err.text);
+        cr_assert_eq(dlvk_session_set_input(t.session, "wanted", dy, 2, y, sizeof y, &err), DLVK_OK, "%s", err.text);
+        float loss = trainee_loss(t.session);
+        cr_assert_float_eq(loss, trainee_gradient(w, step, BATCH, g), 1e-5);
+        for (int i = 0; i < PARAMETERS; i++) w[i] -= (double)lr * g[i];
+    }
+    trainee_weights(&t, got);
+    for (int i = 0; i < PARAMETERS; i++) cr_assert_float_eq(got[i], w[i], 1e-5);
+    trainee_close(&t);
+    model_free(&m);
 }
 
 static void refused(const dlvk_training_options *o, const char *says)

@@ -171,6 +171,9 @@ typedef struct dlvk_training_options {
     size_t struct_size; /* set by the INIT macro */
     dlvk_gradient_options loss; /* of_inputs does not count */
     const char *loss_output;    /* the loss is this output of the model (a float; its elements' sum is what is minimized); NULL */
+    const char *loss_model;     /* the loss is the first output (floats) of this ONNX file. Its inputs that are called as outputs of the
+                                   model are these; if there is none, its first input is the model's first output. Its other inputs
+                                   become inputs of both programs; NULL */
     const dlvk_optimizer *optimizer; /* NULL: sgd */
     const dlvk_hyper *hyper;         /* that differ from the defaults */
     int n_hyper;
