@@ -67,7 +67,7 @@ void progress_show(void *user, const char *stage, int done, int total);
 void progress_end(void);
 char *text_format(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* to be freed; exits when out of memory */
 void *must_alloc(size_t count, size_t size);                                   /* zeroed; exits when out of memory */
-bool is_float(dlvk_dtype t); /* input.c */
+bool is_float(dlvk_dtype t);                                                   /* input.c */
 const char *size_text(double bytes, char buf[32]);                             /* "1.5 MiB" */
 const char *type_text(dlvk_dtype t, int rank, const int64_t *dim, const char *const *symbol, char *buf, size_t size);
 

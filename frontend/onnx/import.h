@@ -27,6 +27,8 @@ Graph *onnx_import_file(Context *ctx, const char *path, OnnxModel **keep);
  * what the model says. */
 Graph *onnx_import_file_assuming(Pool *pool, const char *path, int n, const OnnxAssumed *assumed, ModelParts *parts,
                                  Context **ctx, OnnxModel **keep);
+/* Reads the file alone; false, with an error. */
+bool onnx_model_read(Context *ctx, const char *path, OnnxModel **keep);
 void onnx_model_free(OnnxModel *m); /* NULL is allowed */
 
 /* A TensorProto as it lies in a file by itself, its data copied to p. NULL, and the reason in *why, when it is not a tensor. */

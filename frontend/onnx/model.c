@@ -167,15 +167,17 @@ static bool load(Context *ctx, const char *path, OnnxModel *m)
     return true;
 }
 
+bool onnx_model_read(Context *ctx, const char *path, OnnxModel **keep)
+{
+    OnnxModel *m = *keep = calloc(1, sizeof *m);
+    if (!m) diag_error(&ctx->diag, DLVK_OUT_OF_MEMORY, "out of memory reading '%s'", path);
+    return m && load(ctx, path, m);
+}
+
 static Graph *import_file(Context *ctx, const char *path, int n, const OnnxAssumed *assumed, Assume assume, ModelParts *parts,
                           OnnxModel **keep)
 {
-    OnnxModel *m = *keep = calloc(1, sizeof *m);
-    if (!m) {
-        diag_error(&ctx->diag, DLVK_OUT_OF_MEMORY, "out of memory reading '%s'", path);
-        return NULL;
-    }
-    return load(ctx, path, m) ? onnx_import_model(ctx, m, n, assumed, assume, parts) : NULL;
+    return onnx_model_read(ctx, path, keep) ? onnx_import_model(ctx, *keep, n, assumed, assume, parts) : NULL;
 }
 
 Graph *onnx_import_file(Context *ctx, const char *path, OnnxModel **keep)

@@ -6,9 +6,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "dlvk/train.h"
 #include "frontend/builder.h"
 #include "frontend/onnx/import.h"
 #include "ir/eval.h"
+#include "tests/frontend/onnx_model.h"
 
 typedef dlvk_value (*Model)(dlvk_graph *g, dlvk_value x);
 
@@ -133,4 +135,68 @@ Test(export, refusals)
     cr_assert_eq(dlvk_graph_write_onnx(g, "/nowhere/at/all.onnx", &err), DLVK_UNSUPPORTED);
     cr_assert_eq(dlvk_graph_write_onnx(NULL, path, &err), DLVK_INVALID_ARGUMENT);
     dlvk_graph_free(g);
+}
+
+/* ---- other weights in the same file ---- */
+
+static dlvk_host_tensor two(const char *name, dlvk_dtype t, void *data, size_t bytes)
+{
+    return (dlvk_host_tensor){.name = (char *)(uintptr_t)name, .dtype = t, .rank = 1, .dim = {2}, .bytes = bytes, .data = data};
+}
+
+/* y = x + a + b + c + d, the four in every way a weight may be stored. */
+Test(export, exchange)
+{
+    TestModel m;
+    const int64_t dims[] = {2};
+    float external[2] = {16, 32}, a[2] = {1, 2}, fresh[2] = {0.5f, 0.25f};
+    uint16_t half[2] = {0x3c00, 0x4000};
+    dlvk_error err;
+    model_init(&m, 13);
+    model_input(&m, "x", ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT, "2");
+    Onnx__TensorProto *t = model_initializer(&m, "a", ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT, 1, dims);
+    t->n_float_data = 2;
+    t->float_data = a;
+    t = model_initializer(&m, "b", ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16, 1, dims);
+    t->has_raw_data = true;
+    t->raw_data = (ProtobufCBinaryData){sizeof half, (uint8_t *)half};
+    t = model_initializer(&m, "c", ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT, 1, dims);
+    tensor_external(&m, t, "weights.bin", "0", "8");
+    model_file(&m, "weights.bin", external, sizeof external);
+    Onnx__NodeProto *n = model_node(&m, "Constant", "", "d");
+    n->n_input = 0;
+    t = model_tensor(&m, "value", ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT, 1, dims);
+    t->n_float_data = 2;
+    t->float_data = a;
+    node_attr_new(&m, n, "value", ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__TENSOR)->t = t;
+    node_int(&m, model_node(&m, "Cast", "b", "b32"), "to", ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT);
+    model_node(&m, "Sum", "x,a,b32,c,d", "y");
+    model_output(&m, "y");
+    model_write(&m);
+
+    char out[128], elsewhere[64];
+    snprintf(out, sizeof out, "%s/new.onnx", m.dir);
+    dlvk_host_tensor w[] = {two("a", DLVK_F32, fresh, 8), two("b", DLVK_F32, fresh, 8), two("d", DLVK_F32, fresh, 8)};
+    cr_assert_eq(dlvk_onnx_exchange_weights(m.path, out, w, 3, &err), DLVK_OK, "%s", err.text);
+    temp_file(elsewhere); /* without the external file beside it */
+    cr_assert_eq(rename(out, elsewhere), 0);
+    float x[2] = {0, 0};
+    dlvk_host_tensor in = two("x", DLVK_F32, x, 8), *y;
+    int n_y;
+    cr_assert_eq(dlvk_reference_run(elsewhere, &in, 1, &y, &n_y, &err), DLVK_OK, "%s", err.text);
+    cr_assert_eq(dlvk_host_tensor_get(&y[0], 0), 16 + 3 * 0.5);
+    cr_assert_eq(dlvk_host_tensor_get(&y[0], 1), 32 + 3 * 0.25);
+    dlvk_host_tensor_free(&y[0]);
+    dlvk_free(y);
+    unlink(elsewhere);
+
+    w[0].dim[0] = 3;
+    cr_assert_eq(dlvk_onnx_exchange_weights(m.path, out, w, 1, &err), DLVK_INVALID_ARGUMENT);
+    cr_assert_not_null(strstr(err.text, "'a': the new values are of another type or shape"), "%s", err.text);
+    w[0] = two("z", DLVK_F32, fresh, 8);
+    cr_assert_eq(dlvk_onnx_exchange_weights(m.path, out, w, 1, &err), DLVK_INVALID_ARGUMENT);
+    cr_assert_not_null(strstr(err.text, "'z': the model has no initializer of that name"), "%s", err.text);
+    cr_assert_eq(dlvk_onnx_exchange_weights("/nowhere.onnx", out, w, 1, &err), DLVK_IO_ERROR);
+    cr_assert(access(out, F_OK) != 0);
+    model_free(&m);
 }

@@ -206,6 +206,13 @@ DLVK_API dlvk_status dlvk_compile_training_to_memory(const char *onnx, void **bu
 DLVK_API dlvk_status dlvk_compile_graph_training(dlvk_graph *g, void **bundle, size_t *size, const dlvk_training_options *t,
                                                  const dlvk_compile_options *o, dlvk_error *err);
 
+/* Writes a copy of an ONNX file with other weights: each tensor replaces the initializer of its name (or the value of the Constant node
+ * whose output has that name), which must have its shape; floats are rounded to the initializer's type. Everything else stays as it is,
+ * but external data moves into the file, which may thus not exceed 2 GiB (DLVK_UNSUPPORTED). A weight that the model does not have is
+ * DLVK_INVALID_ARGUMENT. `out` is written whole or not at all, and may be `onnx` itself. */
+DLVK_API dlvk_status dlvk_onnx_exchange_weights(const char *onnx, const char *out, const dlvk_host_tensor *weights, int n,
+                                                dlvk_error *err);
+
 #ifdef __cplusplus
 }
 #endif
