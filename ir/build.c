@@ -28,13 +28,18 @@ Value *build_elems(Build *b, Type t, const Dim *const *elems)
     Pool *p = b->ctx->pool;
     int64_t dim[DLVK_MAX_RANK], count = 1;
     type_static(t, dim);
-    bool constant = true;
     for (int i = 0; i < t.rank; i++) count *= dim[i];
-    for (int64_t i = 0; i < count; i++) constant &= dim_is_const(elems[i], NULL);
+    bool constant = true, equal = count > 1;
+    for (int64_t i = 0; i < count; i++) {
+        constant &= dim_is_const(elems[i], NULL);
+        equal &= elems[i] == elems[0];
+    }
     if (constant) {
         void *data = pool_alloc(p, (size_t)dtype_bytes(t.dtype, count));
         for (int64_t i = 0; i < count; i++) elem_set_i(t.dtype, data, i, elems[i]->value);
-        return build_const(b, tensor_new(p, t.dtype, t.rank, dim, data));
+        Tensor *whole = pool_dup(p, tensor_new(p, t.dtype, t.rank, dim, data), sizeof *whole);
+        if ((whole->splat = equal)) whole->bytes = (size_t)dtype_bytes(t.dtype, 1);
+        return build_const(b, whole);
     }
     const Dim *len = dim_const(&b->ctx->dims, count);
     Attr attr[] = {at_dims(A_VALUES, (int)count, elems), at_i(A_DTYPE, t.dtype), at_dims(A_SHAPE, t.rank ? 1 : 0, &len)};

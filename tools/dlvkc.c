@@ -6,9 +6,19 @@
 #include <string.h>
 #include <unistd.h>
 
-const Command *const commands[] = {&command_compile, &command_run,       &command_test,     &command_grad,
-                                   &command_bench,   &command_inspect,   &command_unpack,   &command_devices,
-                                   &command_zoo,     &command_operators, &command_classify, NULL};
+const Command *const commands[] = {&command_compile,
+                                   &command_run,
+                                   &command_test,
+                                   &command_grad,
+                                   &command_bench,
+                                   &command_inspect,
+                                   &command_unpack,
+                                   &command_devices,
+                                   &command_zoo,
+                                   &command_operators,
+                                   &command_classify,
+                                   &command_train,
+                                   NULL};
 
 static void help_print(FILE *f)
 {

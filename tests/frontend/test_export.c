@@ -182,8 +182,9 @@ Test(export, exchange)
     cr_assert_eq(rename(out, elsewhere), 0);
     float x[2] = {0, 0};
     dlvk_host_tensor in = two("x", DLVK_F32, x, 8), *y;
+    dlvk_host_value given = {.kind = DLVK_VALUE_TENSOR, .n = 1, .at = &in};
     int n_y;
-    cr_assert_eq(dlvk_reference_run(elsewhere, &in, 1, &y, &n_y, &err), DLVK_OK, "%s", err.text);
+    cr_assert_eq(dlvk_reference_run(elsewhere, &given, 1, &y, &n_y, &err), DLVK_OK, "%s", err.text);
     cr_assert_eq(dlvk_host_tensor_get(&y[0], 0), 16 + 3 * 0.5);
     cr_assert_eq(dlvk_host_tensor_get(&y[0], 1), 32 + 3 * 0.25);
     dlvk_host_tensor_free(&y[0]);

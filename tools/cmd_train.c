@@ -1,0 +1,205 @@
+/* dlvkc train: trains a model on labelled images. */
+#include "tools/commands.h"
+#include "tools/train.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct Words { /* what the command line says, before it is understood */
+    const char *loss, *optimizer, *schedule, *precision;
+    StrList hyper, freeze;
+    double momentum, weight_decay, label_smoothing;
+    bool nesterov, check;
+} Words;
+
+static const char *const schedules[] = {[LR_CONSTANT] = "constant",
+                                        [LR_STEP] = "step",
+                                        [LR_EXPONENTIAL] = "exponential",
+                                        [LR_LINEAR] = "linear",
+                                        [LR_COSINE] = "cosine"};
+
+static bool parse_schedule(const char *text, LrSchedule *s)
+{
+    for (size_t i = 0; i < sizeof schedules / sizeof *schedules; i++)
+        if (!strcmp(text, schedules[i])) {
+            *s = (LrSchedule)i;
+            return true;
+        }
+    error_say("--schedule takes constant, step, exponential, linear or cosine, not '%s'", text);
+    return false;
+}
+
+static bool parse_optimizer(const char *name, dlvk_training_options *t)
+{
+    t->optimizer = dlvk_optimizer_find(name);
+    if (t->optimizer) return true;
+    char *names = text_format("%s", "");
+    for (int i = 0; dlvk_optimizer_at(i); i++) {
+        char *longer = text_format("%s%s%s", names, i ? ", " : "", dlvk_optimizer_at(i)->name);
+        free(names);
+        names = longer;
+    }
+    error_say("there is no optimizer '%s'; there are %s", name, names);
+    free(names);
+    return false;
+}
+
+/* NAME=VALUE of the optimizer's own. */
+static bool parse_hyper(const char *text, const dlvk_optimizer *opt, dlvk_hyper *h)
+{
+    const char *equals = strchr(text, '=');
+    char *end = NULL;
+    for (int i = 0; equals && i < opt->n_hyper; i++) {
+        size_t n = strlen(opt->hyper[i].name);
+        if (n != (size_t)(equals - text) || memcmp(text, opt->hyper[i].name, n) != 0) continue;
+        *h = (dlvk_hyper){opt->hyper[i].name, strtod(equals + 1, &end)};
+        if (end != equals + 1 && !*end) return true;
+    }
+    char *names = text_format("%s", "");
+    for (int i = 0; i < opt->n_hyper; i++) {
+        char *longer = text_format("%s%s%s", names, i ? ", " : "", opt->hyper[i].name);
+        free(names);
+        names = longer;
+    }
+    error_say("--hyper takes NAME=VALUE, not '%s'; %s has %s", text, opt->name, opt->n_hyper ? names : "none");
+    free(names);
+    return false;
+}
+
+/* Room for what the training options point to. */
+typedef struct Lists {
+    dlvk_hyper *hyper;
+    dlvk_group *group;
+    char **text;
+    int n_text;
+} Lists;
+
+static bool parse_lists(Words *w, dlvk_training_options *t, Lists *l)
+{
+    l->text = must_alloc(2, sizeof *l->text);
+    if (w->momentum > 0) list_add(&w->hyper, l->text[l->n_text++] = text_format("momentum=%.17g", w->momentum));
+    if (w->nesterov) list_add(&w->hyper, "nesterov=1");
+    l->hyper = must_alloc((size_t)w->hyper.n, sizeof *l->hyper);
+    for (int i = 0; i < w->hyper.n; i++)
+        if (!parse_hyper(w->hyper.at[i], t->optimizer, &l->hyper[i])) return false;
+    l->group = must_alloc((size_t)w->freeze.n, sizeof *l->group);
+    for (int i = 0; i < w->freeze.n; i++) {
+        l->group[i] = (dlvk_group)DLVK_GROUP_INIT;
+        l->group[i].pattern = w->freeze.at[i];
+        l->group[i].frozen = true;
+    }
+    t->hyper = l->hyper;
+    t->n_hyper = w->hyper.n;
+    t->group = l->group;
+    t->n_group = w->freeze.n;
+    return true;
+}
+
+static bool understand(TrainOptions *o, Words *w, Lists *l)
+{
+    dlvk_training_options *t = &o->training;
+    if (!dlvk_loss_parse(w->loss, &t->loss.loss) || t->loss.loss == DLVK_LOSS_PROJECTION) {
+        error_say("--loss takes cross-entropy, mse, l1, huber, bce, nll or kl, not '%s'", w->loss);
+        return false;
+    }
+    bool classes = t->loss.loss == DLVK_LOSS_CROSS_ENTROPY || t->loss.loss == DLVK_LOSS_NLL;
+    t->loss.target_type = classes ? DLVK_I64 : DLVK_F32;
+    t->loss.label_smoothing = w->label_smoothing;
+    if (w->weight_decay >= 0) t->weight_decay = w->weight_decay;
+    t->ema_evaluate = t->ema > 0;
+    if (strcmp(w->precision, "f32") != 0) {
+        error_say("--precision takes f32, not '%s'", w->precision);
+        return false;
+    }
+    if (o->epochs < 1 || o->deviation <= 0) {
+        error_say(o->epochs < 1 ? "--epochs is at least 1" : "--std is above 0");
+        return false;
+    }
+    return parse_schedule(w->schedule, &o->schedule) && parse_optimizer(w->optimizer, t) && parse_lists(w, t, l);
+}
+
+/* Where results go unless --out says: beside the model, in a folder called after it. */
+static char *default_out(const char *model)
+{
+    size_t n = strlen(model);
+    if (n > 5 && !strcmp(model + n - 5, ".onnx")) n -= 5;
+    return text_format("%.*s-trained", (int)n, model);
+}
+
+static int run(const Command *self, int argc, char **argv)
+{
+    TrainOptions o = {
+        .training = DLVK_TRAINING_OPTIONS_INIT, .epochs = 1, .lr = 1e-3, .lr_gamma = 0.1, .lr_every = 1, .deviation = 1};
+    Words w = {.loss = "cross-entropy", .optimizer = "adam", .schedule = "constant", .precision = "f32", .weight_decay = -1};
+    StrList words = {0};
+    Lists lists = {0};
+    int code;
+    const Opt opts[] = {
+        {"data", OPT_STR, "DIR", &o.data,
+         "IDX files: train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz, and the t10k\npair for validation; with or without "
+         ".gz"},
+        {"loss", OPT_STR, "LOSS", &w.loss, "cross-entropy (the default), mse, l1, huber, bce, nll or kl"},
+        {"optimizer", OPT_STR, "NAME", &w.optimizer, "adam (the default), sgd, adamw, rmsprop, adagrad, adadelta, lamb or lion"},
+        {"lr", OPT_REAL, "X", &o.lr, "learning rate; 0.001"},
+        {"epochs", OPT_INT, "N", &o.epochs, "times through the data; 1"},
+        {"batch", OPT_INT, "N", &o.batch, "images a step; the model's own, or 64"},
+        {"precision", OPT_STR, "TYPE", &w.precision, "f32"},
+        {"seed", OPT_INT, "N", &o.seed, "of the order of the images and of dropout; 0"},
+        {"out", OPT_STR, "DIR", &o.out, "where model.onnx, log.csv and checkpoints go; MODEL-trained"},
+        {"resume", OPT_FLAG, NULL, &o.resume, "go on from the last whole epoch in --out"},
+        {"momentum", OPT_REAL, "M", &w.momentum, "of sgd and rmsprop; 0"},
+        {"nesterov", OPT_FLAG, NULL, &w.nesterov, "sgd: Nesterov's momentum"},
+        {"hyper", OPT_LIST, "NAME=X", &w.hyper, "any other number of the optimizer's: beta1=0.8"},
+        {"weight-decay", OPT_REAL, "X", &w.weight_decay, "decoupled; 0.01 with adamw and lamb, otherwise 0"},
+        {"l2", OPT_REAL, "X", &o.training.l2, "added to the gradients: X * weight"},
+        {"l1", OPT_REAL, "X", &o.training.l1, "added to the gradients: X * sign(weight)"},
+        {"freeze", OPT_LIST, "PATTERN", &w.freeze, "parameters that keep their values: conv1.*"},
+        {"clip-norm", OPT_REAL, "X", &o.training.clip_norm, "bound on the norm of all gradients together"},
+        {"clip-value", OPT_REAL, "X", &o.training.clip_value, "bound on each element of them"},
+        {"accumulate", OPT_INT, "N", &o.training.accumulate, "batches whose gradients make one step of the optimizer; 1"},
+        {"ema", OPT_REAL, "D", &o.training.ema,
+         "decay of a moving average of the weights, which is then what is validated\nand written"},
+        {"label-smoothing", OPT_REAL, "S", &w.label_smoothing, "cross-entropy: move S of every target to all classes alike"},
+        {"schedule", OPT_STR, "NAME", &w.schedule, "of the learning rate: constant, step, exponential, linear or cosine"},
+        {"warmup", OPT_INT, "STEPS", &o.warmup, "the first steps, over which it grows from 0"},
+        {"lr-min", OPT_REAL, "X", &o.lr_min, "where linear and cosine end, and no schedule goes below; 0"},
+        {"lr-gamma", OPT_REAL, "X", &o.lr_gamma, "step, exponential: the factor; 0.1"},
+        {"lr-every", OPT_INT, "EPOCHS", &o.lr_every, "step: epochs between factors; 1"},
+        {"mean", OPT_REAL, "X", &o.mean, "inputs are (pixel / 255 - mean) / std; 0"},
+        {"std", OPT_REAL, "X", &o.deviation, "see --mean; 1"},
+        {"json", OPT_FLAG, NULL, &o.json, "one JSON object an epoch on standard output"},
+        {"device", OPT_STR, "N|NAME", &o.device, "number or part of the name, see `dlvkc devices`; otherwise the best"},
+        OPT_END,
+    };
+    bool ok = args_parse(self, opts, argc, argv, &words, &code);
+    if (ok) {
+        ok = args_words(self, &words, 1, 1, "the model");
+        if (ok && !o.data) {
+            error_say("--data is missing: a folder with IDX files");
+            ok = false;
+        }
+        o.model = ok ? words.at[0] : NULL;
+        char *out = ok ? default_out(o.model) : NULL;
+        if (!o.out) o.out = out;
+        code = ok && understand(&o, &w, &lists) && train_run(&o) ? EXIT_OK : EXIT_BAD;
+        free(out);
+    }
+    for (int i = 0; i < lists.n_text; i++) free(lists.text[i]);
+    free(lists.text);
+    free(lists.hyper);
+    free(lists.group);
+    list_free(&words);
+    list_free(&w.hyper);
+    list_free(&w.freeze);
+    return code;
+}
+
+const Command command_train = {
+    "train", "MODEL.onnx --data DIR [options]", "trains a model on labelled images", run,
+    "Trains every float initializer, writes after each epoch the model with its new weights (DIR/model.onnx), the\n"
+    "log (DIR/log.csv: epoch,train_loss,val_loss,val_accuracy,lr,seconds) and a checkpoint to go on from. The\n"
+    "same seed gives the same order of images; where the model's batch is symbolic, an epoch ends with a\n"
+    "smaller batch, and where it is fixed, what is left over is left out.\n\n"
+    "  dlvkc zoo lenet -o lenet.onnx\n"
+    "  dlvkc train lenet.onnx --data /usr/share/datasets/fashion-mnist --epochs 2 --batch 128\n"
+    "  dlvkc train net.onnx --data dir --optimizer sgd --momentum 0.9 --lr 0.1 --schedule cosine --epochs 10\n"};

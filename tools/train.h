@@ -1,0 +1,47 @@
+/* dlvkc train, in parts: cmd_train.c has the options, train_loop.c the epochs, train_files.c what is read and written. */
+#ifndef DLVK_TOOLS_TRAIN_H
+#define DLVK_TOOLS_TRAIN_H
+
+#include "tools/dataset.h"
+
+typedef enum LrSchedule { LR_CONSTANT, LR_STEP, LR_EXPONENTIAL, LR_LINEAR, LR_COSINE } LrSchedule;
+
+typedef struct TrainOptions {
+    const char *model, *data, *out, *device;
+    dlvk_training_options training;
+    int epochs, batch, seed, warmup, lr_every; /* batch 0: the model's, or 64; warmup in steps; lr_every in epochs */
+    double lr, lr_min, lr_gamma, mean, deviation;
+    LrSchedule schedule;
+    bool json, resume;
+} TrainOptions;
+
+/* Means over an epoch. NAN: there is none. */
+typedef struct EpochResult {
+    int epoch; /* from 1 */
+    double train_loss, val_loss, val_accuracy, lr, seconds;
+} EpochResult;
+
+/* The learning rate of step `step` (from 0) of `total`. */
+double train_lr(const TrainOptions *o, int64_t step, int64_t steps_per_epoch, int64_t total);
+/* Compiles, trains and writes; false, with a message. */
+bool train_run(const TrainOptions *o);
+
+/* ---- files -------------------------------------------------------------------------------------------------------- */
+
+typedef struct TrainLog {
+    EpochResult *row;
+    int n;
+} TrainLog;
+void train_log_add(TrainLog *l, EpochResult r);
+bool train_log_write(const TrainLog *l, const char *dir);
+bool train_log_read(TrainLog *l, const char *dir); /* of a run that is resumed */
+void train_log_free(TrainLog *l);
+/* DIR/model.onnx: the model with the session's parameters (averages: with their moving averages). */
+bool train_export(const TrainOptions *o, const dlvk_model *m, dlvk_session *s);
+/* DIR/checkpoint-EPOCH.state: what a training goes on from. Written before the log has the epoch, and the one before it is
+ * removed after, so that the log's last epoch always has one. */
+bool train_checkpoint(const TrainOptions *o, dlvk_session *s, int epoch);
+bool train_restore(const TrainOptions *o, dlvk_session *s, int epoch);
+void train_checkpoint_remove(const TrainOptions *o, int epoch);
+
+#endif
