@@ -1,0 +1,136 @@
+#!/bin/bash
+# dlvkc zoo, train and classify: models that ONNX Runtime agrees about, a training on a small made data set, its files, resuming, bad data
+# and, where Fashion-MNIST is installed, a few hundred of its images.
+. "$(dirname "$0")/lib.sh"
+export VK_DRIVER_FILES=$LAVAPIPE
+
+# ---- models ----
+agree='
+import sys
+import numpy as np, onnx, onnxruntime
+path, got, *shape = sys.argv[1:]
+onnx.checker.check_model(onnx.load(path), full_check=True)
+x = np.load(sys.argv[2] + "/x.npy")
+want = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"]).run(None, {"x": x})[0]
+have = np.load(sys.argv[2] + "/scores.npy")
+assert want.shape == have.shape and np.allclose(want, have, rtol=1e-3, atol=1e-5), abs(want - have).max()
+'
+# same_as_ort NAME MODEL SHAPE...: the device and ONNX Runtime agree about the model.
+same_as_ort() {
+    local name=$1 model=$2
+    shift 2
+    rm -rf "$tmp/out"
+    mkdir "$tmp/out"
+    "$PYTHON" -c 'import sys, numpy as np; np.save(sys.argv[1], np.random.default_rng(0).random([int(n) for n in sys.argv[2:]], np.float32))' \
+        "$tmp/out/x.npy" "$@"
+    check "$name: runs" "$DLVKC" run "$model" --input "x=$tmp/out/x.npy" --output-dir "$tmp/out"
+    check "$name: onnx.checker accepts it and ONNX Runtime agrees" "$PYTHON" -c "$agree" "$model" "$tmp/out"
+}
+for model in mlp lenet resnet18; do
+    check "zoo $model" "$DLVKC" zoo $model -o "$tmp/$model.onnx" --seed 3
+done
+same_as_ort mlp "$tmp/mlp.onnx" 3 784
+same_as_ort lenet "$tmp/lenet.onnx" 3 1 28 28
+same_as_ort resnet18 "$tmp/resnet18.onnx" 1 3 224 224
+"$DLVKC" zoo lenet -o "$tmp/again.onnx" --seed 3 >/dev/null
+check "the same seed gives the same bytes" cmp "$tmp/lenet.onnx" "$tmp/again.onnx"
+"$DLVKC" zoo lenet -o "$tmp/again.onnx" --seed 4 >/dev/null
+check "another seed gives others" bash -c "! cmp -s '$tmp/lenet.onnx' '$tmp/again.onnx'"
+check_exit "zoo lists its models" 0 '^lenet ' "$DLVKC" zoo
+check_exit "no such model" 2 "did you mean 'lenet'" "$DLVKC" zoo lenat
+
+# ---- training on images that are made: a bright square at one of four places, and noise ----
+make='
+import gzip, sys
+import numpy as np
+folder, rng = sys.argv[1], np.random.default_rng(1)
+def idx(name, a):
+    head = bytes([0, 0, 8, a.ndim]) + b"".join(n.to_bytes(4, "big") for n in a.shape)
+    with (gzip.open if name.endswith(".gz") else open)(f"{folder}/{name}", "wb") as f: f.write(head + a.tobytes())
+for part, n in ("train", 200), ("t10k", 50):
+    labels = rng.integers(0, 4, n).astype(np.uint8)
+    images = rng.integers(0, 100, (n, 28, 28)).astype(np.uint8)
+    for image, label in zip(images, labels):
+        y, x = 4 + 12 * (label // 2), 4 + 12 * (label % 2)
+        image[y:y + 8, x:x + 8] += 120
+    idx(f"{part}-images-idx3-ubyte" + (".gz" if part == "train" else ""), images)
+    idx(f"{part}-labels-idx1-ubyte" + (".gz" if part == "train" else ""), labels)
+'
+data=$tmp/data
+mkdir "$data"
+"$PYTHON" -c "$make" "$data"
+train() { "$DLVKC" train "$tmp/lenet.onnx" --data "$data" --batch 16 --optimizer adam --lr 0.003 --seed 5 "$@"; }
+check_exit "three epochs" 0 'epoch 3' train --epochs 3 --out "$tmp/a"
+check "the log has its columns, an epoch a row, and the squares are told apart" "$PYTHON" -c '
+import csv, sys
+rows = list(csv.DictReader(open(sys.argv[1])))
+assert list(rows[0]) == "epoch,train_loss,val_loss,val_accuracy,lr,seconds".split(","), rows[0]
+assert [r["epoch"] for r in rows] == ["1", "2", "3"]
+assert float(rows[2]["train_loss"]) < float(rows[0]["train_loss"]), rows
+assert float(rows[2]["val_accuracy"]) > 0.9, rows' "$tmp/a/log.csv"
+same_as_ort "the trained model" "$tmp/a/model.onnx" 3 1 28 28
+accuracy=$(tail -1 "$tmp/a/log.csv" | cut -d, -f4)
+check_exit "classify finds the accuracy of the log" 0 "^accuracy $(printf %.4f "$accuracy")" "$DLVKC" classify "$tmp/a/model.onnx" --data "$data"
+train --epochs 3 --out "$tmp/b" >/dev/null
+check "the same seed trains the same bits" cmp "$tmp/a/model.onnx" "$tmp/b/model.onnx"
+train --epochs 2 --out "$tmp/c" >/dev/null
+check "resumed after two epochs" train --epochs 3 --out "$tmp/c" --resume
+check "the same bits again" cmp "$tmp/a/model.onnx" "$tmp/c/model.onnx"
+check "the log goes on" test "$(cut -d, -f1-4 "$tmp/a/log.csv")" = "$(cut -d, -f1-4 "$tmp/c/log.csv")"
+check "one checkpoint is left" test "$(cd "$tmp/c" && ls)" = "$(printf 'checkpoint-3.state\nlog.csv\nmodel.onnx')"
+frozen='
+import sys, onnx
+a, b = ({i.name: i.raw_data for i in onnx.load(p).graph.initializer} for p in sys.argv[1:])
+assert all((a[n] == b[n]) == (n.startswith("conv1") or n.startswith("int")) for n in a), [n for n in a if a[n] == b[n]]'
+check "sgd with momentum, a schedule, clipping and a frozen layer" "$DLVKC" train "$tmp/lenet.onnx" --data "$data" --batch 40 --optimizer sgd \
+    --momentum 0.9 --nesterov --lr 0.02 --schedule cosine --warmup 2 --clip-norm 1 --freeze 'conv1.*' --epochs 1 --out "$tmp/d" --json
+check "the frozen layer kept its bits, the others did not" "$PYTHON" -c "$frozen" "$tmp/lenet.onnx" "$tmp/d/model.onnx"
+check_exit "mse against ones and zeros" 0 'accuracy' "$DLVKC" train "$tmp/mlp.onnx" --data "$data" --loss mse --epochs 1 --out "$tmp/e"
+
+# ---- what must be refused ----
+bad() {
+    local name=$1 pattern=$2
+    shift 2
+    check_exit "$name" 2 "$pattern" "$@"
+}
+damage() { # NAME PATTERN COMMAND...: the data after the command, which runs in a copy of it
+    local name=$1 pattern=$2
+    shift 2
+    rm -rf "$tmp/bad"
+    cp -r "$data" "$tmp/bad"
+    (cd "$tmp/bad" && "$@")
+    bad "$name" "$pattern" "$DLVKC" train "$tmp/lenet.onnx" --data "$tmp/bad" --batch 32 --epochs 1 --out "$tmp/never"
+}
+damage "a short file" "t10k-images.*cut short" truncate -s -1 t10k-images-idx3-ubyte
+damage "a long file" "t10k-images.*longer" truncate -s +1 t10k-images-idx3-ubyte
+damage "a short gzip file" "train-images.*cut short" truncate -s 10000 train-images-idx3-ubyte.gz
+damage "no gzip data" "train-labels" bash -c 'printf "\x1f\x8b\x08\x00garbage" >train-labels-idx1-ubyte.gz'
+damage "a wrong magic number" "t10k-labels.*magic number is 00000803" cp t10k-images-idx3-ubyte t10k-labels-idx1-ubyte
+damage "counts that differ" "200 images.* 50 labels" bash -c 'rm train-labels*; cp t10k-labels-idx1-ubyte train-labels-idx1-ubyte'
+damage "a label out of range" "label 0 is 10; the model has 10 classes" bash -c 'printf "\x0a" | dd of=t10k-labels-idx1-ubyte bs=1 seek=8 conv=notrunc 2>/dev/null'
+damage "no labels" "there is no train-labels" bash -c 'rm train-labels*'
+check "nothing was written" test ! -e "$tmp/never"
+bad "images that do not fit" "does not take images of 28x28" "$DLVKC" train "$tmp/resnet18.onnx" --data "$data"
+bad "no such loss" "--loss takes" train --loss square
+bad "no such optimizer" "there are sgd, adam" train --optimizer adagard
+bad "no such number" "sgd has momentum" train --optimizer sgd --hyper beta1=0.5
+bad "no such schedule" "--schedule takes" train --schedule wavy
+bad "nothing to resume" "no training to go on from" train --resume --out "$tmp/nowhere"
+bad "a batch that is too large" "more than the 200 images" train --batch 500
+
+# ---- real ones ----
+fashion=/usr/share/datasets/fashion-mnist
+if [ -d "$fashion" ]; then
+    check "a part of Fashion-MNIST" "$PYTHON" -c '
+import gzip, sys
+for part, n in ("train", 3000), ("t10k", 500):
+    for kind, head, size in ("images-idx3", 16, 784), ("labels-idx1", 8, 1):
+        d = gzip.open(f"{sys.argv[1]}/{part}-{kind}-ubyte.gz").read()
+        open(f"{sys.argv[2]}/{part}-{kind}-ubyte", "wb").write(d[:4] + n.to_bytes(4, "big") + d[8:head + n * size])' "$fashion" "$tmp/bad"
+    rm -f "$tmp"/bad/*.gz
+    check "two epochs of it" "$DLVKC" train "$tmp/lenet.onnx" --data "$tmp/bad" --batch 32 --lr 0.002 --epochs 2 --out "$tmp/f"
+    check "most are told apart" "$PYTHON" -c 'import sys; assert float(open(sys.argv[1]).readlines()[2].split(",")[3]) > 0.65' "$tmp/f/log.csv"
+else
+    skip "Fashion-MNIST" "Debian's dataset-fashion-mnist is not installed"
+fi
+finish
