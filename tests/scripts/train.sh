@@ -67,7 +67,7 @@ rows = list(csv.DictReader(open(sys.argv[1])))
 assert list(rows[0]) == "epoch,train_loss,val_loss,val_accuracy,lr,seconds".split(","), rows[0]
 assert [r["epoch"] for r in rows] == ["1", "2", "3"]
 assert float(rows[2]["train_loss"]) < float(rows[0]["train_loss"]), rows
-assert float(rows[2]["val_accuracy"]) > 0.9, rows' "$tmp/a/log.csv"
+assert float(rows[2]["val_accuracy"]) > 0.8, rows' "$tmp/a/log.csv"
 same_as_ort "the trained model" "$tmp/a/model.onnx" 3 1 28 28
 accuracy=$(tail -1 "$tmp/a/log.csv" | cut -d, -f4)
 check_exit "classify finds the accuracy of the log" 0 "^accuracy $(printf %.4f "$accuracy")" "$DLVKC" classify "$tmp/a/model.onnx" --data "$data"
