@@ -16,7 +16,10 @@ static Operand operand_of(KernelGen *kg, Value *v)
         o.splat = true;
         return o;
     }
-    o.affine = v->type.dtype == DLVK_F32 && value_affine(kg, v, &o.at) && o.at.buffer->type.dtype == DLVK_F32;
+    /* What is kept in 16 bits and widened here is read as it lies in memory. */
+    if (!kg->sched->materialized[v->id] && value_widened(v)) v = v->def->in[0];
+    DType e = v->type.dtype;
+    o.affine = (e == DLVK_F32 || e == DLVK_F16 || e == DLVK_BF16) && value_affine(kg, v, &o.at) && o.at.buffer->type.dtype == e;
     return o;
 }
 
@@ -152,6 +155,15 @@ const Ix *contract_b_offset(Shader *s, const Contraction *c, const char *z)
     for (int i = 0; i < c->n_batch; i++)
         at = ix_add(s, at, ix_mul(s, contract_row_axis(s, c, c->batch[i], "", z), c->b.at.stride[c->batch[i]]));
     return at;
+}
+
+const char *contract_load(Shader *s, const Operand *o, const char *flat)
+{
+    Value *v = o->at.buffer;
+    if (v->type.dtype == DLVK_F32) return emit_load(s, v, flat);
+    const char *at = sh_fresh(s, "at");
+    sh_line(s, "int %s = %s;", at, flat);
+    return emit_load(s, v, at);
 }
 
 static const char *cut(Shader *s, size_t from)
@@ -307,7 +319,7 @@ bool gen_contract(KernelGen *kg)
     bool thin = !dim_is(c.z, 1) && c.conv && dim_is_const(c.n, &columns) && columns < 8;
     if (!f32_sum || thin) return gen_elements(kg, &c);
     if (c.a.affine && (c.b.affine || c.b.splat)) contract_scalar(kg, &c);
-    contract_wave(kg, &c, DLVK_FEATURE_WAVE | DLVK_FEATURE_WG512);
+    contract_wave(kg, &c, DLVK_FEATURE_WAVE | DLVK_FEATURE_WG512 | DLVK_FEATURE_STORAGE16);
     contract_wave(kg, &c, 0);
     return true;
 }

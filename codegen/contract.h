@@ -9,7 +9,7 @@
 
 typedef struct Operand {
     Value *value;
-    bool affine; /* f32 in memory, at base + sum of index * stride: `at` */
+    bool affine; /* f32, f16 or bf16 in memory, at base + sum of index * stride: `at` */
     bool splat;  /* one number: literal */
     const char *literal;
     Affine at;
@@ -46,6 +46,8 @@ const Ix *contract_b_offset(Shader *s, const Contraction *c, const char *z);
 /* The template's holes @{column_values} and @{store}: GLSL ints m, n, z and the sum, float x. vectors: lanes hold neighbouring
  * columns, n = vector_at + lane_number, all of which exist. */
 void contract_epilogue(Shader *s, const Contraction *c, bool vectors, const char **column_values, const char **store);
+/* Element number `flat` (a GLSL int) of the memory of an affine operand, as a float. */
+const char *contract_load(Shader *s, const Operand *o, const char *flat);
 /* Fills a template and puts its two halves, cut at "//# main", into the shader. */
 void contract_assemble(Shader *s, const char *name, int n, const Hole *holes);
 

@@ -56,6 +56,25 @@ static Tile choose_tile(const Contraction *c, bool scattered)
     return t;
 }
 
+/* How an operand lies in memory, in GLSL. */
+typedef struct Memory {
+    const char *block, *type, *address; /* type of the argument; of references to elements; from both, an element's address */
+    const char *widen;                  /* the function of 16 bits that gives the float; NULL: floats */
+} Memory;
+
+static Memory memory_of(const Operand *o)
+{
+    DType t = o->at.buffer->type.dtype;
+    if (t == DLVK_F32) return (Memory){"BufF32", "BufF32", "address_at", NULL};
+    return (Memory){"BufU32", "Words16", "address16_at", t == DLVK_F16 ? "f16_to_f32" : "bf16_to_f32"};
+}
+
+static const char *element(Shader *s, const Memory *m, const char *reference, const char *at)
+{
+    const char *x = sh_printf(s, "%s.d[%s]", reference, at);
+    return m->widen ? sh_printf(s, "%s(uint(%s))", m->widen, x) : x;
+}
+
 /* Where the tile's rows begin in A, and where their windows begin along each axis of the window. */
 static const char *rows_text(Shader *s, const Contraction *c)
 {
@@ -153,7 +172,7 @@ static const Dim *tiles_per_group(DimTable *dt, const Contraction *c, const Tile
 void contract_scalar(KernelGen *kg, const Contraction *c)
 {
     DimTable *dt = &kg->ctx->dims;
-    Shader *s = shader_new(kg, DLVK_FEATURE_SCALAR | DLVK_FEATURE_INT64);
+    Shader *s = shader_new(kg, CPU_VECTORS);
     bool scattered = !c->b.splat && !dim_is(c->b_n, 1);
     Tile t = choose_tile(c, scattered);
     int64_t n_least, n_most;
@@ -170,8 +189,9 @@ void contract_scalar(KernelGen *kg, const Contraction *c)
     const Dim *groups = dim_mul(dt, dim_mul(dt, row_groups, column_tiles), c->z);
     s->grid[0] = groups;
 
-    const char *a = arg_buffer(s, c->a.at.buffer, false, "BufF32"), *b_step = arg_size(s, c->b_k, "b_step");
-    const char *b = c->b.splat ? a : arg_buffer(s, c->b.at.buffer, false, "BufF32");
+    const Memory fa = memory_of(&c->a), fb = memory_of(c->b.splat ? &c->a : &c->b);
+    const char *a = arg_buffer(s, c->a.at.buffer, false, fa.block), *b_step = arg_size(s, c->b_k, "b_step");
+    const char *b = c->b.splat ? a : arg_buffer(s, c->b.at.buffer, false, fb.block);
     const char *n = arg_size(s, c->n, "n"), *literal = NULL;
     if (c->b.splat) {
         const Tensor *v;
@@ -186,34 +206,41 @@ void contract_scalar(KernelGen *kg, const Contraction *c)
         const char *x = sh_printf(s, "last_at[i] + u / RUN * %s", arg_int(s, dim_const(dt, p->dilation)));
         const char *stride = arg_int(s, p->a_stride), *size = arg_int(s, p->size);
         a_pointers = sh_printf(s,
-                               "ADDRESS qa[P];\n[[unroll]] for (int i = 0; i < P; i++) qa[i] = address_at(%s, ia[i] + (masked ? "
+                               "ADDRESS qa[P];\n[[unroll]] for (int i = 0; i < P; i++) qa[i] = %s(%s, ia[i] + (masked ? "
                                "0 : last_at[i] * %s));",
-                               a, stride);
-        a_element = sh_printf(s, "BufF32(qa[i]).d[(masked ? clamp(%s, 0, %s - 1) * %s : u / RUN * %s) + u %% RUN * %s]", x, size,
-                              stride, arg_int(s, dim_mul(dt, p->a_stride, dim_const(dt, p->dilation))), arg_int(s, c->a_k));
+                               fa.address, a, stride);
+        const char *at = sh_printf(s, "(masked ? clamp(%s, 0, %s - 1) * %s : u / RUN * %s) + u %% RUN * %s", x, size, stride,
+                                   arg_int(s, dim_mul(dt, p->a_stride, dim_const(dt, p->dilation))), arg_int(s, c->a_k));
+        a_element = element(s, &fa, sh_printf(s, "%s(qa[i])", fa.type), at);
         inside = sh_printf(s, "(uint(%s) < uint(%s) ? inside[i] : 0u)", x, size);
         b_row = sh_printf(s, "ib + u / RUN * %s", c->b_dense ? sh_printf(s, "RUN * %s", b_step) : arg_int(s, p->b_stride));
     } else if (dim_is(c->a_k, 1)) {
-        a_pointers = sh_printf(s, "ADDRESS qa[P];\n[[unroll]] for (int i = 0; i < P; i++) qa[i] = address_at(%s, ia[i] + k);", a);
-        a_element = "BufF32(qa[i]).d[u]";
+        a_pointers =
+            sh_printf(s, "ADDRESS qa[P];\n[[unroll]] for (int i = 0; i < P; i++) qa[i] = %s(%s, ia[i] + k);", fa.address, a);
+        a_element = element(s, &fa, sh_printf(s, "%s(qa[i])", fa.type), "u");
     } else {
-        a_element = sh_printf(s, "%s.d[ia[i] + (k + u) * %s]", a, arg_int(s, c->a_k));
+        a_element = element(s, &fa, fa.widen ? sh_printf(s, "%s(%s)", fa.type, a) : a,
+                            sh_printf(s, "ia[i] + (k + u) * %s", arg_int(s, c->a_k)));
     }
     const char *origins = "";
     for (int i = 0; i < c->n_tap; i++)
         if (!c->tap[i].plain) origins = sh_printf(s, "%sint origin%d[P];\n", origins, i);
     const char *column_values, *store;
     contract_epilogue(s, c, columns == NEIGHBOURS && dim_is(c->z, 1), &column_values, &store);
+    const char *b_vector = fb.widen ? sh_printf(s, "%s(neighbours16(q, j * 8))", fb.widen) : "neighbours(q, j * 8)";
+    const char *b_element = element(s, &fb, fb.widen ? sh_printf(s, "%s(%s)", fb.type, b) : b,
+                                    sh_printf(s, "%s + column_at[j] + u %% RUN * %s", b_row, b_step));
     const Hole holes[] = {
         {"origins", origins},
-        {"neighbours", prelude_file("neighbours.glsl")},
+        {"neighbours", neighbours_used(s->pool, sh_printf(s, "%s %s %s", b_vector, column_values, store))},
         {"a_pointers", a_pointers},
         {"a_element", a_element},
         {"inside", inside},
         {"once", t.once ? "true" : "false"},
-        {"b_row", sh_printf(s, "BufF32(address_at(%s, %s + n0 + u %% RUN * %s))", b, b_row, b_step)},
-        {"b_vector", "neighbours(q, j * 8)"},
-        {"b_element", literal ? literal : sh_printf(s, "%s.d[%s + column_at[j] + u %% RUN * %s]", b, b_row, b_step)},
+        {"b_type", fb.type},
+        {"b_row", sh_printf(s, "%s(%s(%s, %s + n0 + u %% RUN * %s))", fb.type, fb.address, b, b_row, b_step)},
+        {"b_vector", b_vector},
+        {"b_element", literal ? literal : b_element},
         {"b_step", b_step},
         {"b_column", arg_int(s, c->b_n)},
         {"fast", columns == MAYBE ? "dense" : "true"},

@@ -84,8 +84,7 @@ static const char *a_load_text(Shader *s, const Contraction *c)
     }
     sh_open(s, "if (%s) {", ok);
     if (c->a.affine) {
-        const char *a = arg_buffer(s, c->a.at.buffer, false, "BufF32");
-        sh_line(s, "x = %s.d[%s + inner * %s];", a, at, arg_int(s, c->a_k));
+        sh_line(s, "x = %s;", contract_load(s, &c->a, sh_printf(s, "%s + inner * %s", at, arg_int(s, c->a_k))));
     } else {
         const Ix *inner = ix_var(s, "inner", c->k);
         sh_line(s, "int m = min(m0 + r, %s - 1);", arg_size(s, c->m, "m"));
@@ -113,8 +112,8 @@ static const char *b_load_text(Shader *s, const Contraction *c)
             at = ix_add(s, at, ix_mul(s, k_inner(s, c, k), c->b_k));
         for (int i = 0; i < c->n_tap && !c->b_dense; i++) at = ix_add(s, at, ix_mul(s, k_tap(s, c, i, k), c->tap[i].b_stride));
         at = ix_add(s, at, ix_mul(s, n, c->b_n));
-        const char *b = arg_buffer(s, c->b.at.buffer, false, "BufF32"), *flat = ix_text(s, at);
-        sh_line(s, "x = %s.d[%s];", b, flat);
+        const char *flat = ix_text(s, at);
+        sh_line(s, "x = %s;", contract_load(s, &c->b, flat));
     } else {
         Type tb = c->b.value->type;
         const Ix *ax[DLVK_MAX_RANK];

@@ -95,10 +95,10 @@ Dlvk__Plan__Dispatch *plan_dispatch(PlanBuilder *b, const Kernel *k)
         Shader *s = kg.variants.at[i];
         uint32_t features = s->features;
         KernelVariant v;
-        /* 64-bit integers and doubles: native where the device has them, emulated beside it. */
-        s->features = features | DLVK_FEATURE_INT64 | DLVK_FEATURE_FLOAT64;
+        /* 64-bit integers, doubles, 16-bit loads and stores: native where the device has them, emulated beside it. */
+        s->features = features | DLVK_FEATURE_INT64 | DLVK_FEATURE_FLOAT64 | DLVK_FEATURE_STORAGE16;
         shader_finish(s, &v);
-        bool native = v.features != features;
+        bool native = v.features & ~features;
         if (native) {
             d->variant[d->n_variant++] = add_variant(b, k, &v);
             s->features = features;

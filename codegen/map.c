@@ -60,13 +60,13 @@ static bool write_vectors(KernelGen *kg)
     DimTable *dt = &kg->ctx->dims;
     Value *v = kg->kernel->out.at[0];
     const Dim *count = type_count(kg->ctx, v->type), *eight = dim_const(dt, 8);
-    if (storage_per_word(kg, v) != 1 || !dim_is(dim_mod(dt, count, eight), 0) || dim_is(count, 0)) return false;
+    if (storage_per_word(kg, v) > 2 || !dim_is(dim_mod(dt, count, eight), 0) || dim_is(count, 0)) return false;
     const Dim *blocks = dim_floordiv(dt, count, eight);
     int64_t n;
     uint32_t items = 16;
     if (dim_is_const(blocks, &n)) items = (uint32_t)(n < 32 ? 1 : n < 8192 ? n / 16 : 512);
 
-    Shader *s = shader_new(kg, DLVK_FEATURE_SCALAR | DLVK_FEATURE_INT64);
+    Shader *s = shader_new(kg, CPU_VECTORS);
     *VEC_PUSH(s->pool, s->spec) = items;
     s->local[0] = 8;
     s->grid[0] = dim_ceildiv(dt, blocks, dim_const(dt, items));
@@ -82,8 +82,8 @@ static bool write_vectors(KernelGen *kg)
     const char *x = emit_value(s, v, index_of_flat(s, v->type, i));
     emit_store(s, v, ix_text(s, i), x);
     sh_close(s);
-    if (strstr(s->body.at, "neighbours("))
-        sh_decl(s, "%s", prelude_file("neighbours.glsl")); /* needs floats among the arguments */
+    const char *functions = neighbours_used(s->pool, s->body.at);
+    if (*functions) sh_decl(s, "%s", functions);
     return true;
 }
 

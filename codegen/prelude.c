@@ -9,7 +9,7 @@
 #include "codegen/glsl_files.h"
 #include "dlvk/runtime.h"
 
-enum { MAX_CHUNKS = 1024 };
+enum { MAX_CHUNKS = 1024, HEAD = 512 };
 
 typedef struct Chunk {
     const char *name;
@@ -42,6 +42,8 @@ static bool uses_f64(const char *code)
 static bool file_applies(const char *name, uint32_t features, const char *code)
 {
     if (strncmp(name, "prelude", 7) != 0) return false;
+    if (strstr(name, "storage16_native")) return features & DLVK_FEATURE_STORAGE16;
+    if (strstr(name, "storage16_words")) return !(features & DLVK_FEATURE_STORAGE16);
     if (strstr(name, "address")) return features & DLVK_FEATURE_INT64;
     if (strstr(name, "f64_i64")) return uses_i64(code) && uses_f64(code);
     if (strstr(name, "i64") && !uses_i64(code)) return false;
@@ -113,7 +115,7 @@ const char *prelude_for(Pool *p, const char *code, uint32_t *features)
     Library *l = POOL_NEW(p, Library);
     l->n = read_chunks(*features, code, l->at);
     take(l, code, strlen(code));
-    char *out = pool_alloc(p, l->len + 512), *at = out + 256;
+    char *out = pool_alloc(p, l->len + HEAD + 256), *at = out + HEAD;
     size_t m = 0;
     for (int i = 0; i < l->n_order; i++) {
         const Chunk *c = &l->at[l->order[i]];
@@ -123,7 +125,7 @@ const char *prelude_for(Pool *p, const char *code, uint32_t *features)
     at[m] = 0;
 
     /* Extensions come first, and only what is used is asked of the device. */
-    char head[256] = "";
+    char head[HEAD] = "";
     if (strstr(at, "int64_t"))
         strcat(head, "#extension GL_EXT_shader_explicit_arithmetic_types_int64 : require\n");
     else
@@ -132,6 +134,14 @@ const char *prelude_for(Pool *p, const char *code, uint32_t *features)
         strcat(head, "#extension GL_EXT_shader_explicit_arithmetic_types_float64 : require\n");
     else
         *features &= ~(uint32_t)DLVK_FEATURE_FLOAT64;
+    if (strstr(at, "uint16_t"))
+        strcat(head, "#extension GL_EXT_shader_16bit_storage : require\n");
+    else
+        *features &= ~(uint32_t)DLVK_FEATURE_STORAGE16;
+    if (strstr(code, "neighbours16("))
+        strcat(head, "#extension GL_EXT_shader_explicit_arithmetic_types_int16 : require\n");
+    else
+        *features &= ~(uint32_t)DLVK_FEATURE_INT16;
     size_t h = strlen(head);
     memcpy(at - h, head, h);
     return at - h;

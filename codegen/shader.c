@@ -300,6 +300,12 @@ void shader_finish(Shader *s, KernelVariant *out)
                            .indirect = indirect};
 }
 
+const char *neighbours_used(Pool *p, const char *text)
+{
+    return pool_printf(p, "%s%s", strstr(text, "neighbours(") ? prelude_file("neighbours.glsl") : "",
+                       strstr(text, "neighbours16(") ? prelude_file("neighbours16.glsl") : "");
+}
+
 /* ---- templates ---------------------------------------------------------------------------------------------------- */
 
 const char *template_fill(Pool *p, const char *name, int n, const Hole *holes)

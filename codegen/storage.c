@@ -1,7 +1,8 @@
 /* Elements in memory and in registers: loads, stores, literals, conversions between types.
  *
- * In memory everything lies in 32- or 64-bit words, so that nothing beyond the Vulkan minimum is needed: elements below
- * 32 bits are packed several to a word as in ONNX, or, where the value is `wide`, one to a word. */
+ * Elements below 32 bits are packed several to a word as in ONNX, or, where the value is `wide`, one to a word. Those of 16 bits
+ * are loaded and stored by themselves where the device can, and as halves of words where nothing beyond the Vulkan minimum is
+ * there; smaller ones always as parts of words. */
 #include <math.h>
 #include <string.h>
 
@@ -96,7 +97,8 @@ const char *emit_load(Shader *s, Value *v, const char *flat)
         }
     }
     const char *b = arg_buffer(s, v, false, "BufU32");
-    int shift = per == 2 ? 1 : per == 4 ? 2 : per == 8 ? 3 : 4, bits = 32 / per;
+    if (per == 2) return emit_from_bits(s, t, sh_printf(s, "load16(%s, %s)", b, flat));
+    int shift = per == 4 ? 2 : per == 8 ? 3 : 4, bits = 32 / per;
     const char *x =
         sh_printf(s, "bitfieldExtract(%s.d[%s >> %d], (%s & %d) * %d, %d)", b, flat, shift, flat, per - 1, bits, bits);
     return emit_from_bits(s, t, x);
@@ -105,6 +107,11 @@ const char *emit_load(Shader *s, Value *v, const char *flat)
 void emit_store(Shader *s, Value *v, const char *flat, const char *x)
 {
     DType t = v->type.dtype;
+    if (storage_per_word(s->kg, v) == 2) {
+        const char *b = arg_buffer(s, v, true, "BufU32");
+        sh_line(s, "store16(%s, %s, %s);", b, flat, emit_bits(s, t, x));
+        return;
+    }
     const char *b = arg_buffer(s, v, true, word_block(t));
     switch (glsl_class_letter(t)) {
     case 'l': x = sh_printf(s, "i64_store(%s)", x); break;

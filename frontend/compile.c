@@ -65,7 +65,15 @@ static dlvk_status add_program(Job *j, Graph *g, const char *name, bool *stopped
 #ifndef NDEBUG
     validate = true;
 #endif
-    PassOptions po = {.print_after = o->print_after,
+    Precision precision = {.storage = o->precision, .n_keep = o->n_keep_f32, .keep = o->keep_f32};
+    if (o->precision && o->precision != DLVK_F32 && o->precision != DLVK_F16 && o->precision != DLVK_BF16) {
+        diag_error(&ctx->diag, DLVK_INVALID_ARGUMENT, "precision %s: it can be f32, f16 or bf16", dtype_name(o->precision));
+        return compile_report(&ctx->diag, err);
+    }
+    if (o->print_policy) precision.log = o->log ? o->log : stderr;
+    bool narrow = o->precision == DLVK_F16 || o->precision == DLVK_BF16;
+    PassOptions po = {.precision = narrow ? &precision : NULL,
+                      .print_after = o->print_after,
                       .stop_after = o->stop_after,
                       .dump_ir = o->dump_ir,
                       .time_passes = o->time_passes,

@@ -208,6 +208,13 @@ bool value_const(const Value *v, const Tensor **t)
     return true;
 }
 
+bool value_widened(const Value *v)
+{
+    const Node *n = v->def;
+    return n && n->op == OP_CAST && v->type.dtype == DLVK_F32 && dtype_is_float(n->in[0]->type.dtype) &&
+           dtype_bits(n->in[0]->type.dtype) == 16;
+}
+
 bool value_scalar(const Value *v, double *x)
 {
     while (v && v->def && (v->def->op == OP_BROADCAST || v->def->op == OP_RESHAPE)) v = v->def->in[0];

@@ -68,7 +68,7 @@ typedef struct Type {
     X(START, "start", DIMS) X(STEP, "step", INTS) X(LO, "lo", DIMS) X(HI, "hi", DIMS)                            \
     X(WINDOW, "window", INTS) X(DILATION, "dilation", INTS) X(IN_DILATION, "in_dilation", INTS)                  \
     X(GROUP, "group", INT) X(LAST, "last", INT) X(EXCLUSIVE, "exclusive", INT) X(REVERSE, "reverse", INT)        \
-    X(DESCENDING, "descending", INT) X(SATURATE, "saturate", INT) X(NAME, "name", STR)     \
+    X(DESCENDING, "descending", INT) X(SATURATE, "saturate", INT) X(STORED, "stored", INT) X(NAME, "name", STR)     \
     X(TEXT, "text", STR) X(DTYPES, "dtypes", INTS) X(RANKS, "ranks", INTS)
 typedef enum AttrId {
 #define IR_ATTR_ENUM(id, name, type) A_##id,
@@ -153,6 +153,7 @@ typedef struct Context {
     VEC(Constraint) constraints;
     const Origin *origin; /* stamped on new nodes; the frontend sets it */
     const Dim *guard;     /* of the region being built: stamped on new constraints */
+    const struct Precision *precision; /* passes/pass.h; NULL: float32 stays float32 */
 } Context;
 Context *context_new(Pool *pool);
 /* Errors about the current origin: prefixed by "node 'NAME' (OP): ". */
@@ -213,6 +214,9 @@ const Dim *const *node_elems(Context *c, const Node *n);
 const Tensor *tensor_new(Pool *p, DType t, int rank, const int64_t *dim, const void *data); /* does not copy data */
 bool value_const(const Value *v, const Tensor **t);   /* v is defined by a const node */
 bool value_scalar(const Value *v, double *x);         /* one-element or splat constant, seen through broadcast and reshape */
+
+/* v is a 16-bit float made a float32: exact, and cheap enough to be done over and over where it is read. */
+bool value_widened(const Value *v);
 
 /* Checks the whole graph: order, arity, attributes, and that inference gives the types it has. Every failure becomes a
  * line in `out` (NULL: only count). Returns their number. ir/verify.c */

@@ -42,7 +42,7 @@ typedef struct RegionSchedule {
 typedef struct Schedule {
     Graph *graph;
     bool *materialized; /* by value id: has memory of its own, or shares another's (alias) */
-    bool *wide;         /* by value id: elements below 32 bits lie in a 32-bit word each, since the kernel cannot pack them */
+    bool *wide;         /* by value id: elements below 16 bits lie in a 32-bit word each, since the kernel cannot pack them */
     Value **alias;      /* by value id: the value whose memory this reshape is a view of; NULL: none */
     VEC(RegionSchedule *) regions;
 } Schedule;

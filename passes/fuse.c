@@ -63,11 +63,18 @@ static void require(Fuse *f, Value *v)
 static void require_affine(Fuse *f, Value *v)
 {
     while (f->fuse && v->def && !f->must[v->id] &&
-           (v->def->op == OP_TRANSPOSE || v->def->op == OP_BROADCAST || v->def->op == OP_SLICE || v->def->op == OP_RESHAPE)) {
+           (value_widened(v) || v->def->op == OP_TRANSPOSE || v->def->op == OP_BROADCAST || v->def->op == OP_SLICE ||
+            v->def->op == OP_RESHAPE)) {
         if (v->def->op == OP_RESHAPE || is_splat(v->def->in[0])) break; /* a reshape is a view of its materialised operand */
         v = v->def->in[0];
     }
     require(f, v);
+}
+
+/* What has memory where v is read from another kernel: a widened value is made again wherever it is used. */
+static Value *read_as(Value *v)
+{
+    return value_widened(v) ? v->def->in[0] : v;
 }
 
 /* v is used in region r, which lies within f's. */
@@ -82,7 +89,7 @@ static void mark_captures(Fuse *f, const Region *r)
     for (int i = 0; i < r->nodes.n; i++) {
         Node *n = r->nodes.at[i];
         for (int k = 0; k < n->n_in; k++)
-            if (n->in[k]->region != r) capture(f, r, n->in[k]);
+            if (n->in[k]->region != r) capture(f, r, read_as(n->in[k]));
         for (int k = 0; k < n->n_region; k++) mark_captures(f, n->region_at[k]);
     }
     for (int i = 0; i < r->results.n; i++) capture(f, r, r->results.at[i]);
@@ -116,6 +123,9 @@ static void mark_required(Fuse *f)
             require_affine(f, n->in[2]);
             break;
         case OP_BARRIER: require(f, n->out[0]); break;
+        case OP_CAST:
+            if (attr_i(n, A_STORED, 0)) require(f, n->out[0]);
+            break;
         default: break;
         }
         if (n->op == OP_SORT || n->op == OP_SCATTER || n->op == OP_COMPACT || n->op == OP_CUMULATE || n->op == OP_BARRIER)
@@ -306,6 +316,10 @@ static void grow(Fuse *f, Kernel *k, int at, bool (*joins)(const void *shape, co
             f->group[n->id] = NULL; /* nothing behind it: it is a view of what stands before */
             continue;
         }
+        if (value_widened(n->out[0]) && !f->must[n->out[0]->id]) { /* whoever else wants it reads what it is made of */
+            if (!inside) f->group[n->id] = NULL;
+            continue;
+        }
         if (f->must[n->out[0]->id] || inside < f->uses[n->out[0]->id]) *VEC_PUSH(f->pool, k->out) = n->out[0];
     }
     if (k->out.n == 0) *VEC_PUSH(f->pool, k->out) = first->out[0];
@@ -410,6 +424,7 @@ static double own_cost(const Node *n)
     case OP_REVERSE:
     case OP_IOTA:
     case OP_DIMS: return 0.25;
+    case OP_CAST: return value_widened(n->out[0]) ? 0.25 : 1;
     case OP_PAD:
     case OP_GATHER: return 2;
     case OP_CONCAT: return 2 * n->n_in;
@@ -522,7 +537,8 @@ static void walk_value(Walk *w, Value *v, bool root)
     bool own = root;
     for (int i = 0; i < w->k->out.n; i++) own |= w->k->out.at[i] == v;
     if (is_splat(v) && !own) return;
-    if (!v->def || (f->s->materialized[v->id] && !own) || v->region != f->region) {
+    bool elsewhere = v->region != f->region && !(value_widened(v) && !f->s->materialized[v->id]);
+    if (!v->def || (f->s->materialized[v->id] && !own) || elsewhere) {
         *VEC_PUSH(f->pool, w->inputs) = schedule_storage(f->s, v);
         return;
     }
@@ -562,7 +578,7 @@ static void place_captures(Order *o, Region *r)
 {
     for (int i = 0; i < r->nodes.n; i++) {
         Node *n = r->nodes.at[i];
-        for (int k = 0; k < n->n_in; k++) place_value(o, schedule_storage(o->f->s, n->in[k]));
+        for (int k = 0; k < n->n_in; k++) place_value(o, schedule_storage(o->f->s, read_as(n->in[k])));
         for (int k = 0; k < n->n_region; k++) place_captures(o, n->region_at[k]);
     }
     for (int i = 0; i < r->results.n; i++) place_value(o, schedule_storage(o->f->s, r->results.at[i]));
@@ -635,7 +651,7 @@ static void schedule_one(Fuse *f, Region *r)
         if (!k || k->arch == ARCH_MAP) continue;
         for (int j = 0; j < k->out.n; j++) {
             int bits = dtype_bits(k->out.at[j]->type.dtype);
-            f->s->wide[k->out.at[j]->id] = bits > 0 && bits < 32;
+            f->s->wide[k->out.at[j]->id] = bits > 0 && bits < 16;
         }
     }
     for (int i = 0; i < r->nodes.n; i++)

@@ -1,4 +1,4 @@
-/* Pack: results that leave a region, of types below 32 bits, are copied by a kernel of their own.
+/* Pack: results that leave a region, of types below 16 bits, are copied by a kernel of their own.
  *
  * Only map kernels can pack several elements into a word; what the others write of such types lies in words of its own
  * (`wide`, ir/kernel.h). Callers, branches and loops want ONNX's packed form, so a barrier stands before them.
@@ -9,7 +9,7 @@
 static bool narrow(const Value *v)
 {
     int bits = dtype_bits(v->type.dtype);
-    return bits > 0 && bits < 32;
+    return bits > 0 && bits < 16;
 }
 
 static void mark(const Region *r, bool *leaves)

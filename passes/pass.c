@@ -130,6 +130,7 @@ Graph *passes_run(Graph *g, const PassOptions *o, bool *stopped)
     Context *c = g->ctx;
     double total = 0;
     *stopped = false;
+    c->precision = o->precision;
     if (!check_name(c, "stop_after", o->stop_after)) return NULL;
     if (!is(o->print_after, "all") && !check_name(c, "print_after", o->print_after)) return NULL;
     if (o->time_passes)

@@ -6,6 +6,14 @@
 
 #include "ir/ir.h"
 
+/* What passes/precision.c does. */
+typedef struct Precision {
+    DType storage;            /* DLVK_F16 or DLVK_BF16 */
+    int n_keep;
+    const char *const *keep;  /* patterns as of fnmatch(): nodes of such a name or operator work on float32 */
+    FILE *log;                /* the policy and what became of each value; NULL: not printed */
+} Precision;
+
 typedef struct PassOptions {
     const char *print_after; /* a pass's name, or "all"; NULL */
     const char *stop_after;  /* a pass's name; NULL */
@@ -13,6 +21,7 @@ typedef struct PassOptions {
     bool time_passes;        /* a table of milliseconds to log */
     bool validate;           /* verify before and after every pass, and that the text form reads back to itself */
     FILE *log;
+    const Precision *precision; /* NULL: float32 stays float32 */
 } PassOptions;
 
 /* All passes in the order of passes.h, up to stop_after (*stopped then). NULL: errors are in the context, which also says so when

@@ -14,6 +14,7 @@
     X(canonicalize_layout, pass_canonicalize)                                                                                    \
     X(batchnorm, pass_batchnorm)                                                                                                 \
     X(canonicalize_late, pass_canonicalize)                                                                                      \
+    X(precision, pass_precision)                                                                                                 \
     X(cse, pass_cse)                                                                                                             \
     X(pack, pass_pack)
 
@@ -22,6 +23,7 @@ Graph *pass_fold(Graph *g);
 Graph *pass_canonicalize(Graph *g);
 Graph *pass_layout(Graph *g);
 Graph *pass_batchnorm(Graph *g);
+Graph *pass_precision(Graph *g);
 Graph *pass_cse(Graph *g);
 Graph *pass_pack(Graph *g);
 

@@ -8,7 +8,8 @@
 
 typedef struct BenchOptions {
     StrList inputs, dims;
-    const char *device, *json, *precision;
+    const char *device, *json;
+    PrecisionArgs precision;
     int warmup, runs, seed;
     double min_time;
     bool kernels;
@@ -186,7 +187,7 @@ static bool write_json(const char *path, const char *model, const BenchOptions *
     yyjson_mut_val *root = yyjson_mut_obj(doc);
     yyjson_mut_doc_set_root(doc, root);
     yyjson_mut_obj_add_str(doc, root, "model", model);
-    yyjson_mut_obj_add_str(doc, root, "precision", opt->precision);
+    yyjson_mut_obj_add_str(doc, root, "precision", opt->precision.name ? opt->precision.name : "f32");
     yyjson_mut_obj_add_str(doc, root, "device", d->name);
     yyjson_mut_obj_add_str(doc, root, "driver", d->driver);
     yyjson_mut_obj_add_str(doc, root, "driver_version", d->driver_version);
@@ -234,11 +235,7 @@ static void bench_free(Bench *b)
 
 static int bench_main(const BenchOptions *o, const char *path)
 {
-    if (strcmp(o->precision, "f32")) {
-        error_say("--precision %s is not supported: only f32 is", o->precision);
-        return EXIT_BAD;
-    }
-    LoadedModel m = {0};
+    LoadedModel m = {.precision = &o->precision};
     InputSet in = {0};
     Bench b = {0};
     dlvk_error err;
@@ -261,7 +258,7 @@ static int bench_main(const BenchOptions *o, const char *path)
 
 static int run(const Command *self, int argc, char **argv)
 {
-    BenchOptions o = {.precision = "f32", .warmup = 3, .runs = 20, .min_time = 1};
+    BenchOptions o = {.warmup = 3, .runs = 20, .min_time = 1};
     const Opt opts[] = {
         {"input", OPT_LIST, "NAME=WHAT", &o.inputs, "as of `dlvkc run`; otherwise random"},
         {"dim", OPT_LIST, "SYMBOL=N", &o.dims, "size of a symbolic dimension; repeatable"},
@@ -269,7 +266,7 @@ static int run(const Command *self, int argc, char **argv)
         {"runs", OPT_INT, "N", &o.runs, "runs at least; 20"},
         {"min-time", OPT_REAL, "SECONDS", &o.min_time, "measure at least that long; 1"},
         {"kernels", OPT_FLAG, NULL, &o.kernels, "device time of every kernel too, the slowest first"},
-        {"precision", OPT_STR, "f32", &o.precision, "of the arithmetic"},
+        PRECISION_OPTS(o.precision),
         {"seed", OPT_INT, "N", &o.seed, "of random inputs; 0"},
         {"json", OPT_STR, "FILE.json", &o.json, "write all figures to a file"},
         {"device", OPT_STR, "N|NAME", &o.device, "number or part of the name, see `dlvkc devices`; otherwise the best"},
@@ -282,6 +279,7 @@ static int run(const Command *self, int argc, char **argv)
     list_free(&words);
     list_free(&o.inputs);
     list_free(&o.dims);
+    list_free(&o.precision.keep);
     return code;
 }
 

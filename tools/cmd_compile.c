@@ -19,6 +19,7 @@ static int run(const Command *self, int argc, char **argv)
     bool plain = false;
     StrList assume = {0};
     ValueSet values = {0};
+    PrecisionArgs precision = {0};
     const Opt opts[] = {
         {"o", OPT_STR, "OUT.dlvk", &out, "where the bundle goes; otherwise beside the model"},
         {"assume", OPT_LIST, "NAME=FILE", &assume, "the value of an input, for what has to be known: see below; repeatable"},
@@ -30,6 +31,7 @@ static int run(const Command *self, int argc, char **argv)
         {"keep-glsl", OPT_FLAG, NULL, &o.keep_glsl, "put the GLSL into the bundle too (`dlvkc unpack` gets it out)"},
         {"validate", OPT_FLAG, NULL, &o.validate, "verify the IR after each pass, and validate the SPIR-V"},
         {"no-optimize", OPT_FLAG, NULL, &plain, "no fusion, no SPIR-V optimizer: one kernel an operation"},
+        PRECISION_OPTS(precision),
         {"threads", OPT_INT, "N", &o.threads, "threads that compile shaders; 0, the default: all cores"},
         OPT_END,
     };
@@ -41,7 +43,16 @@ static int run(const Command *self, int argc, char **argv)
     list_free(&words);
     if (ok && !values_read(&values, &assume)) ok = false, code = EXIT_BAD;
     list_free(&assume);
-    if (!ok) return code;
+    dlvk_error err;
+    if (ok && precision_set(&precision, &o, &err)) {
+        error_say("%s", err.text);
+        values_free(&values);
+        ok = false, code = EXIT_BAD;
+    }
+    if (!ok) {
+        list_free(&precision.keep);
+        return code;
+    }
     o.assumed = values.at;
     o.n_assumed = values.n;
     if (path_is_bundle(model)) {
@@ -51,10 +62,10 @@ static int run(const Command *self, int argc, char **argv)
         else
             error_say("%s is a bundle already; `dlvkc run` runs it", model);
         values_free(&values);
+        list_free(&precision.keep);
         return EXIT_BAD;
     }
     char *path = out ? text_format("%s", out) : default_output(model);
-    dlvk_error err;
     o.optimize = plain ? 0 : 1;
     o.progress = progress_show;
     double start = now_ms();
@@ -70,6 +81,7 @@ static int run(const Command *self, int argc, char **argv)
             printf("%s: %s, compiled in %.2f s\n", path, size_text((double)st.st_size, size), (now_ms() - start) / 1e3);
     }
     free(path);
+    list_free(&precision.keep);
     return s ? EXIT_BAD : EXIT_OK;
 }
 

@@ -8,7 +8,8 @@
 typedef struct RunOptions {
     StrList inputs, dims, expect;
     const char *output_dir, *device, *profile, *reference;
-    double rtol, atol;
+    PrecisionArgs precision;
+    double rtol, atol, stol;
     int seed;
     bool check;
 } RunOptions;
@@ -65,7 +66,7 @@ static bool write_profile(const char *path, dlvk_session *s, const dlvk_device_i
 static bool verdict(const char *what, const dlvk_host_tensor *got, const dlvk_host_tensor *want, const RunOptions *o)
 {
     char why[1024];
-    bool ok = tensor_compare(got, want, o->rtol, o->atol, why, sizeof why);
+    bool ok = tensor_compare(got, want, o->rtol, o->atol + o->stol * tensor_scale(want), why, sizeof why);
     if (ok)
         printf("%sPASS%s %s %s\n", colour(stdout, GREEN), colour(stdout, PLAIN), got->name, what);
     else
@@ -211,7 +212,7 @@ static int run_session(const RunOptions *o, const char *path, LoadedModel *m, co
 
 static int run_model(const RunOptions *o, const char *path)
 {
-    LoadedModel m = {0};
+    LoadedModel m = {.precision = &o->precision};
     InputSet in = {0};
     dlvk_session *s = NULL;
     dlvk_error err;
@@ -236,7 +237,7 @@ static int run_model(const RunOptions *o, const char *path)
 
 static int run(const Command *self, int argc, char **argv)
 {
-    RunOptions o = {.rtol = 1e-3, .atol = 1e-7};
+    RunOptions o = {.rtol = 1e-3, .atol = 1e-7, .stol = -1};
     const Opt opts[] = {
         {"input", OPT_LIST, "NAME=WHAT", &o.inputs,
          "FILE.npy, FILE.pb, random, zeros or ones; a sequence: FILE.pb or FILE,FILE,...; repeatable"},
@@ -250,6 +251,9 @@ static int run(const Command *self, int argc, char **argv)
         {"reference", OPT_STR, "MODEL.onnx", &o.reference, "the same for a bundle: the ONNX file it was made from"},
         {"rtol", OPT_REAL, "R", &o.rtol, "relative tolerance of comparisons; 1e-3"},
         {"atol", OPT_REAL, "A", &o.atol, "absolute tolerance of comparisons; 1e-7"},
+        {"stol", OPT_REAL, "S", &o.stol,
+         "tolerance relative to the output's largest magnitude; 0, with f16 1e-2, with bf16 8e-2"},
+        PRECISION_OPTS(o.precision),
         {"seed", OPT_INT, "N", &o.seed, "of random inputs; 0"},
         {"device", OPT_STR, "N|NAME", &o.device, "number or part of the name, see `dlvkc devices`; otherwise the best"},
         {"profile", OPT_STR, "FILE.json", &o.profile, "device time of every kernel, as a trace for ui.perfetto.dev"},
@@ -257,12 +261,14 @@ static int run(const Command *self, int argc, char **argv)
     };
     StrList words = {0};
     int code;
-    if (args_parse(self, opts, argc, argv, &words, &code))
-        code = args_words(self, &words, 1, 1, "a model") ? run_model(&o, words.at[0]) : EXIT_BAD;
+    bool parsed = args_parse(self, opts, argc, argv, &words, &code);
+    if (o.stol < 0) o.stol = precision_tolerance(&o.precision);
+    if (parsed) code = args_words(self, &words, 1, 1, "a model") ? run_model(&o, words.at[0]) : EXIT_BAD;
     list_free(&words);
     list_free(&o.inputs);
     list_free(&o.dims);
     list_free(&o.expect);
+    list_free(&o.precision.keep);
     return code;
 }
 

@@ -29,7 +29,8 @@ typedef struct Suite {
     int next, shown; /* the next case to run, and to print: lines come in the order of the arguments */
     pthread_mutex_t lock;
     dlvk_device *device;
-    double rtol, atol;
+    double rtol, atol, stol;
+    PrecisionArgs precision;
     int threads; /* of each compilation */
     bool grad;   /* test gradients */
 } Suite;
@@ -173,7 +174,7 @@ static Outcome compare_output(const Suite *s, Case *c, dlvk_session *session, co
         dlvk_host_tensor got = {0};
         if (output_read(session, v->first + i, &got, &err)) {
             outcome = complain(c, NULL, err.text);
-        } else if (!tensor_compare_stored(&got, &want.at[i], s->rtol, s->atol, why, sizeof why)) {
+        } else if (!tensor_compare_stored(&got, &want.at[i], s->rtol, s->atol + s->stol * tensor_scale(&want.at[i]), why, sizeof why)) {
             outcome = FAIL;
             c->detail = text_format("output '%s': %s", got.name, why);
         }
@@ -336,7 +337,7 @@ static Outcome run_gradient(const Suite *s, Case *c)
 static Outcome run_case(const Suite *s, Case *c)
 {
     if (s->grad) return run_gradient(s, c);
-    LoadedModel m = {.device = s->device};
+    LoadedModel m = {.device = s->device, .precision = &s->precision};
     dlvk_session *session = NULL;
     dlvk_error err;
     Outcome outcome = PASS;
@@ -467,7 +468,7 @@ static int test_main(Suite *s, const StrList *paths, const char *device, const c
 
 static int run(const Command *self, int argc, char **argv)
 {
-    Suite s = {.rtol = 1e-3, .atol = 1e-7, .lock = PTHREAD_MUTEX_INITIALIZER};
+    Suite s = {.rtol = 1e-3, .atol = 1e-7, .stol = -1, .lock = PTHREAD_MUTEX_INITIALIZER};
     const char *device = NULL, *json = NULL;
     int jobs = 0, code;
     const Opt opts[] = {
@@ -477,10 +478,15 @@ static int run(const Command *self, int argc, char **argv)
         {"json", OPT_STR, "FILE.json", &json, "write a list of {name, status, detail, ms, host_steps}"},
         {"rtol", OPT_REAL, "R", &s.rtol, "relative tolerance; 1e-3, the ONNX suite's"},
         {"atol", OPT_REAL, "A", &s.atol, "absolute tolerance; 1e-7, the ONNX suite's"},
+        {"stol", OPT_REAL, "S", &s.stol,
+         "tolerance relative to the output's largest magnitude; 0, with f16 1e-2, with bf16 8e-2"},
+        PRECISION_OPTS(s.precision),
         OPT_END,
     };
     StrList words = {0};
-    if (args_parse(self, opts, argc, argv, &words, &code))
+    bool parsed = args_parse(self, opts, argc, argv, &words, &code);
+    if (s.stol < 0) s.stol = precision_tolerance(&s.precision);
+    if (parsed)
         code =
             args_words(self, &words, 1, -1, "a folder with a model.onnx") ? test_main(&s, &words, device, json, jobs) : EXIT_BAD;
     list_free(&words);
@@ -491,6 +497,7 @@ static int run(const Command *self, int argc, char **argv)
         free(s.at[i].detail);
     }
     free(s.at);
+    list_free(&s.precision.keep);
     return code;
 }
 

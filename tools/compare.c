@@ -12,6 +12,16 @@ static int64_t count_of(const dlvk_host_tensor *t)
     return n;
 }
 
+double tensor_scale(const dlvk_host_tensor *t)
+{
+    double top = 0;
+    for (int64_t i = 0, n = count_of(t); i < n; i++) {
+        double x = fabs(dlvk_host_tensor_get(t, i));
+        if (isfinite(x) && x > top) top = x;
+    }
+    return top;
+}
+
 /* How far `got` is beyond what is allowed: 1 is just allowed; infinite where no tolerance helps. */
 static double excess(double got, double want, double rtol, double atol)
 {

@@ -71,6 +71,26 @@ bool is_float(dlvk_dtype t);                                                   /
 const char *size_text(double bytes, char buf[32]);                             /* "1.5 MiB" */
 const char *type_text(dlvk_dtype t, int rank, const int64_t *dim, const char *const *symbol, char *buf, size_t size);
 
+/* ---- precision (precision.c) ------------------------------------------------------------------------------------ */
+
+typedef struct PrecisionArgs {
+    const char *name; /* NULL: f32 */
+    StrList keep;
+    bool print;
+} PrecisionArgs;
+#define PRECISION_OPTS(p)                                                                                                        \
+    {"precision", OPT_STR, "f32|f16|bf16", &(p).name,                                                                            \
+     "type of values in memory, weights included; f32, the default: as the model says"},                                         \
+        {"keep-f32", OPT_LIST, "PATTERN", &(p).keep,                                                                             \
+         "nodes of such a name or operator (*, ? and [] as in a shell) stay f32; repeatable"},                                   \
+    {                                                                                                                            \
+        "print-policy", OPT_FLAG, NULL, &(p).print, "print which values are stored narrow, which are not, and why"               \
+    }
+/* Puts them into o, which points into p from then on. */
+dlvk_status precision_set(const PrecisionArgs *p, dlvk_compile_options *o, dlvk_error *err);
+/* The tolerance of a comparison with float32, relative to a tensor's largest magnitude: 0, 1e-2 or 8e-2. */
+double precision_tolerance(const PrecisionArgs *p);
+
 /* ---- models and their inputs (model.c, input.c) ------------------------------------------------------------------ */
 
 bool path_is_bundle(const char *path);
@@ -84,6 +104,7 @@ typedef struct LoadedModel {
     double compile_ms, load_ms;
     const dlvk_host_value *assumed; /* the caller's: values of inputs that a compilation may use; see compiler.h */
     int n_assumed;
+    const PrecisionArgs *precision;        /* the caller's; NULL: f32 */
     const dlvk_gradient_options *gradient; /* the caller's: compile the model's gradient; NULL: the model */
 } LoadedModel;
 dlvk_status model_open(LoadedModel *m, const char *path, const char *device, int threads, dlvk_error *err);
@@ -126,6 +147,8 @@ bool file_write(const char *path, const void *data, size_t size);
 
 /* ---- comparison (compare.c) ------------------------------------------------------------------------------------- */
 
+/* The largest magnitude of a tensor's finite elements. */
+double tensor_scale(const dlvk_host_tensor *t);
 /* numpy.allclose: |got - want| <= atol + rtol * |want|, NaN equal to NaN; type and shape must agree. False: `why` says what
  * differs and names the worst element. */
 bool tensor_compare(const dlvk_host_tensor *got, const dlvk_host_tensor *want, double rtol, double atol, char *why, size_t size);

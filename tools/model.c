@@ -36,11 +36,23 @@ dlvk_status model_open(LoadedModel *m, const char *path, const char *device, int
     }
     dlvk_load_options load = DLVK_LOAD_OPTIONS_INIT;
     load.threads = threads;
+    dlvk_compile_options o = DLVK_COMPILE_OPTIONS_INIT;
+    s = precision_set(m->precision, &o, err);
+    bool bundle = path_is_bundle(path) && !m->gradient;
+    if (!s && bundle && o.precision != DLVK_F32) {
+        snprintf(err->text, sizeof err->text,
+                 "%s is a bundle, whose precision was chosen when it was compiled: dlvkc compile --precision %s", path,
+                 m->precision->name);
+        s = DLVK_INVALID_ARGUMENT;
+    }
+    if (s) {
+        model_close(m);
+        return s;
+    }
     double start = now_ms();
-    if (path_is_bundle(path) && !m->gradient) {
+    if (bundle) {
         s = dlvk_model_load(m->device, path, &load, &m->model, err);
     } else {
-        dlvk_compile_options o = DLVK_COMPILE_OPTIONS_INIT;
         o.threads = threads;
         o.progress = progress_show;
         o.assumed = m->assumed;

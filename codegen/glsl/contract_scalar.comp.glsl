@@ -39,7 +39,7 @@ void steps(int count, int k, int ib, bool vectors, bool masked)
             int u = u0 + s;
             if (u < count) {
                 if (vectors) {
-                    BufF32 q = @{b_row};
+                    @{b_type} q = @{b_row};
                     [[unroll]] for (int j = 0; j < C; j++) b[s * C + j] = @{b_vector};
                 } else {
                     [[unroll]] for (int j = 0; j < C; j++) b[s * C + j] = @{b_element};

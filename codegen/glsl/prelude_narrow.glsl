@@ -33,12 +33,7 @@ uint narrow_encode(float x, int man, int bias)
 }
 
 //# f16_to_f32:
-float f16_to_f32(uint h)
-{
-    uint m = h & 0x7fffu, sign = h >> 15;
-    if (m >= 0x7c00u) return uintBitsToFloat((sign << 31) | 0x7f800000u | ((m & 0x3ffu) << 13));
-    return narrow_decode(m, sign, 10, 15);
-}
+float f16_to_f32(uint h) { return unpackHalf2x16(h).x; }
 
 //# f32_to_f16:
 uint f32_to_f16(float x)

@@ -315,6 +315,37 @@ static const char *evaluate(Case *c, Oracle *o, double eps)
     return NULL;
 }
 
+/* Whether the mixed-precision pass must keep the results within the roundings of the type it stores in. */
+static bool narrows(const Case *c)
+{
+    bool f32 = false;
+    for (int i = 0; i < c->inputs.n; i++) {
+        if (c->inputs.at[i].fill == FILL_WIDE) return false;
+        f32 |= c->inputs.at[i].value->type.dtype == DLVK_F32;
+    }
+    return f32 && !c->exact && !c->ulps;
+}
+
+static const char *run_narrow(Case *c, const char **how)
+{
+    Oracle o[BINDINGS] = {0};
+    DType t = chance(c, 50) ? DLVK_F16 : DLVK_BF16;
+    double eps = fmax(graph_spacing(c, c->g->top), spacing(t, NULL));
+    void *bundle = NULL;
+    size_t bytes = 0;
+    dlvk_error err;
+    dlvk_compile_options co = DLVK_COMPILE_OPTIONS_INIT;
+    co.validate = true;
+    co.threads = 1;
+    co.precision = t;
+    *how = pool_printf(&c->pool, "precision=%s", dtype_name(t));
+    const char *bad = evaluate(c, o, eps);
+    if (!bad && compile_graph_to_memory(c->g, &bundle, &bytes, &co, &err) != DLVK_OK) bad = pool_strdup(&c->pool, err.text);
+    if (!bad) bad = run_bundle(c, bundle, bytes, 0, o, eps);
+    dlvk_free(bundle);
+    return bad;
+}
+
 /* With fusion on the device as it is; and once more in another way. */
 static const char *run_case(Case *c, const char **how)
 {
@@ -340,6 +371,7 @@ static const char *run_case(Case *c, const char **how)
         if (!bad) bad = run_bundle(c, bundle, bytes, config, o, eps);
     }
     dlvk_free(bundle);
+    if (!bad && narrows(c) && chance(c, 30)) bad = run_narrow(c, how);
     return bad;
 }
 

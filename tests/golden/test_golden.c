@@ -1,6 +1,6 @@
 /* Golden files: for each tests/golden/NAME.ir, NAME.golden holds the IR behind the passes, the kernels of fusion and their GLSL,
- * so that a change of generated code shows as a diff. `cmake --build build --target update-goldens` (DLVK_UPDATE_GOLDENS=1 in the
- * environment of this test) rewrites them. */
+ * so that a change of generated code shows as a diff; NAME.f16.ir is compiled for f16. `cmake --build build --target
+ * update-goldens` (DLVK_UPDATE_GOLDENS=1 in the environment of this test) rewrites them. */
 #include <criterion/criterion.h>
 #include <glob.h>
 #include <stdio.h>
@@ -23,12 +23,13 @@ static char *read_file(Pool *p, const char *path)
     return got == (size_t)n ? text : NULL;
 }
 
-static void compile(Pool *p, const char *text, const char *print_after, const char *dump_glsl, FILE *log)
+static void compile(Pool *p, const char *text, dlvk_dtype precision, const char *print_after, const char *dump_glsl, FILE *log)
 {
     Context *c = context_new(p);
     Graph *g = graph_parse(c, text);
     cr_assert(g && !c->diag.errors, "%s", c->diag.lines.n ? c->diag.lines.at[0] : "not parsed");
     dlvk_compile_options o = DLVK_COMPILE_OPTIONS_INIT;
+    o.precision = precision;
     o.print_after = print_after;
     o.stop_after = dump_glsl ? NULL : print_after;
     o.dump_glsl = dump_glsl;
@@ -56,15 +57,15 @@ static void add_modules(Pool *p, const char *dir, FILE *out)
     globfree(&files);
 }
 
-static char *generate(Pool *p, const char *ir)
+static char *generate(Pool *p, const char *ir, dlvk_dtype precision)
 {
     char *text = NULL, dir[] = "/tmp/dlvk-golden-XXXXXX";
     size_t size;
     FILE *out = open_memstream(&text, &size);
     cr_assert(out && mkdtemp(dir));
-    compile(p, ir, "pack", NULL, out);
+    compile(p, ir, precision, "pack", NULL, out);
     fputc('\n', out);
-    compile(p, ir, "fuse", dir, out);
+    compile(p, ir, precision, "fuse", dir, out);
     add_modules(p, dir, out);
     rmdir(dir);
     fclose(out);
@@ -94,7 +95,7 @@ Test(golden, all)
         Pool p = {0};
         const char *ir = read_file(&p, files.gl_pathv[i]);
         cr_assert(ir != NULL);
-        const char *got = generate(&p, ir),
+        const char *got = generate(&p, ir, strstr(files.gl_pathv[i], ".f16.ir") ? DLVK_F16 : DLVK_F32),
                    *path = pool_printf(&p, "%.*s.golden", (int)strlen(files.gl_pathv[i]) - 3, files.gl_pathv[i]);
         if (getenv("DLVK_UPDATE_GOLDENS")) {
             FILE *f = fopen(path, "w");

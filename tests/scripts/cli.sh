@@ -81,6 +81,14 @@ check_exit "bench" 0 'median' "$DLVKC" bench "$tmp/relu.dlvk" --runs 5 --min-tim
 for key in wall_ms device_ms min median p90 p99 load_ms first_run_ms memory_bytes device driver; do
     check_exit "bench: JSON has $key" 0 "\"$key\":" cat "$tmp/b.json"
 done
+check_exit "bench --precision f16" 0 'median' "$DLVKC" bench "$model" --precision f16 --runs 3 --min-time 0 --json "$tmp/b.json"
+check_exit "bench: JSON has the precision" 0 '"precision": "f16"' cat "$tmp/b.json"
+check_exit "bench: a precision there is none of" 2 'f32, f16 or bf16' "$DLVKC" bench "$model" --precision f8
+check_exit "a bundle has its precision" 2 'when it was compiled' "$DLVKC" bench "$tmp/relu.dlvk" --precision f16
+check_exit "--print-policy" 0 'exp +operands and results' "$DLVKC" compile "$tmp/relu.onnx" -o "$tmp/x.dlvk" --precision bf16 --print-policy
+matmul=$data/node/test_matmul_4d/model.onnx
+check_exit "--precision stores f16" 0 'stored=1' "$DLVKC" compile "$matmul" -o "$tmp/x.dlvk" --precision f16 --print-after=precision
+check_exit "--keep-f32 keeps" 0 'asked for' "$DLVKC" compile "$matmul" -o "$tmp/x.dlvk" --precision f16 --keep-f32 'Mat*' --print-policy
 check_exit "inspect" 0 'f32\[3,4,5\]' "$DLVKC" inspect "$tmp/relu.dlvk"
 check_exit "inspect --json" 0 '"kernels"' "$DLVKC" inspect "$tmp/relu.dlvk" --json
 check_exit "inspect a model" 0 'f32\[3,4,5\]' "$DLVKC" inspect "$model"

@@ -34,6 +34,12 @@ typedef struct dlvk_compile_options {
                                               What is in them is used only where a model cannot be compiled without it, for axes and the
                                               like; such a bundle holds for these values */
     int n_assumed;
+    dlvk_dtype precision;        /* DLVK_F32 (or 0): as the model says. DLVK_F16, DLVK_BF16: float32 values lie in memory in that type,
+                                    the operands of contractions among them; arithmetic and sums stay float32, inputs and outputs keep
+                                    their types. What a policy holds to need range or bits (print_policy) stays float32 */
+    const char *const *keep_f32; /* with it: patterns (*, ?, [...]) of node names and operators that work on float32 */
+    int n_keep_f32;
+    bool print_policy;           /* to `log`: the policy, and each value in memory with its type and reason */
 } dlvk_compile_options;
 #define DLVK_COMPILE_OPTIONS_INIT \
     { .struct_size = sizeof(dlvk_compile_options), .optimize = 1 }
