@@ -26,7 +26,8 @@ static bool is_named(const Onnx__GraphProto *g, const char *name)
 
 Value *onnx_variable(const Scope *s, Build *b, const char *name, Value *v)
 {
-    bool variable = v && !s->parent && !s->frame && is_named(s->im->model->proto->graph, name);
+    bool imported = scope_opset(s, "ai.onnx.preview.training") > 0; /* otherwise there is no Gradient to look for */
+    bool variable = v && imported && !s->parent && !s->frame && is_named(s->im->model->proto->graph, name);
     return variable && (!v->def || v->def->op != OP_BARRIER) ? build_op(b, OP_BARRIER, 1, &v, 0, NULL) : v;
 }
 
