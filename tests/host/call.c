@@ -17,7 +17,8 @@ static void *take(dlvk_host_call *call, size_t bytes)
 dlvk_status host_run(TestCall *c, const char *name, const char *text)
 {
     const dlvk_host_op *op = dlvk_host_op_find(name, &c->err);
-    if (!op) cr_skip_test("%s", c->err.text);
+    if (!op && strstr(c->err.text, "has no function")) cr_skip_test("%s", c->err.text);
+    cr_assert(op, "%s", c->err.text);
     c->call.text = text;
     c->call.in = c->in;
     c->call.out = c->out;

@@ -87,15 +87,15 @@ Test(image, bitmaps)
 /* ONNX: an empty matrix. */
 Test(image, what_is_no_image)
 {
-    expect(TEXT(""), "RGB", 0, 0, NULL);
-    expect(TEXT("Is this an image?"), "Grayscale", 0, 0, NULL);
-    expect(TEXT("P6 1000000 1000000 255\n"), "RGB", 0, 0, NULL);
-    expect(TEXT("P6 2 2 255\nabc"), "RGB", 0, 0, NULL);
+    expect(TEXT(""), "RGB", 0, 0, (const uint8_t[]){0});
+    expect(TEXT("Is this an image?"), "Grayscale", 0, 0, (const uint8_t[]){0});
+    expect(TEXT("P6 1000000 1000000 255\n"), "RGB", 0, 0, (const uint8_t[]){0});
+    expect(TEXT("P6 2 2 255\nabc"), "RGB", 0, 0, (const uint8_t[]){0});
     uint8_t file[256];
     size_t n = bitmap(file, INT32_MAX, INT32_MIN, 24, 0, 0, "", 0);
-    expect(file, n, "RGB", 0, 0, NULL);
+    expect(file, n, "RGB", 0, 0, (const uint8_t[]){0});
     n = bitmap(file, 1000, 1000, 1, 0, 256, "", 0);
-    expect(file, n, "RGB", 0, 0, NULL);
+    expect(file, n, "RGB", 0, 0, (const uint8_t[]){0});
 }
 
 /* The suite's files cut short, and with bytes changed: whatever comes out has the size it claims. */

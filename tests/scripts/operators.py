@@ -521,6 +521,18 @@ def text():
         z = SequenceAt(s, one)
         t = SequenceInsert(s, z)
         y = ConcatFromSequence<axis = 0>(t) }""", x=words[:6])
+    graph("string_sequence_loop", """(string[6] x, int64 n) => (string[m] y, string[k] z) {
+        nothing = SequenceEmpty<dtype = 8> ()
+        go = Constant<value = bool {1}> ()
+        s = Loop(n, go, nothing) <body = b (int64 i, bool c, seq(string[k0]) s0) => (bool c1, seq(string[k1]) s1) {
+            c1 = Identity(c)
+            zero = Constant<value = int64[1] {0}> ()
+            at = Unsqueeze(i, zero)
+            e = Gather<axis = 0>(x, at)
+            s1 = SequenceInsert(s0, e) }>
+        y = ConcatFromSequence<axis = 0>(s)
+        one = Constant<value = int64 {1}> ()
+        z = SequenceAt(s, one) }""", x=words[:6], n=np.array(4, I64))
     runtime("regex_classes", "RegexFullMatch", [words], 20, pattern="[[:alpha:]]\\pL?")
     upper = strings("A", "", "C\u00c4", "A LONGER ONE", "C\u00c4")
     expect("string_normalizer_umlaut", "StringNormalizer", [words], [upper], 10, case_change_action="UPPER", stopwords=["B"])
