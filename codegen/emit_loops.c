@@ -102,7 +102,9 @@ static void emit_arg_step(Shader *s, Kind kind, DType t, bool last, const char *
 {
     const char *rel = kind == KIND_MAX ? (last ? "op_ge" : "op_gt") : (last ? "op_le" : "op_lt");
     const char *better = sh_printf(s, "%s(%s, %s)", rel, x, best);
-    if (dtype_is_float(t)) better = sh_printf(s, "!op_is_nan(%s) && (op_is_nan(%s) || %s)", best, x, better);
+    if (dtype_is_float(t)) /* a NaN wins, the first or the last of them */
+        better = last ? sh_printf(s, "op_is_nan(%s) || (!op_is_nan(%s) && %s)", x, best, better)
+                      : sh_printf(s, "!op_is_nan(%s) && (op_is_nan(%s) || %s)", best, x, better);
     sh_open(s, "if (%s < 0 || (%s)) {", where, better);
     sh_line(s, "%s = %s;", best, x);
     sh_line(s, "%s = %s;", where, pos);

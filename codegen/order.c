@@ -1,7 +1,7 @@
 /* Kernels whose elements depend on each other's order: cumulate, sort, scatter, compact. Simple and legal everywhere. */
 #include "codegen/shader.h"
 
-enum { GROUP = 64 };
+enum { GROUP = 64, SORTERS = 128 /* of a line */ };
 
 /* One invocation for each of `count` pieces of work: declares int i. */
 static Shader *one_each(KernelGen *kg, const Dim *count)
@@ -69,14 +69,30 @@ static const char *less(Shader *s, DType t, const char *a, const char *b)
     return sh_printf(s, "(op_lt(%s, %s) || (op_is_nan(%s) && !op_is_nan(%s)))", a, b, b, a);
 }
 
-/* Each element counts those that stand before it, and so knows its place. Stable; NaN is the greatest. */
-bool gen_sort(KernelGen *kg)
+/* Whether the element at p stands before that at q, a and b being their keys: stable. */
+static const char *stands_before(Shader *s, const Node *n, const char *p, const char *a, const char *q, const char *b)
+{
+    DType t = n->in[0]->type.dtype;
+    bool down = attr_i(n, A_DESCENDING, 0);
+    const char *before = less(s, t, down ? b : a, down ? a : b), *after = less(s, t, down ? a : b, down ? b : a);
+    return sh_printf(s, "(%s || (%s < %s && !%s))", before, p, q, after);
+}
+
+static void store_sorted(Shader *s, const Node *n, const char *flat, const char *value, const char *pos)
+{
+    const Kernel *k = s->kg->kernel;
+    for (int o = 0; o < k->out.n; o++) {
+        Value *v = k->out.at[o];
+        emit_store(s, v, flat, v == n->out[0] ? value : emit_cast(s, DLVK_I32, v->type.dtype, pos, true));
+    }
+}
+
+/* Short lines: each element counts those that stand before it, and so knows its place. */
+static bool sort_by_counting(KernelGen *kg)
 {
     Node *n = kg->kernel->anchor;
     Value *x = n->in[0];
     int axis = (int)attr_i(n, A_AXIS, 0);
-    bool down = attr_i(n, A_DESCENDING, 0);
-    DType t = x->type.dtype;
     const Dim *count = type_count(kg->ctx, x->type);
     Shader *s = one_each(kg, count);
     Index here = index_of_flat(s, x->type, ix_var(s, "i", count));
@@ -87,21 +103,96 @@ bool gen_sort(KernelGen *kg)
     const char *k = sh_loop(s, "k", "0", arg_int(s, x->type.dim[axis]), "1");
     ax[axis] = ix_var(s, k, x->type.dim[axis]);
     const char *other = emit_value(s, x, index_of_axes(x->type, ax));
-    const char *before = less(s, t, down ? me : other, down ? other : me),
-               *after = less(s, t, down ? other : me, down ? me : other);
-    sh_line(s, "if (%s || (%s < %s && !%s)) place++;", before, k, pos, after);
+    sh_line(s, "if (%s) place++;", stands_before(s, n, k, other, pos, me));
     sh_close(s);
     ax[axis] = ix_var(s, "place", x->type.dim[axis]);
     Index at = index_of_axes(x->type, ax);
-    const char *flat = ix_text(s, index_flat(s, x->type, &at));
-    for (int o = 0; o < kg->kernel->out.n; o++) {
-        Value *v = kg->kernel->out.at[o];
-        if (v == n->out[0])
-            emit_store(s, v, flat, me);
-        else
-            emit_store(s, v, flat, emit_cast(s, DLVK_I32, v->type.dtype, pos, true));
-    }
+    store_sorted(s, n, ix_text(s, index_flat(s, x->type, &at)), me, pos);
     return true;
+}
+
+/* Batcher's bitonic network, in the form whose comparators all point upwards (the first of each merge compares mirror images), so
+ * that what lies beyond the end, being greater than everything, needs no comparison. One workgroup sorts the positions of a line,
+ * in the memory of the second output. */
+static bool sort_by_network(KernelGen *kg)
+{
+    Node *n = kg->kernel->anchor;
+    Value *x = n->in[0], *order = n->out[1];
+    int axis = (int)attr_i(n, A_AXIS, 0);
+    const Dim *length = x->type.dim[axis], *count = lines(kg->ctx, x->type, axis);
+    Shader *s = shader_new(kg, 0);
+    s->grid[0] = count;
+    s->local[0] = SORTERS;
+    sh_line(s, "int i = int(%s), me = int(gl_LocalInvocationID.x);", GROUP_INDEX);
+    sh_line(s, "if (i >= %s) return;", arg_int(s, count));
+    const Ix *ax[DLVK_MAX_RANK];
+    line_axes(s, x->type, axis, count, ax);
+    const char *len = arg_int(s, length), *memory = arg_buffer(s, order, true, "BufU64"), *key[2];
+    const char *name[] = {"lo", "hi"}, *flat[2];
+    const char *trips = sh_printf(s, "(%s + %d) / %d", len, SORTERS - 1, SORTERS);
+
+    const char *step = sh_loop(s, "step", "0", trips, "1");
+    sh_line(s, "int k = %s * %d + me;", step, SORTERS);
+    ax[axis] = ix_var(s, "k", length);
+    Index at = index_of_axes(x->type, ax);
+    sh_open(s, "if (k < %s) {", len);
+    emit_store(s, order, ix_text(s, index_flat(s, x->type, &at)), emit_cast(s, DLVK_I32, DLVK_I64, "k", true));
+    sh_close(s);
+    sh_close(s);
+    sh_line(s, "memoryBarrierBuffer();");
+    sh_line(s, "barrier();");
+
+    sh_open(s, "for (int size = 2; size < 2 * %s; size *= 2) {", len);
+    sh_line(s, "int pairs = (%s + size - 1) / size * (size / 2), trips = (pairs + %d) / %d;", len, SORTERS - 1, SORTERS);
+    sh_open(s, "for (int stride = size / 2; stride > 0; stride /= 2) {");
+    step = sh_loop(s, "step", "0", "trips", "1");
+    sh_line(s, "int pair = %s * %d + me, lo = pair + (pair & -stride);", step, SORTERS);
+    sh_line(s, "int hi = 2 * stride == size ? lo ^ (size - 1) : lo + stride;");
+    sh_open(s, "if (hi < %s) {", len);
+    for (int k = 0; k < 2; k++) {
+        ax[axis] = ix_var(s, name[k], length);
+        at = index_of_axes(x->type, ax);
+        flat[k] = ix_text(s, index_flat(s, x->type, &at));
+        const char *who = sh_printf(s, "at_%s", name[k]), *word = sh_printf(s, "i64_load(%s.d[%s])", memory, flat[k]);
+        sh_line(s, "int %s = %s;", who, emit_cast(s, DLVK_I64, DLVK_I32, word, true));
+        ax[axis] = ix_var(s, who, length);
+        key[k] = emit_value(s, x, index_of_axes(x->type, ax));
+    }
+    sh_open(s, "if (%s) {", stands_before(s, n, "at_hi", key[1], "at_lo", key[0]));
+    emit_store(s, order, flat[0], emit_cast(s, DLVK_I32, DLVK_I64, "at_hi", true));
+    emit_store(s, order, flat[1], emit_cast(s, DLVK_I32, DLVK_I64, "at_lo", true));
+    sh_close(s);
+    sh_close(s);
+    sh_close(s);
+    sh_line(s, "memoryBarrierBuffer();");
+    sh_line(s, "barrier();");
+    sh_close(s);
+    sh_close(s);
+
+    bool wanted = false;
+    for (int o = 0; o < kg->kernel->out.n; o++) wanted |= kg->kernel->out.at[o] == n->out[0];
+    if (!wanted) return true;
+    step = sh_loop(s, "step", "0", trips, "1");
+    sh_line(s, "int k = %s * %d + me;", step, SORTERS);
+    sh_open(s, "if (k < %s) {", len);
+    ax[axis] = ix_var(s, "k", length);
+    at = index_of_axes(x->type, ax);
+    const char *to = ix_text(s, index_flat(s, x->type, &at));
+    sh_line(s, "int from = %s;", emit_cast(s, DLVK_I64, DLVK_I32, sh_printf(s, "i64_load(%s.d[%s])", memory, to), true));
+    ax[axis] = ix_var(s, "from", length);
+    emit_store(s, n->out[0], to, emit_value(s, x, index_of_axes(x->type, ax)));
+    sh_close(s);
+    sh_close(s);
+    return true;
+}
+
+/* Stable; NaN is the greatest. */
+bool gen_sort(KernelGen *kg)
+{
+    Node *n = kg->kernel->anchor;
+    int64_t length;
+    bool is_short = dim_is_const(n->in[0]->type.dim[attr_i(n, A_AXIS, 0)], &length) && length <= SORTERS;
+    return is_short ? sort_by_counting(kg) : sort_by_network(kg);
 }
 
 /* Each result element looks at every update: slow, but in order and without atomics. */

@@ -1,5 +1,6 @@
 /* Families of random graphs: reductions, extrema, scans, windows, sorting; see random.h. */
 #include "tests/codegen/random.h"
+#include <math.h>
 
 static Kind any_kind(Case *c, DType t)
 {
@@ -91,6 +92,10 @@ FAMILY(argreduce, 15)
     if (t == DLVK_BOOL) t = DLVK_U8;
     if (least(c, d[axis]) == 0) d[axis] = fixed(c, 5);
     Value *x = operand(c, t, rank, d, chance(c, 50) ? FILL_WIDE : FILL_EVERYDAY);
+    if (dtype_is_float(t) && chance(c, 30)) { /* many NaN in a line */
+        Value *gone = build_map2s(&c->b, OP_GT, x, 0);
+        x = build_map3(&c->b, OP_SELECT, gone, x, build_scalar(&c->b, t, NAN));
+    }
     Value *y = build_argreduce(&c->b, chance(c, 50) ? KIND_MAX : KIND_MIN, x, axis, chance(c, 50), chance(c, 50));
     result(c, chance(c, 50) ? y : build_map2s(&c->b, OP_ADD, y, 1));
     if (chance(c, 40)) result(c, build_gather(&c->b, x, y, axis));
@@ -153,9 +158,14 @@ FAMILY(sort, 12)
     const Dim *d[3];
     int rank = 1 + pick(c, 3);
     DType t = sound_type(c);
+    int axis = pick(c, rank);
     any_shape(c, rank, d);
+    if (chance(c, 40)) { /* longer than a workgroup */
+        for (int i = 0; i < rank; i++) d[i] = i == axis ? any_dim(c, 100, 2000) : fixed(c, between(c, 1, 2));
+        if (chance(c, 50)) t = DLVK_I8; /* with many equal elements */
+    }
     Value *x = operand(c, t, rank, d, chance(c, 50) ? FILL_WIDE : FILL_EVERYDAY), *values, *indices;
-    build_sort(&c->b, x, pick(c, rank), chance(c, 50), &values, &indices);
+    build_sort(&c->b, x, axis, chance(c, 50), &values, &indices);
     if (chance(c, 70)) result(c, values);
     if (chance(c, 70) || !c->g->top->results.n) result(c, indices);
 }
