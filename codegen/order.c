@@ -195,26 +195,62 @@ bool gen_sort(KernelGen *kg)
     return is_short ? sort_by_counting(kg) : sort_by_network(kg);
 }
 
-/* Each result element looks at every update: slow, but in order and without atomics. */
+/* Whether the scatter's indices are in ascending order, as pass_scatter leaves them. */
+static bool is_sorted(const Value *idx)
+{
+    const Node *d = idx->def;
+    return d && d->op == OP_SORT && idx == d->out[0] && !attr_i(d, A_DESCENDING, 0);
+}
+
+/* The number of indices below `row`, or with `through` up to it: bisection with as many steps in every lane. */
+static const char *count_below(Shader *s, Value *idx, const char *row, bool through)
+{
+    const char *n = sh_fresh(s, "below"), *len = arg_int(s, idx->type.dim[0]);
+    sh_line(s, "int %s = 0;", n);
+    const char *bit = sh_loop(s, "bit", "0", sh_printf(s, "findMSB(%s) + 1", len), "1");
+    sh_line(s, "int probe%s = %s + (1 << (findMSB(%s) - %s));", n, n, len, bit);
+    sh_open(s, "if (probe%s <= %s) {", n, len);
+    const Ix *at = ix_var(s, sh_printf(s, "(probe%s - 1)", n), idx->type.dim[0]);
+    const char *e = emit_value(s, idx, index_of_axes(idx->type, &at));
+    sh_line(s, "if (%s) %s = probe%s;", through ? sh_printf(s, "!op_lt(%s, %s)", row, e) : sh_printf(s, "op_lt(%s, %s)", e, row),
+            n, n);
+    sh_close(s);
+    sh_close(s);
+    return n;
+}
+
+/* Each result element takes its updates one after the other, without atomics: it finds them by bisection, or, where they are in
+ * no order, looks at all of them. */
 bool gen_scatter(KernelGen *kg)
 {
     Node *n = kg->kernel->anchor;
     Value *data = n->in[0], *idx = n->in[1], *upd = n->in[2], *v = n->out[0];
     Kind kind = (Kind)attr_i(n, A_KIND, KIND_SET);
-    DType t = v->type.dtype;
+    DType t = v->type.dtype, u = dtype_class(idx->type.dtype) == DC_UINT ? DLVK_U32 : DLVK_I32;
+    if (dtype_bits(idx->type.dtype) == 64) u = idx->type.dtype;
     const Dim *count = type_count(kg->ctx, v->type);
     Shader *s = one_each(kg, count);
     Index here = index_of_flat(s, v->type, ix_var(s, "i", count));
     const Ix *ax[DLVK_MAX_RANK];
     for (int d = 0; d < v->type.rank; d++) ax[d] = index_axis(s, v->type, &here, d);
-    const char *row = ix_text(s, ax[0]);
+    const char *row = sh_fresh(s, "row");
+    sh_line(s, "%s %s = %s;", glsl_class(u), row, emit_cast(s, DLVK_I32, u, ix_text(s, ax[0]), true));
     sh_line(s, "%s acc = %s;", glsl_class(t), emit_value(s, data, here));
-    const Ix *m = ix_var(s, sh_loop(s, "m", "0", arg_int(s, idx->type.dim[0]), "1"), idx->type.dim[0]);
-    const char *to = emit_cast(s, idx->type.dtype, DLVK_I32, emit_value(s, idx, index_of_axes(idx->type, &m)), true);
-    sh_open(s, "if (%s == %s) {", to, row);
-    ax[0] = m;
-    const char *u = emit_value(s, upd, index_of_axes(upd->type, ax));
-    sh_line(s, "acc = %s;", emit_combine(s, kind, t, "acc", u));
+    const char *m, *mine;
+    if (is_sorted(idx)) {
+        const char *first = count_below(s, idx, row, false), *end = count_below(s, idx, row, true);
+        /* one trip more than there are updates: SwiftShader loses what a lane computes in the trip after which it leaves alone */
+        m = sh_loop(s, "m", first, sh_printf(s, "%s + 1", end), "1");
+        mine = sh_printf(s, "%s < %s", m, end);
+        ax[0] = ix_var(s, m, idx->type.dim[0]);
+    } else {
+        m = sh_loop(s, "m", "0", arg_int(s, idx->type.dim[0]), "1");
+        ax[0] = ix_var(s, m, idx->type.dim[0]);
+        mine = sh_printf(s, "op_eq(%s, %s)", emit_value(s, idx, index_of_axes(idx->type, &ax[0])), row);
+    }
+    sh_open(s, "if (%s) {", mine);
+    const char *e = emit_value(s, upd, index_of_axes(upd->type, ax));
+    sh_line(s, "acc = %s;", emit_combine(s, kind, t, "acc", e));
     sh_close(s);
     sh_close(s);
     emit_store(s, v, "i", "acc");

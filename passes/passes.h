@@ -13,6 +13,7 @@
     X(layout, pass_layout)                                                                                                       \
     X(canonicalize_layout, pass_canonicalize)                                                                                    \
     X(batchnorm, pass_batchnorm)                                                                                                 \
+    X(scatter, pass_scatter)                                                                                                     \
     X(canonicalize_late, pass_canonicalize)                                                                                      \
     X(precision, pass_precision)                                                                                                 \
     X(cse, pass_cse)                                                                                                             \
@@ -24,6 +25,7 @@ Graph *pass_canonicalize(Graph *g);
 Graph *pass_layout(Graph *g);
 Graph *pass_batchnorm(Graph *g);
 Graph *pass_precision(Graph *g);
+Graph *pass_scatter(Graph *g);
 Graph *pass_cse(Graph *g);
 Graph *pass_pack(Graph *g);
 

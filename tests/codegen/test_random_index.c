@@ -21,7 +21,7 @@ FAMILY(scatter, 25)
 {
     static const DType types[] = {DLVK_I64, DLVK_I32, DLVK_I64, DLVK_U8, DLVK_I16};
     static const Kind kinds[] = {KIND_SET, KIND_SUM, KIND_PROD, KIND_MAX, KIND_MIN};
-    const Dim *d[3], *u[3], *m = any_dim(c, 0, 20);
+    const Dim *d[3], *u[3], *m = chance(c, 60) ? any_dim(c, 0, 20) : any_dim(c, 120, 400); /* a few, or enough to sort */
     int rank = 1 + pick(c, 3);
     DType t = chance(c, 50) ? DLVK_F32 : (DType)pick(c, DLVK_STRING);
     if (t == DLVK_BOOL || (dtype_is_float(t) && dtype_bits(t) <= 8)) t = DLVK_I8;
