@@ -167,21 +167,23 @@ static int run(const Command *self, int argc, char **argv)
         {"lr-every", OPT_INT, "EPOCHS", &o.lr_every, "step: epochs between factors; 1"},
         {"mean", OPT_REAL, "X", &o.mean, "inputs are (pixel / 255 - mean) / std; 0"},
         {"std", OPT_REAL, "X", &o.deviation, "see --mean; 1"},
-        {"json", OPT_FLAG, NULL, &o.json, "one JSON object an epoch on standard output"},
+        {"check", OPT_FLAG, NULL, &w.check, "only say whether the model can be trained, what of it, and the memory it takes"},
+        {"dim", OPT_LIST, "SYMBOL=N", &o.dims, "--check: the size of a symbolic dimension that is not the first"},
+        {"json", OPT_FLAG, NULL, &o.json, "one JSON object an epoch (or one, with --check) on standard output"},
         {"device", OPT_STR, "N|NAME", &o.device, "number or part of the name, see `dlvkc devices`; otherwise the best"},
         OPT_END,
     };
     bool ok = args_parse(self, opts, argc, argv, &words, &code);
     if (ok) {
         ok = args_words(self, &words, 1, 1, "the model");
-        if (ok && !o.data) {
+        if (ok && !o.data && !w.check) {
             error_say("--data is missing: a folder with IDX files");
             ok = false;
         }
         o.model = ok ? words.at[0] : NULL;
         char *out = ok ? default_out(o.model) : NULL;
         if (!o.out) o.out = out;
-        code = ok && understand(&o, &w, &lists) && train_run(&o) ? EXIT_OK : EXIT_BAD;
+        code = ok && understand(&o, &w, &lists) && (w.check ? train_check(&o) : train_run(&o)) ? EXIT_OK : EXIT_BAD;
         free(out);
     }
     for (int i = 0; i < lists.n_text; i++) free(lists.text[i]);
@@ -191,15 +193,17 @@ static int run(const Command *self, int argc, char **argv)
     list_free(&words);
     list_free(&w.hyper);
     list_free(&w.freeze);
+    list_free(&o.dims);
     return code;
 }
 
 const Command command_train = {
-    "train", "MODEL.onnx --data DIR [options]", "trains a model on labelled images", run,
+    "train", "MODEL.onnx (--data DIR [options] | --check)", "trains a model on labelled images", run,
     "Trains every float initializer, writes after each epoch the model with its new weights (DIR/model.onnx), the\n"
     "log (DIR/log.csv: epoch,train_loss,val_loss,val_accuracy,lr,seconds) and a checkpoint to go on from. The\n"
     "same seed gives the same order of images; where the model's batch is symbolic, an epoch ends with a\n"
     "smaller batch, and where it is fixed, what is left over is left out.\n\n"
     "  dlvkc zoo lenet -o lenet.onnx\n"
+    "  dlvkc train --check lenet.onnx --batch 128\n"
     "  dlvkc train lenet.onnx --data /usr/share/datasets/fashion-mnist --epochs 2 --batch 128\n"
     "  dlvkc train net.onnx --data dir --optimizer sgd --momentum 0.9 --lr 0.1 --schedule cosine --epochs 10\n"};

@@ -12,6 +12,7 @@ typedef struct TrainOptions {
     int epochs, batch, seed, warmup, lr_every; /* batch 0: the model's, or 64; warmup in steps; lr_every in epochs */
     double lr, lr_min, lr_gamma, mean, deviation;
     LrSchedule schedule;
+    StrList dims; /* train_check: SYMBOL=N */
     bool json, resume;
 } TrainOptions;
 
@@ -25,6 +26,8 @@ typedef struct EpochResult {
 double train_lr(const TrainOptions *o, int64_t step, int64_t steps_per_epoch, int64_t total);
 /* Compiles, trains and writes; false, with a message. */
 bool train_run(const TrainOptions *o);
+/* Whether the model can be trained, and if so, what that takes; false when not, or with a message. No data is needed. */
+bool train_check(const TrainOptions *o);
 
 /* ---- files -------------------------------------------------------------------------------------------------------- */
 
@@ -36,6 +39,9 @@ void train_log_add(TrainLog *l, EpochResult r);
 bool train_log_write(const TrainLog *l, const char *dir);
 bool train_log_read(TrainLog *l, const char *dir); /* of a run that is resumed */
 void train_log_free(TrainLog *l);
+bool train_has_state(const dlvk_model *m, const char *name);
+/* Whether a state is a parameter: those that stand beside one are called NAME:SLOT, those of the optimizer as a whole :NAME. */
+bool train_is_parameter(const dlvk_model *m, const char *name);
 /* DIR/model.onnx: the model with the session's parameters (averages: with their moving averages). */
 bool train_export(const TrainOptions *o, const dlvk_model *m, dlvk_session *s);
 /* DIR/checkpoint-EPOCH.state: what a training goes on from. Written before the log has the epoch, and the one before it is

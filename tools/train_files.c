@@ -115,19 +115,22 @@ void train_checkpoint_remove(const TrainOptions *o, int epoch)
 
 /* ---- the trained model ---- */
 
-static bool has_state(const dlvk_model *m, const char *name, size_t length)
+bool train_has_state(const dlvk_model *m, const char *name)
 {
     dlvk_tensor_info info;
     for (int i = 0; i < dlvk_model_states(m); i++)
-        if (!dlvk_model_state(m, i, &info) && strlen(info.name) == length && !memcmp(info.name, name, length)) return true;
+        if (!dlvk_model_state(m, i, &info) && !strcmp(info.name, name)) return true;
     return false;
 }
 
-/* States that stand beside a parameter are called NAME:SLOT, those of the optimizer itself :NAME. */
-static bool is_parameter(const dlvk_model *m, const char *name)
+bool train_is_parameter(const dlvk_model *m, const char *name)
 {
     const char *colon = strrchr(name, ':');
-    return *name != ':' && !(colon && has_state(m, name, (size_t)(colon - name)));
+    if (*name == ':' || !colon) return *name != ':';
+    char *before = text_format("%.*s", (int)(colon - name), name);
+    bool beside = train_has_state(m, before);
+    free(before);
+    return !beside;
 }
 
 bool train_export(const TrainOptions *o, const dlvk_model *m, dlvk_session *s)
@@ -138,7 +141,7 @@ bool train_export(const TrainOptions *o, const dlvk_model *m, dlvk_session *s)
     bool ok = true;
     for (int i = 0; ok && i < states; i++) {
         dlvk_tensor_info info;
-        if (dlvk_model_state(m, i, &info) || !is_parameter(m, info.name)) continue;
+        if (dlvk_model_state(m, i, &info) || !train_is_parameter(m, info.name)) continue;
         dlvk_host_tensor *w = &weight[n++];
         *w = (dlvk_host_tensor){.name = text_format("%s", info.name), .dtype = info.dtype, .rank = info.rank};
         size_t count = 1;
@@ -146,7 +149,7 @@ bool train_export(const TrainOptions *o, const dlvk_model *m, dlvk_session *s)
         w->bytes = dlvk_dtype_size(info.dtype, count);
         w->data = must_alloc(w->bytes, 1);
         char *average = text_format("%s:ema", info.name);
-        bool averaged = o->training.ema_evaluate && has_state(m, average, strlen(average));
+        bool averaged = o->training.ema_evaluate && train_has_state(m, average);
         ok = !dlvk_session_get_state(s, averaged ? average : info.name, w->data, w->bytes, &err);
         free(average);
     }

@@ -87,6 +87,19 @@ check "sgd with momentum, a schedule, clipping and a frozen layer" "$DLVKC" trai
 check "the frozen layer kept its bits, the others did not" "$PYTHON" -c "$frozen" "$tmp/lenet.onnx" "$tmp/d/model.onnx"
 check_exit "mse against ones and zeros" 0 'accuracy' "$DLVKC" train "$tmp/mlp.onnx" --data "$data" --loss mse --epochs 1 --out "$tmp/e"
 
+# ---- can it train? ----
+check_exit "a model that trains" 0 '^activations  [0-9.]+ MiB' "$DLVKC" train --check "$tmp/lenet.onnx" --batch 32
+check "as JSON: what is frozen, and more memory for more images" bash -c '
+    for batch in 32 128; do "$1" train --check "$2" --batch $batch --freeze "conv1.*" --json >"$3/check-$batch.json" || exit 1; done
+    "$4" -c "
+import json, sys
+few, many = (json.load(open(p)) for p in sys.argv[1:])
+assert few[\"trainable\"] and few[\"frozen\"] == [\"conv1.weight\", \"conv1.bias\"], few
+assert many[\"activation_bytes\"] > 3 * few[\"activation_bytes\"] and many[\"peak_bytes\"] > few[\"peak_bytes\"]
+assert few[\"parameter_bytes\"] * 2 == few[\"optimizer_bytes\"] - 4, few
+" "$3/check-32.json" "$3/check-128.json"' - "$DLVKC" "$tmp/lenet.onnx" "$tmp" "$PYTHON"
+check_exit "a model with nothing to train" 2 'no initializer of floats' "$DLVKC" train --check /usr/share/libonnx-testdata/data/node/test_relu/model.onnx --loss mse
+
 # ---- what must be refused ----
 bad() {
     local name=$1 pattern=$2
