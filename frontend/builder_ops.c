@@ -1,5 +1,6 @@
 /* The graph builder: pointwise functions, movement, reductions, gather and scatter. */
 #include "frontend/builder.h"
+#include "frontend/compose.h"
 #include <string.h>
 
 /* ---- pointwise ---- */
@@ -95,24 +96,6 @@ dlvk_value dlvk_elu(dlvk_graph *g, dlvk_value x, double alpha)
     BUILDER_RETURN(g, "elu", elu(&g->b, inside(x), alpha));
 }
 
-/* x/2 (1 + inner) */
-static Value *half_gate(Build *b, Value *x, Value *inner)
-{
-    return build_map2(b, OP_MUL, build_map2s(b, OP_MUL, x, 0.5), build_map2s(b, OP_ADD, inner, 1));
-}
-
-static Value *gelu(Build *b, Value *x)
-{
-    return half_gate(b, x, build_map1(b, OP_ERF, build_map2s(b, OP_MUL, x, 0.70710678118654752)));
-}
-
-static Value *gelu_tanh(Build *b, Value *x)
-{
-    Value *cube = build_map2(b, OP_MUL, build_map2(b, OP_MUL, x, x), x);
-    Value *sum = build_map2(b, OP_ADD, x, build_map2s(b, OP_MUL, cube, 0.044715));
-    return half_gate(b, x, build_map1(b, OP_TANH, build_map2s(b, OP_MUL, sum, 0.79788456080286536)));
-}
-
 static Value *silu(Build *b, Value *x)
 {
     return build_map2(b, OP_MUL, x, build_map1(b, OP_SIGMOID, x));
@@ -137,11 +120,11 @@ static Value *hard_sigmoid(dlvk_graph *g, Value *x)
 
 dlvk_value dlvk_gelu(dlvk_graph *g, dlvk_value x)
 {
-    BUILDER_RETURN(g, "gelu", gelu(&g->b, inside(x)));
+    BUILDER_RETURN(g, "gelu", compose_gelu(&g->b, inside(x), false));
 }
 dlvk_value dlvk_gelu_tanh(dlvk_graph *g, dlvk_value x)
 {
-    BUILDER_RETURN(g, "gelu_tanh", gelu_tanh(&g->b, inside(x)));
+    BUILDER_RETURN(g, "gelu_tanh", compose_gelu(&g->b, inside(x), true));
 }
 dlvk_value dlvk_silu(dlvk_graph *g, dlvk_value x)
 {

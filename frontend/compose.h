@@ -75,6 +75,9 @@ Value *compose_average_pool(Build *b, Value *x, const PoolSpec *s, bool count_pa
  * (in-1)*step + dilation*(k-1) + 1. Only step, dilation, lo, hi and group of the spec are read. */
 Value *compose_conv_transpose(Build *b, Value *x, Value *w, const ConvSpec *s);
 
+/* x * Phi(x), by erf or by the tanh approximation of Hendrycks and Gimpel (arXiv:1606.08415). */
+Value *compose_gelu(Build *b, Value *x, bool by_tanh);
+
 /* (x - mean) / sqrt(var + epsilon) over the axes, computed in at least 32 bits if `wide`; mean and inv_std may be NULL. */
 Value *compose_normalize(Build *b, Value *x, int n, const int *axes, double epsilon, bool wide, Value **mean, Value **inv_std);
 /* Layer norm over axes axis..rank-1, then * scale + bias (either may be NULL), broadcast as numpy does. */
@@ -95,11 +98,11 @@ Value *compose_rms_norm(Build *b, Value *x, Value *scale, int axis, double epsil
  * NULL. A row with nothing to attend to is zero. */
 typedef struct AttentionSpec {
     double scale;
-    double softcap; /* 0: none */
+    double softcap;           /* 0: none */
     bool has_left, has_right; /* query i sees key j only if i + offset - left <= j, and j <= i + offset + right */
     int64_t left, right;      /* causal: has_right, right 0 */
     Value *offset;            /* i64, broadcasts to the scores; NULL: 0 */
-    Value *mask;    /* broadcasts to the scores */
+    Value *mask;              /* broadcasts to the scores */
     DType softmax_type;
     int keep;       /* which scores go to *scores: 0 raw, 1 after softcap, 2 after mask, 3 softmax */
     Value **scores; /* NULL: not wanted */

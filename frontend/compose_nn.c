@@ -150,3 +150,16 @@ Value *compose_attention(Build *b, Value *q, Value *k, Value *v, const Attention
     if (!p) return NULL;
     return build_cast(b, build_matmul(b, p, build_cast(b, v, p->type.dtype)), t);
 }
+
+Value *compose_gelu(Build *b, Value *x, bool by_tanh)
+{
+    Value *f;
+    if (by_tanh) {
+        Value *cubed = build_map2(b, OP_MUL, x, build_map2(b, OP_MUL, x, x));
+        Value *inner = build_map2(b, OP_ADD, x, build_map2s(b, OP_MUL, cubed, 0.044715));
+        f = build_map1(b, OP_TANH, build_map2s(b, OP_MUL, inner, sqrt(2 / M_PI)));
+    } else {
+        f = build_map1(b, OP_ERF, build_map2s(b, OP_MUL, x, sqrt(0.5)));
+    }
+    return build_map2(b, OP_MUL, build_map2s(b, OP_MUL, x, 0.5), build_map2s(b, OP_ADD, f, 1));
+}

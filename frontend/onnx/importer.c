@@ -16,6 +16,7 @@ typedef struct OpRow {
 
 #define AI      ""
 #define ML      "ai.onnx.ml"
+#define MS      "com.microsoft"
 #define PREVIEW "ai.onnx.preview"
 #define TRAIN   "ai.onnx.preview.training"
 static const OpRow op_rows[] = {
@@ -24,6 +25,7 @@ static const OpRow op_rows[] = {
 };
 #undef AI
 #undef ML
+#undef MS
 #undef PREVIEW
 #undef TRAIN
 
@@ -35,12 +37,12 @@ static const struct {
     {0, " Constant Loop Optional OptionalHasElement RandomNormal RandomUniform Scan SequenceEmpty "},
     {2, " Add AffineGrid And BitShift BitwiseAnd BitwiseOr BitwiseXor CastLike CausalConvWithState CenterCropPad Compress Conv "
         "ConvInteger "
-        "ConvTranspose CumProd CumSum DequantizeLinear Div Equal Expand Gather GatherElements GatherND Gemm Greater "
+        "ConvTranspose CumProd CumSum DequantizeLinear Div Equal Expand FusedMatMul Gather GatherElements GatherND Gemm Greater "
         "GreaterOrEqual GridSample LayerNormalization Less LessOrEqual MatMul MatMulInteger MaxRoiPool MaxUnpool Mod Mul "
         "NegativeLogLikelihoodLoss NonMaxSuppression Or PRelu Pow QuantizeLinear RMSNormalization ReverseSequence STFT "
         "SequenceAt SequenceInsert SoftmaxCrossEntropyLoss StringConcat Sub SwiGLU Tile Xor "},
     {3, " Adagrad Adam Attention Col2Im DeformConv FlexAttention GRU GroupNormalization InstanceNormalization LSTM "
-        "LinearAttention Momentum OneHot RNN "
+        "LinearAttention Momentum OneHot RNN SkipLayerNormalization SkipSimplifiedLayerNormalization "
         "Range RoiAlign RotaryEmbedding Scatter ScatterElements ScatterND Where "},
     {5, " BatchNormalization MelWeightMatrix "},
     {8, " QLinearConv QLinearMatMul "},

@@ -215,23 +215,14 @@ void lower_swish(OnnxNode *n)
     n->out[0] = build_map2(n->b, OP_MUL, x, build_map1(n->b, OP_SIGMOID, s));
 }
 
-/* x * Phi(x), by erf or by the tanh approximation of Hendrycks and Gimpel (arXiv:1606.08415). */
 void lower_gelu(OnnxNode *n)
 {
-    Build *b = n->b;
-    Value *x = in(n, 0), *f;
     const char *how = onnx_str(n, "approximate", "none");
-    if (strcmp(how, "tanh") == 0) {
-        Value *cubed = build_map2(b, OP_MUL, x, build_map2(b, OP_MUL, x, x));
-        Value *inner = build_map2(b, OP_ADD, x, build_map2s(b, OP_MUL, cubed, 0.044715));
-        f = build_map1(b, OP_TANH, build_map2s(b, OP_MUL, inner, sqrt(2 / M_PI)));
-    } else if (strcmp(how, "none") == 0) {
-        f = build_map1(b, OP_ERF, build_map2s(b, OP_MUL, x, sqrt(0.5)));
-    } else {
+    bool by_tanh = strcmp(how, "tanh") == 0;
+    if (!by_tanh && strcmp(how, "none") != 0)
         onnx_error(n, "attribute 'approximate' is '%s', neither none nor tanh", how);
-        return;
-    }
-    n->out[0] = build_map2(b, OP_MUL, build_map2s(b, OP_MUL, x, 0.5), build_map2s(b, OP_ADD, f, 1));
+    else
+        n->out[0] = compose_gelu(n->b, in(n, 0), by_tanh);
 }
 
 /* bias is subtracted from what lies above lambd and added to what lies below -lambd; the rest is 0. */

@@ -388,6 +388,22 @@ def linear_attention():
                symbolic=False, q_num_heads=hq, kv_num_heads=h, scale=0.7)
 
 
+def microsoft():
+    x, bias = normal(2, 3, 8), normal(8)
+    ms = dict(domain="com.microsoft")
+    for op in ("Gelu", "FastGelu", "QuickGelu"):
+        runtime(f"ms_{op.lower()}", op, [x], 17, **ms)
+    for op in ("BiasGelu", "FastGelu"):
+        runtime(f"ms_{op.lower()}_bias", op, [x, bias], 17, **ms)
+    a, b = normal(2, 3, 5, 4), normal(2, 3, 6, 4)
+    runtime("ms_fused_matmul", "FusedMatMul", [a, b], 17, transB=1, alpha=0.5, **ms)
+    a, b = normal(5, 2, 3, 4), normal(2, 3, 5, 6)
+    runtime("ms_fused_matmul_batch", "FusedMatMul", [a, b], 17, transA=1, transBatchA=1, alpha=2.0, **ms)
+    skip = [x, normal(2, 3, 8), normal(8), bias, normal(8)]
+    runtime("ms_skip_layer_norm", "SkipLayerNormalization", skip, 17, epsilon=1e-5, **ms)
+    runtime("ms_skip_rms_norm", "SkipSimplifiedLayerNormalization", skip[:3], 17, epsilon=1e-5, **ms)
+
+
 def exported():
     # A size that is found out behind the product that its bias joins, and one that the graph computes by a division.
     graph("size_behind_dot", """(float[n, 4] x, int64[2] to) => (float[p, q] y) {
@@ -544,5 +560,6 @@ def text():
     runtime("category_mapper", "CategoryMapper", [words], 15, domain="ai.onnx.ml", cats_strings=["a", "b"], cats_int64s=[5, 6], default_int64=-2)
 
 
-for family in (convolution, recurrence, contraction, normalization, losses, regions, attention, positions, newer, exported, sequences, text):
+for family in (convolution, recurrence, contraction, normalization, losses, regions, attention, positions, newer, microsoft, exported, sequences,
+               text):
     family()
