@@ -65,7 +65,12 @@ static dlvk_status add_program(Job *j, Graph *g, const char *name, bool *stopped
 #ifndef NDEBUG
     validate = true;
 #endif
-    Precision precision = {.storage = o->precision, .n_keep = o->n_keep_f32, .keep = o->keep_f32};
+    static const char *const exact[] = TRAINING_EXACT;
+    int n_exact = j->training ? (int)(sizeof exact / sizeof *exact) : 0;
+    const char **keep = POOL_ARRAY(ctx->pool, const char *, o->n_keep_f32 + n_exact);
+    for (int i = 0; i < o->n_keep_f32; i++) keep[i] = o->keep_f32[i];
+    for (int i = 0; i < n_exact; i++) keep[o->n_keep_f32 + i] = exact[i];
+    Precision precision = {.storage = o->precision, .n_keep = o->n_keep_f32 + n_exact, .keep = keep};
     if (o->precision && o->precision != DLVK_F32 && o->precision != DLVK_F16 && o->precision != DLVK_BF16) {
         diag_error(&ctx->diag, DLVK_INVALID_ARGUMENT, "precision %s: it can be f32, f16 or bf16", dtype_name(o->precision));
         return compile_report(&ctx->diag, err);
@@ -114,10 +119,12 @@ static dlvk_status add_training(Job *j, const ModelParts *m, bool *stopped, dlvk
         if (!loss || ctx->diag.errors) return compile_report(&ctx->diag, err);
     }
     int constraints = ctx->constraints.n;
+    dlvk_training_options t = *j->training;
+    if (t.loss_scale == DLVK_AS_IS) t.loss_scale = j->o->precision == DLVK_F16 ? 0x1p15 : 0;
     for (int evaluate = 0; !st && evaluate < 2 && !*stopped; evaluate++) {
         ctx->constraints.n = constraints;
         stage(j->o, evaluate ? "evaluation" : "differentiating");
-        Graph *g = training_graph(m, j->training, loss, evaluate);
+        Graph *g = training_graph(m, &t, loss, evaluate);
         st = g && !ctx->diag.errors ? add_program(j, g, evaluate ? "evaluate" : "train", stopped, err)
                                     : compile_report(&ctx->diag, err);
     }

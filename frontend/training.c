@@ -15,6 +15,9 @@ const dlvk_training_options *training_options(const dlvk_training_options *t)
     return t ? t : &defaults;
 }
 
+static const Origin training_origin = {.name = "optimizer", .op = "Optimizer"};
+static NameScope training_scope = {.path = "optimizer."};
+
 typedef enum Role { ROLE_CONSTANT, ROLE_TRAINED, ROLE_STATISTIC } Role;
 
 typedef struct State {
@@ -516,14 +519,15 @@ static bool add_updates(Trainer *t)
         t->states.at[t->micro - 1].next =
             build_map3(b, OP_SELECT, t->due, build_scalar_i(b, DLVK_I32, 0), build_map2(b, OP_ADD, micro, one));
     }
+    t->ctx->origin = &training_origin;
     prepare_gradients(t, n, gradient);
     t->apply = t->due && t->finite ? build_map2(b, OP_AND, t->due, t->finite) : t->due ? t->due : t->finite;
     t->states.at[t->step - 1].next = if_applied(t, later, step);
     if (t->finite) scale_loss(t);
-    static const Origin origin = {.name = "optimizer", .op = "Optimizer"};
     dlvk_graph builder = builder_on(t->g);
+    builder.scope = &training_scope;
     for (int i = 0; i < n && !t->ctx->diag.errors; i++) {
-        t->ctx->origin = &origin;
+        t->ctx->origin = &training_origin;
         if (gradient[i] && !update(t, &builder, i, gradient[i], later)) return false;
     }
     t->ctx->origin = NULL;

@@ -5,6 +5,12 @@
 #include "dlvk/train.h"
 #include "frontend/mode.h"
 
+/* Names of nodes that must compute in the types they are written in, whatever the precision of the rest: patterns. */
+#define TRAINING_EXACT                                                                                                           \
+    {                                                                                                                            \
+        "optimizer", "optimizer.*"                                                                                               \
+    }
+
 /* t NULL: the defaults. */
 const dlvk_training_options *training_options(const dlvk_training_options *t);
 /* The graph of one step, or of an evaluation: states, as Graph has them, are in both. The model is left as it was, but for the

@@ -6,7 +6,7 @@
 #include <string.h>
 
 typedef struct Words { /* what the command line says, before it is understood */
-    const char *loss, *optimizer, *schedule, *precision;
+    const char *loss, *optimizer, *schedule;
     StrList hyper, freeze;
     double momentum, weight_decay, label_smoothing;
     bool nesterov, check;
@@ -107,10 +107,6 @@ static bool understand(TrainOptions *o, Words *w, Lists *l)
     t->loss.label_smoothing = w->label_smoothing;
     if (w->weight_decay >= 0) t->weight_decay = w->weight_decay;
     t->ema_evaluate = t->ema > 0;
-    if (strcmp(w->precision, "f32") != 0) {
-        error_say("--precision takes f32, not '%s'", w->precision);
-        return false;
-    }
     if (o->epochs < 1 || o->deviation <= 0) {
         error_say(o->epochs < 1 ? "--epochs is at least 1" : "--std is above 0");
         return false;
@@ -130,7 +126,7 @@ static int run(const Command *self, int argc, char **argv)
 {
     TrainOptions o = {
         .training = DLVK_TRAINING_OPTIONS_INIT, .epochs = 1, .lr = 1e-3, .lr_gamma = 0.1, .lr_every = 1, .deviation = 1};
-    Words w = {.loss = "cross-entropy", .optimizer = "adam", .schedule = "constant", .precision = "f32", .weight_decay = -1};
+    Words w = {.loss = "cross-entropy", .optimizer = "adam", .schedule = "constant", .weight_decay = -1};
     StrList words = {0};
     Lists lists = {0};
     int code;
@@ -143,7 +139,7 @@ static int run(const Command *self, int argc, char **argv)
         {"lr", OPT_REAL, "X", &o.lr, "learning rate; 0.001"},
         {"epochs", OPT_INT, "N", &o.epochs, "times through the data; 1"},
         {"batch", OPT_INT, "N", &o.batch, "images a step; the model's own, or 64"},
-        {"precision", OPT_STR, "TYPE", &w.precision, "f32"},
+        PRECISION_OPTS(o.precision),
         {"seed", OPT_INT, "N", &o.seed, "of the order of the images and of dropout; 0"},
         {"out", OPT_STR, "DIR", &o.out, "where model.onnx, log.csv and checkpoints go; MODEL-trained"},
         {"resume", OPT_FLAG, NULL, &o.resume, "go on from the last whole epoch in --out"},
@@ -186,6 +182,7 @@ static int run(const Command *self, int argc, char **argv)
         code = ok && understand(&o, &w, &lists) && (w.check ? train_check(&o) : train_run(&o)) ? EXIT_OK : EXIT_BAD;
         free(out);
     }
+    list_free(&o.precision.keep);
     for (int i = 0; i < lists.n_text; i++) free(lists.text[i]);
     free(lists.text);
     free(lists.hyper);

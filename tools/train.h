@@ -9,6 +9,7 @@ typedef enum LrSchedule { LR_CONSTANT, LR_STEP, LR_EXPONENTIAL, LR_LINEAR, LR_CO
 typedef struct TrainOptions {
     const char *model, *data, *out, *device;
     dlvk_training_options training;
+    PrecisionArgs precision;
     int epochs, batch, seed, warmup, lr_every; /* batch 0: the model's, or 64; warmup in steps; lr_every in epochs */
     double lr, lr_min, lr_gamma, mean, deviation;
     LrSchedule schedule;

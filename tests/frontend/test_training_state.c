@@ -369,6 +369,33 @@ Test(training_state, an_infinite_gradient_skips_one_step_and_halves_the_scale, .
     trainee_close(&u);
 }
 
+/* Values in memory as f16 and bf16, weights and optimizer in f32: near to float32, with a loss scale for f16 that is there
+ * unasked. */
+Test(training_state, narrow_values_train_alike, .timeout = 120)
+{
+    static const dlvk_dtype types[] = {DLVK_F32, DLVK_F16, DLVK_BF16};
+    float w[3][PARAMETERS], scale;
+    dlvk_error err;
+    for (int k = 0; k < 3; k++) {
+        dlvk_training_options o = options("adam");
+        dlvk_compile_options c = DLVK_COMPILE_OPTIONS_INIT;
+        o.loss.loss = DLVK_LOSS_MSE;
+        o.loss.target_type = DLVK_F32;
+        c.precision = types[k];
+        Trainee t = trainee_open_with(trainee_graph(), &o, &c);
+        for (int step = 0; step < 50; step++) trainee_step(&t, step % 5, 0, BATCH, 0.01f);
+        trainee_weights(&t, w[k]);
+        bool scaled = dlvk_session_get_state(t.session, ":scale", &scale, sizeof scale, &err) == DLVK_OK;
+        cr_assert_eq(scaled, types[k] == DLVK_F16);
+        trainee_close(&t);
+    }
+    for (int i = 0; i < PARAMETERS; i++) {
+        cr_assert_float_eq(w[1][i], w[0][i], 0.01, "f16: %g, not %g", (double)w[1][i], (double)w[0][i]);
+        cr_assert_float_eq(w[2][i], w[0][i], 0.08, "bf16: %g, not %g", (double)w[2][i], (double)w[0][i]);
+    }
+    cr_assert(memcmp(w[1], w[0], sizeof w[0]) != 0 && memcmp(w[2], w[0], sizeof w[0]) != 0);
+}
+
 /* The mean squared error once more, as a model of its own with an input "wanted". */
 Test(training_state, a_loss_in_a_file_of_its_own, .timeout = 60)
 {

@@ -69,6 +69,11 @@ dlvk_graph *trainee_graph(void)
 
 Trainee trainee_open_graph(dlvk_graph *g, const dlvk_training_options *o)
 {
+    return trainee_open_with(g, o, NULL);
+}
+
+Trainee trainee_open_with(dlvk_graph *g, const dlvk_training_options *o, const dlvk_compile_options *c)
+{
     Trainee t = {0};
     dlvk_error err;
     dlvk_load_options load = DLVK_LOAD_OPTIONS_INIT;
@@ -77,7 +82,7 @@ Trainee trainee_open_graph(dlvk_graph *g, const dlvk_training_options *o)
     load.cache = "";
     if (dlvk_device_open(NULL, &t.device, &err) == DLVK_NO_DEVICE) cr_skip_test("no Vulkan device");
     cr_assert_not_null(t.device, "%s", err.text);
-    cr_assert_eq(dlvk_compile_graph_training(g, &bundle, &size, o, NULL, &err), DLVK_OK, "%s", err.text);
+    cr_assert_eq(dlvk_compile_graph_training(g, &bundle, &size, o, c, &err), DLVK_OK, "%s", err.text);
     cr_assert_eq(dlvk_model_load_memory(t.device, bundle, size, &load, &t.model, &err), DLVK_OK, "%s", err.text);
     cr_assert_eq(dlvk_session_create(t.model, &t.session, &err), DLVK_OK, "%s", err.text);
     dlvk_free(bundle);

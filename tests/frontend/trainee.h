@@ -25,6 +25,7 @@ typedef struct Trainee {
 Trainee trainee_open(const dlvk_training_options *t);
 /* The same on a graph of the caller's, whose input is "x". */
 Trainee trainee_open_graph(dlvk_graph *g, const dlvk_training_options *t);
+Trainee trainee_open_with(dlvk_graph *g, const dlvk_training_options *t, const dlvk_compile_options *c);
 dlvk_graph *trainee_graph(void);
 void trainee_close(Trainee *t);
 /* One step on `rows` rows of a batch, from row `first` on; the loss. */

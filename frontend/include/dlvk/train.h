@@ -188,12 +188,13 @@ typedef struct dlvk_training_options {
     bool ema_evaluate;          /* "evaluate" uses the averages */
     double loss_scale;          /* dynamic loss scaling, on the device: the loss is multiplied by this at first, the gradients divided by
                                    it. A step with a gradient that is not finite is skipped, and halves it; loss_scale_growth steps
-                                   without double it (up to 2^24). 0: none. Powers of two change no bits of what neither under- nor
-                                   overflows */
+                                   without double it (up to 2^24). 0: none; DLVK_AS_IS: 32768 where the compile options ask for
+                                   precision f16, else none. Powers of two change no bits of what neither under- nor overflows */
     int loss_scale_growth;
 } dlvk_training_options;
 #define DLVK_TRAINING_OPTIONS_INIT \
     { .struct_size = sizeof(dlvk_training_options), .loss = DLVK_GRADIENT_OPTIONS_INIT, .weight_decay = DLVK_AS_IS, \
+      .loss_scale = DLVK_AS_IS, \
       .loss_scale_growth = 2000 }
 
 /* t NULL: the defaults. Nodes without a gradient: as for dlvk_compile_gradient. `out` is written whole or not at all. */
