@@ -174,7 +174,8 @@ static Outcome compare_output(const Suite *s, Case *c, dlvk_session *session, co
         dlvk_host_tensor got = {0};
         if (output_read(session, v->first + i, &got, &err)) {
             outcome = complain(c, NULL, err.text);
-        } else if (!tensor_compare_stored(&got, &want.at[i], s->rtol, s->atol + s->stol * tensor_scale(&want.at[i]), why, sizeof why)) {
+        } else if (!tensor_compare_stored(&got, &want.at[i], s->rtol, s->atol + s->stol * tensor_scale(&want.at[i]), why,
+                                          sizeof why)) {
             outcome = FAIL;
             c->detail = text_format("output '%s': %s", got.name, why);
         }

@@ -191,6 +191,7 @@ static int run(const Command *self, int argc, char **argv)
     list_free(&w.hyper);
     list_free(&w.freeze);
     list_free(&o.dims);
+    list_free(&o.precision.keep);
     return code;
 }
 

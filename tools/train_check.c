@@ -34,7 +34,8 @@ static bool compile(Check *c)
     size_t size;
     char *json = NULL;
     co.progress = progress_show;
-    dlvk_status s = dlvk_compile_gradient_to_memory(c->o->model, &bundle, &size, &c->o->training.loss, &co, &c->why);
+    dlvk_status s = precision_set(&c->o->precision, &co, &c->why);
+    if (!s) s = dlvk_compile_gradient_to_memory(c->o->model, &bundle, &size, &c->o->training.loss, &co, &c->why);
     if (!s) s = dlvk_bundle_describe_memory(bundle, size, &json, &c->why);
     dlvk_free(bundle);
     if (!s) c->whole = yyjson_read(json, strlen(json), 0);

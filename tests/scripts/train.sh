@@ -86,6 +86,8 @@ check "sgd with momentum, a schedule, clipping and a frozen layer" "$DLVKC" trai
     --momentum 0.9 --nesterov --lr 0.02 --schedule cosine --warmup 2 --clip-norm 1 --freeze 'conv1.*' --epochs 1 --out "$tmp/d" --json
 check "the frozen layer kept its bits, the others did not" "$PYTHON" -c "$frozen" "$tmp/lenet.onnx" "$tmp/d/model.onnx"
 check_exit "mse against ones and zeros" 0 'accuracy' "$DLVKC" train "$tmp/mlp.onnx" --data "$data" --loss mse --epochs 1 --out "$tmp/e"
+check_exit "values in memory as bf16" 0 'accuracy (0[.][4-9]|1)' "$DLVKC" train "$tmp/mlp.onnx" --data "$data" --batch 16 --precision bf16 --epochs 2 --out "$tmp/g"
+check_exit "no such precision" 2 'f32, f16 or bf16' "$DLVKC" train "$tmp/mlp.onnx" --data "$data" --precision f8
 
 # ---- can it train? ----
 check_exit "a model that trains" 0 '^activations  [0-9.]+ MiB' "$DLVKC" train --check "$tmp/lenet.onnx" --batch 32
