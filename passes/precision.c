@@ -62,6 +62,7 @@ static const Rule policy[] = {
     {OP_SCATTER, RESULT, SUM},
     {OP_DIMS, RESULT, "sizes are exact"},
     {OP_IOTA, RESULT, "indices are exact"},
+    {OP_HOST, OPERAND | RESULT, "text shows every digit"},
 };
 
 static const Rule *rule_of(Op op)
