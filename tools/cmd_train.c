@@ -8,7 +8,7 @@
 typedef struct Words { /* what the command line says, before it is understood */
     const char *loss, *optimizer, *schedule;
     StrList hyper, freeze;
-    double momentum, weight_decay, label_smoothing;
+    double momentum, weight_decay, label_smoothing, loss_scale;
     bool nesterov, check;
 } Words;
 
@@ -106,6 +106,7 @@ static bool understand(TrainOptions *o, Words *w, Lists *l)
     t->loss.target_type = classes ? DLVK_I64 : DLVK_F32;
     t->loss.label_smoothing = w->label_smoothing;
     if (w->weight_decay >= 0) t->weight_decay = w->weight_decay;
+    if (w->loss_scale >= 0) t->loss_scale = w->loss_scale;
     t->ema_evaluate = t->ema > 0;
     if (o->epochs < 1 || o->deviation <= 0) {
         error_say(o->epochs < 1 ? "--epochs is at least 1" : "--std is above 0");
@@ -126,7 +127,7 @@ static int run(const Command *self, int argc, char **argv)
 {
     TrainOptions o = {
         .training = DLVK_TRAINING_OPTIONS_INIT, .epochs = 1, .lr = 1e-3, .lr_gamma = 0.1, .lr_every = 1, .deviation = 1};
-    Words w = {.loss = "cross-entropy", .optimizer = "adam", .schedule = "constant", .weight_decay = -1};
+    Words w = {.loss = "cross-entropy", .optimizer = "adam", .schedule = "constant", .weight_decay = -1, .loss_scale = -1};
     StrList words = {0};
     Lists lists = {0};
     int code;
@@ -152,6 +153,8 @@ static int run(const Command *self, int argc, char **argv)
         {"freeze", OPT_LIST, "PATTERN", &w.freeze, "parameters that keep their values: conv1.*"},
         {"clip-norm", OPT_REAL, "X", &o.training.clip_norm, "bound on the norm of all gradients together"},
         {"clip-value", OPT_REAL, "X", &o.training.clip_value, "bound on each element of them"},
+        {"loss-scale", OPT_REAL, "X", &w.loss_scale,
+         "factor on the loss that keeps small gradients alive in f16, grown and halved as they\nallow; 0: none; 32768 with f16"},
         {"accumulate", OPT_INT, "N", &o.training.accumulate, "batches whose gradients make one step of the optimizer; 1"},
         {"ema", OPT_REAL, "D", &o.training.ema,
          "decay of a moving average of the weights, which is then what is validated\nand written"},
@@ -191,7 +194,6 @@ static int run(const Command *self, int argc, char **argv)
     list_free(&w.hyper);
     list_free(&w.freeze);
     list_free(&o.dims);
-    list_free(&o.precision.keep);
     return code;
 }
 

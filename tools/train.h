@@ -13,7 +13,6 @@ typedef struct TrainOptions {
     int epochs, batch, seed, warmup, lr_every; /* batch 0: the model's, or 64; warmup in steps; lr_every in epochs */
     double lr, lr_min, lr_gamma, mean, deviation;
     LrSchedule schedule;
-    PrecisionArgs precision;
     StrList dims; /* train_check: SYMBOL=N */
     bool json, resume;
 } TrainOptions;
