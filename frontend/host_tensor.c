@@ -241,7 +241,7 @@ static dlvk_status parse_pb(const char *path, const unsigned char *data, size_t 
         OnnxAssumed value;
         s = onnx_value_parse(&pool, data, size, &value, &name, &why)
                 ? copy_value(path, &value, name, v, err)
-                : rt_error(err, DLVK_BAD_FILE, "'%s' is neither a .npy nor a tensor: %s", path, why);
+                : rt_error(err, DLVK_BAD_FILE, "'%s' is neither a .npy nor an ONNX tensor, sequence or optional: %s", path, why);
     } else {
         s = rt_error(err, DLVK_OUT_OF_MEMORY, "'%s': out of memory", path);
     }
