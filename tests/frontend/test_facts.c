@@ -6,6 +6,7 @@
 
 #define AI      ""
 #define ML      "ai.onnx.ml"
+#define MS      "com.microsoft"
 #define PREVIEW "ai.onnx.preview"
 #define TRAIN   "ai.onnx.preview.training"
 static const struct {
