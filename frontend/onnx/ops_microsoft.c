@@ -64,3 +64,22 @@ void lower_skip_norm(OnnxNode *n)
     }
     if (has_out(n, 3)) n->out[3] = sum;
 }
+
+/* Operand k with its scale and zero point, as f32. */
+static Value *real_operand(OnnxNode *n, int k)
+{
+    Build *b = n->b;
+    Value *x = in(n, k), *zero = in(n, k + 2);
+    if (!x || !in(n, k + 1)) return NULL;
+    x = build_cast(b, x, DLVK_I32);
+    if (zero) x = build_map2(b, OP_SUB, x, build_cast(b, zero, DLVK_I32));
+    return build_map2(b, OP_MUL, build_cast(b, x, DLVK_F32), in(n, k + 1));
+}
+
+/* n->arg: the op on the real values. */
+void lower_qlinear_map2(OnnxNode *n)
+{
+    Value *x = real_operand(n, 0), *y = real_operand(n, 3);
+    if (!x || !y || !in(n, 6)) return;
+    n->out[0] = onnx_requantize(n, build_map2(n->b, (Op)n->arg, x, y), in(n, 6), in(n, 7), in(n, 0)->type.dtype);
+}

@@ -5,8 +5,10 @@
 static Value *fit(OnnxNode *n, Value *s, Value *x, int64_t axis)
 {
     Build *b = n->b;
-    if (!s || s->type.rank == 0 || (s->type.rank == 1 && dim_is(s->type.dim[0], 1) && x->type.rank == 0)) return s;
+    if (!s || s->type.rank == 0) return s;
     int64_t block = onnx_int(n, "block_size", 0);
+    /* One element serves the whole tensor, in whatever shape exporters give it, and the axis, by default 1, need not exist. */
+    if (s->type.rank == 1 && dim_is(s->type.dim[0], 1)) return build_squeeze(b, s, 0, NULL);
     int rank = x->type.rank, a = onnx_axis(n, axis, rank);
     if (s->type.rank == 1 && !block) return compose_along(b, s, rank, a);
     if (s->type.rank != rank || block < 0) {

@@ -395,6 +395,9 @@ def microsoft():
         runtime(f"ms_{op.lower()}", op, [x], 17, **ms)
     for op in ("BiasGelu", "FastGelu"):
         runtime(f"ms_{op.lower()}_bias", op, [x, bias], 17, **ms)
+    for op in ("QLinearAdd", "QLinearMul"):
+        quantized = [(rng.integers(0, 256, shape).astype(np.uint8), np.array(0.02, F32), np.array(100, np.uint8)) for shape in ((2, 3, 8), (8,))]
+        runtime(f"ms_{op.lower()}", op, [*quantized[0], *quantized[1], np.array(0.05, F32), np.array(90, np.uint8)], 17, const=(1, 2, 4, 5, 6, 7), **ms)
     a, b = normal(2, 3, 5, 4), normal(2, 3, 6, 4)
     runtime("ms_fused_matmul", "FusedMatMul", [a, b], 17, transB=1, alpha=0.5, **ms)
     a, b = normal(5, 2, 3, 4), normal(2, 3, 5, 6)
@@ -425,6 +428,11 @@ def exported():
         r = Reshape(x, to)
         um = Unsqueeze(m, one)
         y = Add(r, um) }""", x=normal(6, 4), m=normal(3))
+    # A scale of one element in a vector, as quantizers write it for a bias.
+    graph("scale_of_one", """(int32[n] x) => (float[n] y) {
+        s = Constant<value = float[1] {0.25}> ()
+        z = Constant<value = int32[1] {0}> ()
+        y = DequantizeLinear(x, s, z) }""", x=np.arange(-3, 4, dtype=np.int32))
     # What only a branch uses is computed all the same.
     graph("used_in_branch", """(bool[1] c, float[n] x, int64[n] at) => (float[n] y) {
         s = ScatterElements<reduction = "add">(x, at, x)
