@@ -45,6 +45,7 @@ static const struct {
         "LinearAttention Momentum OneHot RNN SkipLayerNormalization SkipSimplifiedLayerNormalization "
         "Range RoiAlign RotaryEmbedding Scatter ScatterElements ScatterND Where "},
     {5, " BatchNormalization MelWeightMatrix "},
+    {6, " QGemm "},
     {7, " QLinearAdd QLinearMul "},
     {8, " QLinearConv QLinearMatMul "},
 };

@@ -83,3 +83,27 @@ void lower_qlinear_map2(OnnxNode *n)
     if (!x || !y || !in(n, 6)) return;
     n->out[0] = onnx_requantize(n, build_map2(n->b, (Op)n->arg, x, y), in(n, 6), in(n, 7), in(n, 0)->type.dtype);
 }
+
+/* A, its scale and zero point, the same of B, where they may be one for each column, C of int32, scale and zero point of the
+ * result. Without these last the result is real. */
+void lower_qgemm(OnnxNode *n)
+{
+    Build *b = n->b;
+    Value *x = in(n, 0), *y = in(n, 3);
+    const int swap[] = {1, 0};
+    if (!x || !y || !in(n, 1) || !in(n, 4)) return;
+    if (x->type.rank != 2 || y->type.rank != 2) {
+        onnx_error(n, "operands of rank %d and %d; both must be matrices", x->type.rank, y->type.rank);
+        return;
+    }
+    bool turn_y = onnx_int(n, "transB", 0);
+    x = onnx_centered(n, x, in(n, 2), 0);
+    y = onnx_centered(n, y, in(n, 5), turn_y ? 0 : 1);
+    if (onnx_int(n, "transA", 0)) x = build_transpose(b, x, swap);
+    if (turn_y) y = build_transpose(b, y, swap);
+    Value *sum = build_matmul(b, x, y);
+    if (has_in(n, 6)) sum = build_map2(b, OP_ADD, sum, in(n, 6));
+    Value *scale = build_map2s(b, OP_MUL, build_map2(b, OP_MUL, in(n, 1), in(n, 4)), onnx_float(n, "alpha", 1));
+    Value *real = build_map2(b, OP_MUL, build_cast(b, sum, DLVK_F32), scale);
+    n->out[0] = has_in(n, 7) ? onnx_requantize(n, real, in(n, 7), in(n, 8), in(n, 0)->type.dtype) : real;
+}

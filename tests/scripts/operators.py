@@ -398,6 +398,11 @@ def microsoft():
     for op in ("QLinearAdd", "QLinearMul"):
         quantized = [(rng.integers(0, 256, shape).astype(np.uint8), np.array(0.02, F32), np.array(100, np.uint8)) for shape in ((2, 3, 8), (8,))]
         runtime(f"ms_{op.lower()}", op, [*quantized[0], *quantized[1], np.array(0.05, F32), np.array(90, np.uint8)], 17, const=(1, 2, 4, 5, 6, 7), **ms)
+    byte = lambda *shape: rng.integers(0, 256, shape).astype(np.uint8)
+    one, zero = np.array(0.02, F32), np.array(100, np.uint8)
+    gemm = [byte(3, 5), one, zero, byte(4, 5), one, zero, rng.integers(-99, 99, 4).astype(np.int32)]
+    runtime("ms_qgemm_real", "QGemm", gemm, 17, const=(1, 2, 4, 5), transB=1, alpha=0.5, **ms)
+    runtime("ms_qgemm", "QGemm", [*gemm, np.array(0.3, F32), zero], 17, const=(1, 2, 4, 5, 7, 8), transB=1, **ms)
     a, b = normal(2, 3, 5, 4), normal(2, 3, 6, 4)
     runtime("ms_fused_matmul", "FusedMatMul", [a, b], 17, transB=1, alpha=0.5, **ms)
     a, b = normal(5, 2, 3, 4), normal(2, 3, 5, 6)
