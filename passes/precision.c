@@ -7,9 +7,10 @@
  * are not stored narrow anyway, as inputs and states are, get a narrow copy. Constants become narrow where they feed a
  * contraction or are large.
  *
- * Not touched: types other than float32, inputs and results of regions (a model's signature, states, what loops carry), and what
- * the policy below or the caller (Precision.keep) wants in float32. f16 ends at 65504 and has 11 bits, bf16 has float32's
- * range and 8 bits; a value beyond the range becomes infinite.
+ * Not touched: types other than float32, inputs and results of regions (a model's signature, states, what loops carry), what a
+ * state's next value is computed from by pointwise code (so gradients of weights, and all of an optimizer: they shrink beneath
+ * what f16 holds), and what the policy below or the caller (Precision.keep) wants in float32. f16 ends at 65504 and has 11 bits,
+ * bf16 has float32's range and 8 bits; a value beyond the range becomes infinite.
  *
  * Requires: primitives. Keeps: types of inputs and results. Breaks: nothing. */
 #include <fnmatch.h>
@@ -34,6 +35,7 @@ typedef struct Rule {
 #define RANGE    "leaves f16's range"
 #define STEP     "decides by the last bit of its operand"
 #define SUM      "a sum or product over an axis"
+#define SQUARE   "a square has twice the range"
 static const Rule policy[] = {
     {OP_EXP, OPERAND | RESULT, RELATIVE},
     {OP_EXPM1, OPERAND | RESULT, RELATIVE},
@@ -63,12 +65,14 @@ static const Rule policy[] = {
     {OP_DIMS, RESULT, "sizes are exact"},
     {OP_IOTA, RESULT, "indices are exact"},
     {OP_HOST, OPERAND | RESULT, "text shows every digit"},
+    {OP_MUL, RESULT, SQUARE}, /* of a value by itself */
 };
 
-static const Rule *rule_of(Op op)
+static const Rule *rule_of(const Node *n)
 {
+    if (n->op == OP_MUL && n->in[0] != n->in[1]) return NULL;
     for (size_t i = 0; i < sizeof policy / sizeof *policy; i++)
-        if (policy[i].op == op) return &policy[i];
+        if (policy[i].op == n->op) return &policy[i];
     return NULL;
 }
 
@@ -151,7 +155,7 @@ static void apply_policy(Narrowing *p, const Region *r)
     for (int i = 0; i < r->results.n; i++) keep_one(p, r->results.at[i], "a result");
     for (int i = r->nodes.n - 1; i >= 0; i--) {
         const Node *n = r->nodes.at[i];
-        const Rule *rule = rule_of(n->op);
+        const Rule *rule = rule_of(n);
         for (int k = 0; k < n->n_region; k++) apply_policy(p, n->region_at[k]);
         for (int k = 0; k < n->n_in; k++) {
             const Value *v = n->in[k];
@@ -332,6 +336,7 @@ Graph *pass_precision(Graph *g)
     p.store = POOL_ARRAY(c->pool, bool, g->n_values);
     p.operand = POOL_ARRAY(c->pool, bool, g->n_values);
     p.wide_node = POOL_ARRAY(c->pool, bool, g->n_nodes);
+    for (int i = 0; i < g->n_states; i++) keep_back(&p, g->top->results.at[g->top->results.n - 1 - i], "what a state becomes");
     apply_policy(&p, g->top);
     const Schedule *s = schedule_build(g, true);
     choose(&p, s, g->top);

@@ -135,14 +135,17 @@ Test(precision, what_is_asked_for_stays)
 /* A master weight: what updates it reads float32, what multiplies by it a copy. */
 Test(precision, states_keep_their_bits)
 {
-    Value *w = fix_input(&f, DLVK_F32, DIMS(8, 8)), *x = fix_input(&f, DLVK_F32, DIMS(8, 8));
-    Value *g = build_matmul(&f.b, x, w);
-    fix_output(&f, build_map2(&f.b, OP_SUB, w, build_map2s(&f.b, OP_MUL, g, 0.001)));
+    Value *x = fix_input(&f, DLVK_F32, DIMS(8, 8)), *w = fix_input(&f, DLVK_F32, DIMS(8, 8));
+    Value *g = build_map2s(&f.b, OP_MUL, build_matmul(&f.b, x, w), 0x1p-16); /* two users: it has memory */
+    Value *norm = build_reduce(&f.b, KIND_SUM, build_map2(&f.b, OP_MUL, g, g), 0, NULL, true);
+    fix_output(&f, build_map2(&f.b, OP_SUB, w, build_map2(&f.b, OP_DIV, g, norm)));
+    f.g->n_states = 1;
+    f.g->state = POOL_ARRAY(&f.pool, const Tensor *, 1);
     Graph *after = run(1e-2);
     const Node *sub = after->top->results.at[0]->def;
     cr_assert(eq(int, sub->op, OP_SUB));
-    cr_expect(sub->in[0] == after->top->params.at[0]);
-    cr_expect(eq(int, stored(after), 2));
+    cr_expect(sub->in[0] == after->top->params.at[1]);
+    cr_expect(eq(int, stored(after), 2)); /* copies of both for the product; not the gradient */
 }
 
 Test(precision, constants_beyond_the_range_stay)

@@ -1,10 +1,10 @@
 #!/bin/bash
 # Mixed precision on whole models, on the drivers named, lavapipe and SwiftShader by default: with values stored as f16, outputs
 # stay within 1e-2 of float32's, relative to the output's scale, and weights take half the bytes. The light models get random
-# weights first: those they come with are all alike.
+# weights first: those they come with are all alike. MODELS names some of them; all but the largest, by default.
 . "$(dirname "$0")/lib.sh"
 drivers=${*:-$LAVAPIPE $SWIFTSHADER}
-"$PYTHON" "$root/tests/bench_cpu.py" --make "$tmp" bvlc_alexnet densenet121 inception_v1 inception_v2 resnet50 shufflenet squeezenet zfnet512
+"$PYTHON" "$root/tests/bench_cpu.py" --make "$tmp" ${MODELS:-bvlc_alexnet densenet121 inception_v1 inception_v2 resnet50 shufflenet squeezenet zfnet512}
 
 weights() { "$DLVKC" inspect "$1" --json | "$PYTHON" -c 'import json, sys; print(json.load(sys.stdin)["memory"]["weights"])'; }
 

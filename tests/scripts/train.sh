@@ -85,6 +85,12 @@ assert all((a[n] == b[n]) == (n.startswith("conv1") or n.startswith("int")) for 
 check "sgd with momentum, a schedule, clipping and a frozen layer" "$DLVKC" train "$tmp/lenet.onnx" --data "$data" --batch 40 --optimizer sgd \
     --momentum 0.9 --nesterov --lr 0.02 --schedule cosine --warmup 2 --clip-norm 1 --freeze 'conv1.*' --epochs 1 --out "$tmp/d" --json
 check "the frozen layer kept its bits, the others did not" "$PYTHON" -c "$frozen" "$tmp/lenet.onnx" "$tmp/d/model.onnx"
+for precision in f16 bf16; do
+    train --epochs 3 --precision $precision --out "$tmp/$precision" >/dev/null
+    check "$precision: the squares are told apart too" "$PYTHON" -c '
+import csv, sys
+assert float(list(csv.DictReader(open(sys.argv[1])))[2]["val_accuracy"]) > 0.8' "$tmp/$precision/log.csv"
+done
 check_exit "mse against ones and zeros" 0 'accuracy' "$DLVKC" train "$tmp/mlp.onnx" --data "$data" --loss mse --epochs 1 --out "$tmp/e"
 check_exit "values in memory as bf16" 0 'accuracy (0[.][4-9]|1)' "$DLVKC" train "$tmp/mlp.onnx" --data "$data" --batch 16 --precision bf16 --epochs 2 --out "$tmp/g"
 check_exit "no such precision" 2 'f32, f16 or bf16' "$DLVKC" train "$tmp/mlp.onnx" --data "$data" --precision f8
