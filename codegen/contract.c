@@ -8,6 +8,16 @@
 
 #include "dlvk/runtime.h"
 
+/* Operands of matrix units: f16, or f32 that was f16 before. */
+static bool is_f16(const Value *v)
+{
+    while (v->def && v->type.dtype != DLVK_F16 &&
+           (v->def->op == OP_CAST || v->def->op == OP_TRANSPOSE || v->def->op == OP_BROADCAST || v->def->op == OP_SLICE ||
+            v->def->op == OP_RESHAPE))
+        if ((v = v->def->in[0])->type.dtype != DLVK_F32) break;
+    return v->type.dtype == DLVK_F16;
+}
+
 static Operand operand_of(KernelGen *kg, Value *v)
 {
     Operand o = {.value = v};
@@ -234,10 +244,35 @@ static bool moves_sum(const Shader *s, const Contraction *c, const Value *v, boo
     return false;
 }
 
-void contract_epilogue(Shader *s, const Contraction *c, bool vectors, const char **column_values, const char **store)
+/* Where output v of the kernel has the element that the sum's index `at` leads to. Reshapes may lie between: what stays is the
+ * flat number. */
+static Index output_index(Shader *s, const Contraction *c, const Value *v, Index *at)
+{
+    Type t = c->out->type;
+    bool same = v->type.rank == t.rank;
+    for (int d = 0; same && d < t.rank; d++) same = v->type.dim[d] == t.dim[d];
+    return same ? *at : index_of_flat(s, v->type, index_flat(s, t, at));
+}
+
+/* The sum, of the node's type. */
+static const char *bind_sum(Shader *s, const Contraction *c, Index at)
+{
+    DType t = c->out->type.dtype;
+    const char *x = emit_cast(s, DLVK_F32, t, "x", true);
+    if (strcmp(x, "x") != 0) {
+        const char *name = sh_fresh(s, "v");
+        sh_line(s, "%s %s = %s;", glsl_class(t), name, x);
+        x = name;
+    }
+    emit_bind(s, c->out, at, x);
+    return x;
+}
+
+Epilogue contract_epilogue(Shader *s, const Contraction *c, bool vectors)
 {
     const Kernel *k = s->kg->kernel;
     Type t = c->out->type;
+    Epilogue p = {.results = ""};
     Piece outer = contract_begin(s);
     s->role = "out";
     const Ix *column = ix_var(s, "n", c->n), *ax[DLVK_MAX_RANK];
@@ -250,30 +285,30 @@ void contract_epilogue(Shader *s, const Contraction *c, bool vectors, const char
     for (int i = 0; i < t.rank - 1; i++) ax[i] = contract_row_axis(s, c, i, "m", "z");
     ax[t.rank - 1] = column;
     for (int i = 0; i < k->out.n; i++) emit_column_values(s, c, k->out.at[i], column, 0);
-    *column_values = cut(s, outer.text);
+    p.column_values = cut(s, outer.text);
 
-    Piece inner = contract_begin(s); /* inside the block of the column values: they are in scope */
-    Index at = index_of_axes(t, ax);
-    const char *x = emit_cast(s, DLVK_F32, t.dtype, "x", true);
-    if (strcmp(x, "x") != 0) {
-        const char *name = sh_fresh(s, "v");
-        sh_line(s, "%s %s = %s;", glsl_class(t.dtype), name, x);
-        x = name;
+    /* Inside the block of the column values: they are in scope. */
+    for (int way = 0; way < 3; way++) {
+        Piece inner = contract_begin(s);
+        Index at = index_of_axes(t, ax);
+        const char *x = way == 2 ? "" : bind_sum(s, c, at);
+        for (int i = 0; i < k->out.n; i++) {
+            Value *v = k->out.at[i];
+            Index where = output_index(s, c, v, &at);
+            const char *y = way == 2 ? sh_printf(s, "y%d[e]", i) : v == c->out ? x : emit_value(s, v, where);
+            if (way == 1)
+                sh_line(s, "y%d[e] = %s;", i, y);
+            else
+                emit_store(s, v, ix_text(s, index_flat(s, v->type, &where)), y);
+        }
+        *(way == 0 ? &p.store : way == 1 ? &p.value : &p.put) = contract_end(s, inner);
     }
-    emit_bind(s, c->out, at, x);
-    for (int i = 0; i < k->out.n; i++) {
-        Value *v = k->out.at[i];
-        /* Reshapes may lie between: what stays is the flat number. */
-        bool same = v->type.rank == t.rank;
-        for (int d = 0; same && d < t.rank; d++) same = v->type.dim[d] == t.dim[d];
-        Index where = same ? at : index_of_flat(s, v->type, index_flat(s, t, &at));
-        const char *y = v == c->out ? x : emit_value(s, v, where);
-        emit_store(s, v, ix_text(s, index_flat(s, v->type, &where)), y);
-    }
-    *store = contract_end(s, inner);
+    for (int i = 0; i < k->out.n; i++)
+        p.results = sh_printf(s, "%s%s y%d[EACH];\n", p.results, glsl_class(k->out.at[i]->type.dtype), i);
     contract_end(s, outer);
     s->vector = NULL;
     s->role = NULL;
+    return p;
 }
 
 void contract_assemble(Shader *s, const char *name, int n, const Hole *holes)
@@ -287,6 +322,26 @@ void contract_assemble(Shader *s, const char *name, int n, const Hole *holes)
     if (main_part) sh_line(s, "%s", main_part + sizeof cut - 1);
     s->depth = 1;
     s->local[0] = 0; /* the template says */
+}
+
+Splits contract_split(Shader *s, const Dim *tiles, const Dim *steps, int least, int64_t bytes)
+{
+    enum { ENOUGH = 256, MOST = 16 };
+    DimTable *dt = &s->ctx->dims;
+    Splits x = {.count = dim_const(dt, 1), .text = "1", .partial = "uvec2(0)", .counters = "uvec2(0)"};
+    int64_t n, k;
+    const Dim *one = x.count, *most = dim_floordiv(dt, steps, dim_const(dt, least));
+    const Dim *want = dim_floordiv(dt, dim_const(dt, ENOUGH), dim_max(dt, tiles, one));
+    const Dim *count = dim_max(dt, dim_min(dt, dim_min(dt, want, dim_const(dt, MOST)), most), one);
+    if (dim_is(count, 1) || (dim_is_const(tiles, &n) && n > ENOUGH / 2) || (dim_is_const(steps, &k) && k < 2 * least)) return x;
+    x.count = count;
+    x.text = arg_size(s, count, "splits");
+    /* Nothing where there is nothing to share. */
+    const Dim *shared = dim_min(dt, dim_sub(dt, count, one), one);
+    const Dim *size = dim_mul(dt, dim_mul(dt, dim_mul(dt, shared, count), tiles), dim_const(dt, bytes));
+    x.partial = arg_scratch(s, size);
+    x.counters = arg_counters(s, ENOUGH / 2);
+    return x;
 }
 
 /* One invocation an element, whose sum is a loop: any types, any operands, any number of outputs. */
@@ -319,6 +374,7 @@ bool gen_contract(KernelGen *kg)
     bool thin = !dim_is(c.z, 1) && c.conv && dim_is_const(c.n, &columns) && columns < 8;
     if (!f32_sum || thin) return gen_elements(kg, &c);
     if (c.a.affine && (c.b.affine || c.b.splat)) contract_scalar(kg, &c);
+    if (is_f16(c.a.value) && is_f16(c.b.value) && !c.a.splat && !c.b.splat) contract_matrix(kg, &c);
     contract_wave(kg, &c, DLVK_FEATURE_WAVE | DLVK_FEATURE_WG512 | DLVK_FEATURE_STORAGE16);
     contract_wave(kg, &c, 0);
     return true;

@@ -43,9 +43,13 @@ typedef struct Contraction {
 const Ix *contract_row_axis(Shader *s, const Contraction *c, int axis, const char *m, const char *z);
 const Ix *contract_a_offset(Shader *s, const Contraction *c, const char *m, const char *z);
 const Ix *contract_b_offset(Shader *s, const Contraction *c, const char *z);
-/* The template's holes @{column_values} and @{store}: GLSL ints m, n, z and the sum, float x. vectors: lanes hold neighbouring
- * columns, n = vector_at + lane_number, all of which exist. */
-void contract_epilogue(Shader *s, const Contraction *c, bool vectors, const char **column_values, const char **store);
+/* The code behind the sum. In scope are the GLSL ints m, n, z, and the sum, float x. vectors: lanes hold neighbouring columns,
+ * n = vector_at + lane_number, all of which exist. In two steps, so that an invocation with several elements loads for all before
+ * it stores any: `results` declares arrays of EACH, `value` fills element e, `put` stores it; or `store`, both at once. */
+typedef struct Epilogue {
+    const char *column_values, *store, *results, *value, *put;
+} Epilogue;
+Epilogue contract_epilogue(Shader *s, const Contraction *c, bool vectors);
 /* Element number `flat` (a GLSL int) of the memory of an affine operand, as a float. */
 const char *contract_load(Shader *s, const Operand *o, const char *flat);
 /* Fills a template and puts its two halves, cut at "//# main", into the shader. */
@@ -59,7 +63,28 @@ typedef struct Piece {
 Piece contract_begin(Shader *s);
 const char *contract_end(Shader *s, Piece p);
 
+/* What a load brings into shared memory: a float x; a vec4 x of f32; a uvec4 x of eight f16. Vectors lie along k in A; in B along
+ * n, or along k where that is what neighbours. */
+typedef enum Load { LOAD_ELEMENT, LOAD_4_F32, LOAD_8_F16 } Load;
+Load contract_a_vectors(KernelGen *kg, const Contraction *c, Load vectors);
+Load contract_b_vectors(KernelGen *kg, const Contraction *c, Load vectors, bool along_k);
+/* Holes: of row r of the tile, where it begins (arrays in shared memory that rows() declares); of step k, what it means for A;
+ * the load of A's row r at that step, and of B's step k and column n. */
+const char *contract_rows(Shader *s, const Contraction *c);
+const char *contract_row(Shader *s, const Contraction *c);
+const char *contract_a_slice(Shader *s, const Contraction *c);
+const char *contract_a_load(Shader *s, const Contraction *c, Load load);
+const char *contract_b_load(Shader *s, const Contraction *c, Load load);
+
+/* Workgroups that share out k, where `tiles` are too few to fill a GPU: no fewer than `least` steps of k each. */
+typedef struct Splits {
+    const Dim *count;
+    const char *text, *partial, *counters; /* GLSL: their number; where the sums of `bytes` a tile go; who has arrived */
+} Splits;
+Splits contract_split(Shader *s, const Dim *tiles, const Dim *steps, int least, int64_t bytes);
+
 void contract_scalar(KernelGen *kg, const Contraction *c);                  /* codegen/contract_scalar.c */
 void contract_wave(KernelGen *kg, const Contraction *c, uint32_t features); /* codegen/contract_wave.c */
+void contract_matrix(KernelGen *kg, const Contraction *c);                  /* codegen/contract_matrix.c */
 
 #endif

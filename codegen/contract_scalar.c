@@ -225,14 +225,13 @@ void contract_scalar(KernelGen *kg, const Contraction *c)
     const char *origins = "";
     for (int i = 0; i < c->n_tap; i++)
         if (!c->tap[i].plain) origins = sh_printf(s, "%sint origin%d[P];\n", origins, i);
-    const char *column_values, *store;
-    contract_epilogue(s, c, columns == NEIGHBOURS && dim_is(c->z, 1), &column_values, &store);
+    Epilogue behind = contract_epilogue(s, c, columns == NEIGHBOURS && dim_is(c->z, 1));
     const char *b_vector = fb.widen ? sh_printf(s, "%s(neighbours16(q, j * 8))", fb.widen) : "neighbours(q, j * 8)";
     const char *b_element = element(s, &fb, fb.widen ? sh_printf(s, "%s(%s)", fb.type, b) : b,
                                     sh_printf(s, "%s + column_at[j] + u %% RUN * %s", b_row, b_step));
     const Hole holes[] = {
         {"origins", origins},
-        {"neighbours", neighbours_used(s->pool, sh_printf(s, "%s %s %s", b_vector, column_values, store))},
+        {"neighbours", neighbours_used(s->pool, sh_printf(s, "%s %s %s", b_vector, behind.column_values, behind.store))},
         {"a_pointers", a_pointers},
         {"a_element", a_element},
         {"inside", inside},
@@ -256,8 +255,8 @@ void contract_scalar(KernelGen *kg, const Contraction *c)
         {"tiles", arg_size(s, per, "tiles")},
         {"rows", rows_text(s, c)},
         {"taps", taps_text(s, c, t.once)},
-        {"column_values", column_values},
-        {"store", store},
+        {"column_values", behind.column_values},
+        {"store", behind.store},
     };
     contract_assemble(s, "contract_scalar.comp.glsl", sizeof holes / sizeof *holes, holes);
 }

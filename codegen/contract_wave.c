@@ -19,8 +19,16 @@ static const Ix *k_inner(Shader *s, const Contraction *c, const Ix *k)
     return ix_split(s, k, dim_const(&s->ctx->dims, 1), c->k);
 }
 
+const char *contract_rows(Shader *s, const Contraction *c)
+{
+    const char *text = c->a.affine ? "shared int row_at[BM];\n" : "";
+    for (int i = 0; i < c->n_tap; i++)
+        if (!c->tap[i].plain || !c->a.affine) text = sh_printf(s, "%sshared int origin%d[BM];\n", text, i);
+    return text;
+}
+
 /* Row r of the tile: where it begins in A and where its window begins, kept in shared memory. */
-static const char *row_text(Shader *s, const Contraction *c)
+const char *contract_row(Shader *s, const Contraction *c)
 {
     Piece piece = contract_begin(s);
     s->role = "rows";
@@ -37,7 +45,7 @@ static const char *row_text(Shader *s, const Contraction *c)
 }
 
 /* What this invocation's k means for A, the same for all its rows. */
-static const char *a_slice_text(Shader *s, const Contraction *c)
+const char *contract_a_slice(Shader *s, const Contraction *c)
 {
     Piece piece = contract_begin(s);
     s->role = "taps";
@@ -56,7 +64,56 @@ static const char *a_slice_text(Shader *s, const Contraction *c)
     return contract_end(s, piece);
 }
 
-static const char *a_load_text(Shader *s, const Contraction *c)
+static bool divides(KernelGen *kg, const Dim *d, int by)
+{
+    return dim_is(dim_mod(&kg->ctx->dims, d, dim_const(&kg->ctx->dims, by)), 0);
+}
+
+static int width(Load l)
+{
+    return l == LOAD_8_F16 ? 8 : l == LOAD_4_F32 ? 4 : 1;
+}
+
+static DType element_of(Load l)
+{
+    return l == LOAD_8_F16 ? DLVK_F16 : DLVK_F32;
+}
+
+Load contract_a_vectors(KernelGen *kg, const Contraction *c, Load vectors)
+{
+    int w = width(vectors), r = c->out->type.rank;
+    bool ok = c->a.affine && c->a.at.buffer->type.dtype == element_of(vectors) && dim_is(c->a_k, 1) && divides(kg, c->k, w) &&
+              divides(kg, c->a.at.base, w);
+    for (int i = 0; ok && i < r - 1; i++) ok = divides(kg, c->a.at.stride[i], w);
+    return ok ? vectors : LOAD_ELEMENT;
+}
+
+Load contract_b_vectors(KernelGen *kg, const Contraction *c, Load vectors, bool along_k)
+{
+    int w = width(vectors);
+    bool ok = c->b.affine && c->b.at.buffer->type.dtype == element_of(vectors) && divides(kg, c->b.at.base, w);
+    if (along_k)
+        ok = ok && !c->conv && dim_is(c->b_k, 1) && divides(kg, c->k, w) && divides(kg, c->b_n, w);
+    else
+        ok = ok && dim_is(c->b_n, 1) && divides(kg, c->n, w) && divides(kg, c->b_k, w);
+    for (int i = 0; ok && i < c->n_tap; i++) ok = divides(kg, c->tap[i].b_stride, w);
+    for (int i = 0; ok && i < c->n_batch; i++) ok = divides(kg, c->b.at.stride[c->batch[i]], w);
+    return ok ? vectors : LOAD_ELEMENT;
+}
+
+/* What lies at element `at` of an operand's memory. */
+static const char *load_text(Shader *s, const Operand *o, const char *at, Load load)
+{
+    if (load == LOAD_ELEMENT) return contract_load(s, o, at);
+    Value *v = o->at.buffer;
+    bool words = storage_per_word(s->kg, v) == 1;
+    const char *b = arg_buffer(s, v, false, words ? "BufF32" : "BufU32");
+    if (load == LOAD_4_F32) return sh_printf(s, "Floats(%s).d[(%s) >> 2]", b, at);
+    if (!words) return sh_printf(s, "Vectors(%s).d[(%s) >> 3]", b, at);
+    return sh_printf(s, "halves(Floats(%s).d[(%s) >> 2], Floats(%s).d[((%s) >> 2) + 1])", b, at, b, at);
+}
+
+const char *contract_a_load(Shader *s, const Contraction *c, Load load)
 {
     Piece piece = contract_begin(s);
     s->role = "taps";
@@ -84,7 +141,8 @@ static const char *a_load_text(Shader *s, const Contraction *c)
     }
     sh_open(s, "if (%s) {", ok);
     if (c->a.affine) {
-        sh_line(s, "x = %s;", contract_load(s, &c->a, sh_printf(s, "%s + inner * %s", at, arg_int(s, c->a_k))));
+        at = dim_is(c->a_k, 1) ? sh_printf(s, "%s + inner", at) : sh_printf(s, "%s + inner * %s", at, arg_int(s, c->a_k));
+        sh_line(s, "x = %s;", load_text(s, &c->a, at, load));
     } else {
         const Ix *inner = ix_var(s, "inner", c->k);
         sh_line(s, "int m = min(m0 + r, %s - 1);", arg_size(s, c->m, "m"));
@@ -99,7 +157,7 @@ static const char *a_load_text(Shader *s, const Contraction *c)
     return contract_end(s, piece);
 }
 
-static const char *b_load_text(Shader *s, const Contraction *c)
+const char *contract_b_load(Shader *s, const Contraction *c, Load load)
 {
     Piece piece = contract_begin(s);
     s->role = "taps";
@@ -113,7 +171,7 @@ static const char *b_load_text(Shader *s, const Contraction *c)
         for (int i = 0; i < c->n_tap && !c->b_dense; i++) at = ix_add(s, at, ix_mul(s, k_tap(s, c, i, k), c->tap[i].b_stride));
         at = ix_add(s, at, ix_mul(s, n, c->b_n));
         const char *flat = ix_text(s, at);
-        sh_line(s, "x = %s;", contract_load(s, &c->b, flat));
+        sh_line(s, "x = %s;", load_text(s, &c->b, flat, load));
     } else {
         Type tb = c->b.value->type;
         const Ix *ax[DLVK_MAX_RANK];
@@ -145,24 +203,34 @@ void contract_wave(KernelGen *kg, const Contraction *c, uint32_t features)
     /* Four teams take 27 KiB of shared memory: more than every device has, but a GPU for whom large workgroups are no trouble. */
     *VEC_PUSH(s->pool, s->spec) = 64 * (features ? choose_parts(c) : 1);
     const Dim *row_tiles = dim_ceildiv(dt, c->m, dim_const(dt, 64)), *column_tiles = dim_ceildiv(dt, c->n, dim_const(dt, 32));
-    s->grid[0] = dim_mul(dt, dim_mul(dt, row_tiles, column_tiles), c->z);
-    const char *shared_rows = c->a.affine ? "shared int row_at[BM];\n" : "";
-    for (int i = 0; i < c->n_tap; i++)
-        if (!c->tap[i].plain || !c->a.affine) shared_rows = sh_printf(s, "%sshared int origin%d[BM];\n", shared_rows, i);
-    const char *column_values, *store;
-    contract_epilogue(s, c, false, &column_values, &store);
+    const Dim *tiles = dim_mul(dt, dim_mul(dt, row_tiles, column_tiles), c->z);
+    Splits split = features ? contract_split(s, tiles, c->steps, 256, 4 * 64 * 32)
+                            : (Splits){.count = dim_const(dt, 1), .text = "1", .partial = "uvec2(0)", .counters = "uvec2(0)"};
+    s->grid[0] = dim_mul(dt, tiles, split.count);
+    /* SwiftShader dies of the vector loads. */
+    Load a = features ? contract_a_vectors(kg, c, LOAD_4_F32) : LOAD_ELEMENT;
+    Load b = features ? contract_b_vectors(kg, c, LOAD_4_F32, false) : LOAD_ELEMENT;
+    Epilogue behind = contract_epilogue(s, c, false);
     const Hole holes[] = {
-        {"shared_rows", shared_rows},
+        {"splits", split.text},
+        {"partial", split.partial},
+        {"counters", split.counters},
+        {"a_whole", a == LOAD_ELEMENT ? "0" : "1"},
+        {"b_whole", b == LOAD_ELEMENT ? "0" : "1"},
+        {"shared_rows", contract_rows(s, c)},
         {"z", arg_int(s, c->z)},
         {"m", arg_size(s, c->m, "m")},
         {"n", arg_size(s, c->n, "n")},
         {"k", arg_size(s, c->steps, "steps")},
-        {"row", row_text(s, c)},
-        {"a_slice", a_slice_text(s, c)},
-        {"a_load", a_load_text(s, c)},
-        {"b_load", b_load_text(s, c)},
-        {"column_values", column_values},
-        {"store", store},
+        {"row", contract_row(s, c)},
+        {"a_slice", contract_a_slice(s, c)},
+        {"a_load", contract_a_load(s, c, a)},
+        {"b_load", contract_b_load(s, c, b)},
+        {"unroll", features ? "[[unroll]]" : ""},
+        {"column_values", behind.column_values},
+        {"results", behind.results},
+        {"value", behind.value},
+        {"put", behind.put},
     };
     contract_assemble(s, "contract_wave.comp.glsl", sizeof holes / sizeof *holes, holes);
 }

@@ -42,13 +42,29 @@ static Dlvk__Plan__Variant *add_variant(PlanBuilder *b, const Kernel *k, KernelV
     return m;
 }
 
-static Dlvk__Plan__Arg *make_arg(PlanBuilder *b, const KernelArg *a)
+/* The buffers of a kernel's own. Counters count as read only: no other kernel touches these, and none shall wait for them. */
+static void own_buffer(PlanBuilder *b, Dlvk__Plan__Dispatch *d, const KernelArg *a, Dlvk__Plan__BufferRef *ref)
+{
+    if (a->dim) {
+        ref->buffer = plan_scratch(b, a->dim, "partial sums");
+        d->reads[d->n_reads++] = d->writes[d->n_writes++] = ref->buffer;
+    } else {
+        int64_t at = plan_counters(b, a->bytes, &ref->buffer);
+        d->reads[d->n_reads++] = ref->buffer;
+        ref->offset = plan_expr(b, dim_const(&b->ctx->dims, at)) + 1;
+    }
+}
+
+static Dlvk__Plan__Arg *make_arg(PlanBuilder *b, Dlvk__Plan__Dispatch *d, const KernelArg *a)
 {
     Dlvk__Plan__Arg *m = PLAN_NEW(b, Arg, arg);
     if (a->kind == ARG_BUFFER) {
         m->kind_case = DLVK__PLAN__ARG__KIND_ADDRESS;
         m->address = PLAN_NEW(b, BufferRef, buffer_ref);
-        m->address->buffer = plan_buffer(b, a->buffer);
+        if (a->buffer)
+            m->address->buffer = plan_buffer(b, a->buffer);
+        else
+            own_buffer(b, d, a, m->address);
     } else if (a->kind == ARG_INT) {
         m->kind_case = DLVK__PLAN__ARG__KIND_VALUE;
         m->value = plan_expr(b, a->dim);
@@ -59,9 +75,9 @@ static Dlvk__Plan__Arg *make_arg(PlanBuilder *b, const KernelArg *a)
     return m;
 }
 
-static uint32_t *buffer_list(PlanBuilder *b, Value *const *v, int n)
+static uint32_t *buffer_list(PlanBuilder *b, const KernelGen *kg, Value *const *v, int n)
 {
-    uint32_t *list = POOL_ARRAY(b->pool, uint32_t, n);
+    uint32_t *list = POOL_ARRAY(b->pool, uint32_t, n + kg->args.n); /* and its own */
     for (int i = 0; i < n; i++) list[i] = plan_buffer(b, v[i]);
     return list;
 }
@@ -95,8 +111,8 @@ Dlvk__Plan__Dispatch *plan_dispatch(PlanBuilder *b, const Kernel *k)
         Shader *s = kg.variants.at[i];
         uint32_t features = s->features;
         KernelVariant v;
-        /* 64-bit integers, doubles, 16-bit loads and stores: native where the device has them, emulated beside it. */
-        s->features = features | DLVK_FEATURE_INT64 | DLVK_FEATURE_FLOAT64 | DLVK_FEATURE_STORAGE16;
+        /* 64-bit integers, doubles, f16, 16-bit loads and stores: native where the device has them, emulated beside it. */
+        s->features = features | DLVK_FEATURE_INT64 | DLVK_FEATURE_FLOAT64 | DLVK_FEATURE_FLOAT16 | DLVK_FEATURE_STORAGE16;
         shader_finish(s, &v);
         bool native = v.features & ~features;
         if (native) {
@@ -107,14 +123,14 @@ Dlvk__Plan__Dispatch *plan_dispatch(PlanBuilder *b, const Kernel *k)
         d->variant[d->n_variant++] = add_variant(b, k, &v);
     }
 
+    d->reads = buffer_list(b, &kg, kg.reads.at, kg.reads.n);
+    d->n_reads = (size_t)kg.reads.n;
+    d->writes = buffer_list(b, &kg, kg.writes.at, kg.writes.n);
+    d->n_writes = (size_t)kg.writes.n;
     d->arg = POOL_ARRAY(b->pool, Dlvk__Plan__Arg *, kg.args.n);
     for (int pass = 0; pass < 2; pass++)
         for (int i = 0; i < kg.args.n; i++)
-            if ((kg.args.at[i].kind == ARG_BUFFER) == (pass == 0)) d->arg[d->n_arg++] = make_arg(b, &kg.args.at[i]);
-    d->reads = buffer_list(b, kg.reads.at, kg.reads.n);
-    d->n_reads = (size_t)kg.reads.n;
-    d->writes = buffer_list(b, kg.writes.at, kg.writes.n);
-    d->n_writes = (size_t)kg.writes.n;
+            if ((kg.args.at[i].kind == ARG_BUFFER) == (pass == 0)) d->arg[d->n_arg++] = make_arg(b, d, &kg.args.at[i]);
     d->source = POOL_ARRAY(b->pool, uint32_t, k->origins.n);
     for (int i = 0; i < k->origins.n; i++) d->source[d->n_source++] = plan_source(b, k->origins.at[i]);
     d->flops = plan_expr(b, count_flops(b->ctx, k));

@@ -41,6 +41,8 @@ typedef struct PlanBuilder {
     VEC(Dlvk__Plan__Source *) sources;
     VEC(const Origin *) source_of;
     StringTable *strings;
+    uint32_t counters; /* 1 + the buffer of all kernels' counters; 0: none */
+    int64_t counter_bytes;
     uint32_t step;    /* the number of the step being made */
     int depth;        /* loops around it */
     VEC(Outer) outer; /* buffers of outer loops touched in inner ones */
@@ -52,6 +54,8 @@ uint32_t plan_blob(PlanBuilder *b, const void *data, uint64_t length, uint64_t b
 /* The buffer of v's storage, made on first use; alive at the current step from now on. */
 uint32_t plan_buffer(PlanBuilder *b, Value *v);
 uint32_t plan_scratch(PlanBuilder *b, const Dim *bytes, const char *name); /* a buffer of the plan's own */
+/* Zeros kept between runs, of one dispatch: where they begin in *buffer. */
+int64_t plan_counters(PlanBuilder *b, int64_t bytes, uint32_t *buffer);
 void plan_touch(PlanBuilder *b, uint32_t buffer);
 const Dim *plan_type_bytes(PlanBuilder *b, Type t);    /* packed */
 const Dim *plan_value_bytes(PlanBuilder *b, Value *v); /* of its storage */

@@ -128,6 +128,19 @@ const Tensor *stored_tensor(Pool *p, StringTable *strings, const Tensor *t)
     return pool_dup(p, &r, sizeof r);
 }
 
+int64_t plan_counters(PlanBuilder *b, int64_t bytes, uint32_t *buffer)
+{
+    if (!b->counters) {
+        b->counters = buffer_new(b, NULL, dim_const(&b->ctx->dims, 0), "counters") + 1;
+        b->buffers.at[b->counters - 1].msg->kind = DLVK__PLAN__BUFFER__KIND__COUNTER;
+    }
+    *buffer = b->counters - 1;
+    int64_t at = b->counter_bytes;
+    b->counter_bytes += bytes;
+    b->buffers.at[*buffer].msg->size = plan_expr(b, dim_const(&b->ctx->dims, b->counter_bytes));
+    return at;
+}
+
 /* A constant's bytes: padded to whole words by the runtime's upload, a splat stored once. */
 static uint32_t constant_blob(PlanBuilder *b, const Tensor *t, uint64_t size)
 {

@@ -9,7 +9,7 @@
 #include "codegen/glsl_files.h"
 #include "dlvk/runtime.h"
 
-enum { MAX_CHUNKS = 1024, HEAD = 512 };
+enum { MAX_CHUNKS = 1024, HEAD = 1024 };
 
 typedef struct Chunk {
     const char *name;
@@ -42,6 +42,8 @@ static bool uses_f64(const char *code)
 static bool file_applies(const char *name, uint32_t features, const char *code)
 {
     if (strncmp(name, "prelude", 7) != 0) return false;
+    if (strstr(name, "f16_native")) return features & DLVK_FEATURE_FLOAT16;
+    if (strstr(name, "f16_soft")) return !(features & DLVK_FEATURE_FLOAT16);
     if (strstr(name, "storage16_native")) return features & DLVK_FEATURE_STORAGE16;
     if (strstr(name, "storage16_words")) return !(features & DLVK_FEATURE_STORAGE16);
     if (strstr(name, "address")) return features & DLVK_FEATURE_INT64;
@@ -142,6 +144,13 @@ const char *prelude_for(Pool *p, const char *code, uint32_t *features)
         strcat(head, "#extension GL_EXT_shader_explicit_arithmetic_types_int16 : require\n");
     else
         *features &= ~(uint32_t)DLVK_FEATURE_INT16;
+    if (strstr(at, "Float2x16") || strstr(code, "float16_t"))
+        strcat(head, "#extension GL_EXT_shader_explicit_arithmetic_types_float16 : require\n");
+    else
+        *features &= ~(uint32_t)DLVK_FEATURE_FLOAT16;
+    if (strstr(code, "coopmat<"))
+        strcat(head, "#extension GL_KHR_cooperative_matrix : require\n"
+                     "#extension GL_KHR_memory_scope_semantics : require\n");
     size_t h = strlen(head);
     memcpy(at - h, head, h);
     return at - h;

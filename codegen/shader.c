@@ -156,6 +156,18 @@ const char *arg_buffer(Shader *s, Value *v, bool write, const char *type)
     return pool_strdup(s->pool, arg_find(kg, (KernelArg){.kind = ARG_BUFFER, .buffer = v, .write = write, .type = type})->name);
 }
 
+const char *arg_scratch(Shader *s, const Dim *bytes)
+{
+    return pool_strdup(s->pool,
+                       arg_find(s->kg, (KernelArg){.kind = ARG_BUFFER, .write = true, .type = "BufF32", .dim = bytes})->name);
+}
+
+const char *arg_counters(Shader *s, int n)
+{
+    KernelArg want = {.kind = ARG_BUFFER, .write = true, .type = "BufU32", .bytes = 4 * n};
+    return pool_strdup(s->pool, arg_find(s->kg, want)->name);
+}
+
 const char *arg_int(Shader *s, const Dim *d)
 {
     if (dim_is(d, 0)) return "0";

@@ -18,12 +18,14 @@
 
 typedef struct KernelArg {
     enum { ARG_BUFFER, ARG_INT, ARG_DIVISOR } kind;
-    Value *buffer; /* storage root */
+    Value *buffer; /* storage root; NULL: the kernel's own, of `dim` bytes, or with `dim` NULL counters that begin and end as
+                      zeros */
+    int64_t bytes; /* of counters */
     bool write;
     const char *type; /* GLSL block type: "BufU32", "BufVec4", ... */
     const Dim *dim;
     const char *role; /* see Shader.role */
-    char name[16]; /* as the GLSL writes it: "a.b0", "a.n3", "a_d1" */
+    char name[16];    /* as the GLSL writes it: "a.b0", "a.n3", "a_d1" */
 } KernelArg;
 
 typedef struct KernelVariant {
@@ -59,9 +61,9 @@ struct Shader {
     struct {
         char *at;
         size_t n, cap;
-    } body, decl; /* main()'s statements; text before main (shared arrays, helper functions, spec constants) */
-    int depth;    /* of blocks: indentation and life of memo entries */
-    int next;     /* for fresh names */
+    } body, decl;     /* main()'s statements; text before main (shared arrays, helper functions, spec constants) */
+    int depth;        /* of blocks: indentation and life of memo entries */
+    int next;         /* for fresh names */
     const char *role; /* of the integer arguments made from now on: equal sizes in different roles stay apart, so that layers in
                          which sizes happen to be equal have the same source as others. NULL: shared wherever equal */
     uint32_t features;
@@ -76,11 +78,11 @@ struct Shader {
         int scope;
     })
     ix_names;
-    VEC(int) scopes;         /* ids of the open blocks */
+    VEC(int) scopes;        /* ids of the open blocks */
     VEC(const char *) ends; /* beside scopes: the last statement of the block; NULL: none */
     int next_scope;
     const char *lanes; /* rows: GLSL int constant: lanes that share a row; NULL: loops run whole */
-    const Ix *vector; /* on a CPU driver: the number, below 8, of the vector's lane; NULL */
+    const Ix *vector;  /* on a CPU driver: the number, below 8, of the vector's lane; NULL */
     const char *lane;
     const Node *expand; /* emit this node's definition although its value is materialised */
 };
@@ -90,10 +92,11 @@ void sh_line(Shader *s, const char *fmt, ...) __attribute__((format(printf, 2, 3
 void sh_open(Shader *s, const char *fmt, ...) __attribute__((format(printf, 2, 3))); /* "if (x) {": opens a block */
 void sh_else(Shader *s, const char *fmt, ...) __attribute__((format(printf, 2, 3))); /* "} else {" */
 void sh_close(Shader *s);
-/* Opens for (int NAME = from; NAME < limit; NAME += step) and returns NAME; sh_close() closes it. The test stands at the loop's end:
- * Mesa's lavapipe runs what follows a failed test to the end of the loop with all lanes masked off, but carries out loads whose
- * address is the same in all lanes; with the test in front, they would read beyond the end of what the loop walks over. The number of
- * trips must be the same in all lanes: SwiftShader drops what a lane computed last that leaves such a loop before its neighbours. */
+/* Opens for (int NAME = from; NAME < limit; NAME += step) and returns NAME; sh_close() closes it. The test stands at the loop's
+ * end: Mesa's lavapipe runs what follows a failed test to the end of the loop with all lanes masked off, but carries out loads
+ * whose address is the same in all lanes; with the test in front, they would read beyond the end of what the loop walks over. The
+ * number of trips must be the same in all lanes: SwiftShader drops what a lane computed last that leaves such a loop before its
+ * neighbours. */
 const char *sh_loop(Shader *s, const char *stem, const char *from, const char *limit, const char *step);
 void sh_decl(Shader *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 const char *sh_fresh(Shader *s, const char *stem); /* stem + number */
@@ -101,9 +104,11 @@ const char *sh_printf(Shader *s, const char *fmt, ...) __attribute__((format(pri
 
 /* Arguments: each gives the GLSL text that names it; equal ones are shared. */
 const char *arg_buffer(Shader *s, Value *v, bool write, const char *type);
-const char *arg_int(Shader *s, const Dim *d);     /* int expression; 0 and 1 are literals */
+const char *arg_scratch(Shader *s, const Dim *bytes); /* memory of the kernel's own, with any contents */
+const char *arg_counters(Shader *s, int n);           /* uints that are 0 before the kernel runs, which leaves them 0 */
+const char *arg_int(Shader *s, const Dim *d);         /* int expression; 0 and 1 are literals */
 const char *arg_size(Shader *s, const Dim *d, const char *role); /* an argument of that role whatever its value */
-const char *arg_divisor(Shader *s, const Dim *d); /* for fastdiv(uint n, uvec3 d) */
+const char *arg_divisor(Shader *s, const Dim *d);                /* for fastdiv(uint n, uvec3 d) */
 
 /* Scalar classes and storage. */
 const char *glsl_class(DType t);                                       /* "float", "int", "uint", "bool", "I64", "U64", "F64" */
@@ -127,13 +132,17 @@ const char *emit_combine(Shader *s, Kind k, DType t, const char *acc, const char
 /* rows: acc of every lane of the row combined, the same in all; codegen/rows.c */
 const char *emit_lane_reduce(Shader *s, Kind k, DType t, const char *acc);
 const char *emit_identity(Shader *s, Kind k, DType t);
-/* rows: a loop dealt out to the row's lanes, and a block for those who have an element and meet `condition`; returns its number. */
+/* rows: a loop dealt out to the row's lanes, and a block for those who have an element and meet `condition`; returns its number.
+ */
 const char *open_shared_loop(Shader *s, const char *condition, const Dim *count);
 const char *emit_loop_op(Shader *s, Value *v, Index idx); /* reduce, dot, conv, window, ... as loops */
 
-/* Is v stored, transposes, broadcasts, slices and reshapes apart? Then offset = base + sum of index[axis] * stride[axis]. */
+/* Is v stored, transposes, broadcasts, slices and reshapes apart? Then offset = base + sum of index[axis] *
+ * stride[axis]. */
 typedef struct Affine {
-    Value *buffer; /* storage root */
+    Value *buffer; /* storage root; NULL: the kernel's own, of `dim` bytes, or with `dim` NULL counters that begin and end as
+                      zeros */
+    int64_t bytes; /* of counters */
     const Dim *base;
     const Dim *stride[DLVK_MAX_RANK];
 } Affine;

@@ -165,6 +165,7 @@ const char *emit_wrap(Shader *s, DType t, const char *x)
 static const char *round_float(Shader *s, DType t, const char *x, bool saturate)
 {
     if (t == DLVK_F32 || t == DLVK_F64) return x;
+    if (t == DLVK_F16) return sh_printf(s, "f16_round(%s)", x);
     bool f8 = dtype_bits(t) == 8;
     return sh_printf(s, "%s_to_f32(f32_to_%s%s(%s))", small_float(t), small_float(t), f8 && !saturate ? "_nosat" : "", x);
 }

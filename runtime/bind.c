@@ -120,18 +120,19 @@ static dlvk_status pack(dlvk_session *s, int kind, Space *sp, const char *what, 
 
 /* ---- states --------------------------------------------------------------------------------------------------------- */
 
-dlvk_status session_states(dlvk_session *s, dlvk_error *err)
+/* Memory for the buffers of a kind that outlives runs, with what they begin with. */
+static dlvk_status lasting(dlvk_session *s, int kind, Space *sp, const char *what, dlvk_error *err)
 {
     static const uint8_t zeros[64];
     const Plan *p = s->m->plan;
-    dlvk_status st = pack(s, KIND(STATE), &s->states, "state", NULL, err);
+    dlvk_status st = pack(s, kind, sp, what, NULL, err);
     Upload *up = calloc(2 * p->n_buffer + 1, sizeof *up);
     if (!st && !up) st = rt_error(err, DLVK_OUT_OF_MEMORY, "out of memory");
     size_t n = 0;
     for (uint32_t i = 0; !st && i < p->n_buffer; i++) {
         const Buffer *b = p->buffer[i];
         Slice to = s->slice[i];
-        if (b->kind != KIND(STATE) || !to.size) continue;
+        if ((int)b->kind != kind || !to.size) continue;
         const Dlvk__Plan__Blob *blob = b->blob ? p->blob[b->blob - 1] : NULL;
         uint64_t have = blob ? blob->bytes : 0;
         if (have) up[n++] = (Upload){to, rt_bundle_blob(&s->m->bundle, blob), blob->length, have};
@@ -143,6 +144,16 @@ dlvk_status session_states(dlvk_session *s, dlvk_error *err)
     if (!st) st = vk_upload(s->dev, up, n, 0, err);
     free(up);
     return st;
+}
+
+dlvk_status session_states(dlvk_session *s, dlvk_error *err)
+{
+    return lasting(s, KIND(STATE), &s->states, "state", err);
+}
+
+dlvk_status session_counters(dlvk_session *s, dlvk_error *err)
+{
+    return lasting(s, KIND(COUNTER), &s->counters, "counters", err);
 }
 
 /* ---- inputs and outputs --------------------------------------------------------------------------------------------- */

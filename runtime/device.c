@@ -160,6 +160,8 @@ const dlvk_device_info *dlvk_device_get_info(const dlvk_device *d)
 void dlvk_device_disable(dlvk_device *d, uint32_t features)
 {
     d->info.features &= ~features;
+    /* A CPU driver runs what was written for GPUs, if told to. */
+    if (d->cpu && (features & DLVK_FEATURE_SCALAR)) d->info.features |= DLVK_FEATURE_WAVE & ~features;
 }
 uint64_t dlvk_device_validation_messages(const dlvk_device *d)
 {

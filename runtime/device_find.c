@@ -135,26 +135,29 @@ static bool has_extension(VkPhysicalDevice p, const char *name)
     return found;
 }
 
-/* The matrix shape the kernels are written for. */
-static bool has_coopmat_16(VkInstance instance, VkPhysicalDevice p)
+/* The largest square matrices, up to 16, of f16 with sums in f32; 0: none. */
+static uint32_t find_matrix(VkInstance instance, VkPhysicalDevice p)
 {
     PFN_vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR get =
         (PFN_vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR)(void *)vkGetInstanceProcAddr(
             instance, "vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR");
     uint32_t n = 0;
-    if (!get || get(p, &n, NULL) != VK_SUCCESS) return false;
+    if (!get || get(p, &n, NULL) != VK_SUCCESS) return 0;
     VkCooperativeMatrixPropertiesKHR *list = calloc(n + 1, sizeof *list);
-    if (!list) return false;
+    if (!list) return 0;
     for (uint32_t i = 0; i < n; i++) list[i].sType = VK_STRUCTURE_TYPE_COOPERATIVE_MATRIX_PROPERTIES_KHR;
-    bool found = false;
-    if (get(p, &n, list) == VK_SUCCESS)
-        for (uint32_t i = 0; i < n; i++)
-            found |= list[i].MSize == 16 && list[i].NSize == 16 && list[i].KSize == 16 &&
-                     list[i].scope == VK_SCOPE_SUBGROUP_KHR && list[i].AType == VK_COMPONENT_TYPE_FLOAT16_KHR &&
-                     list[i].BType == VK_COMPONENT_TYPE_FLOAT16_KHR && list[i].CType == VK_COMPONENT_TYPE_FLOAT32_KHR &&
-                     list[i].ResultType == VK_COMPONENT_TYPE_FLOAT32_KHR;
+    uint32_t size = 0;
+    if (get(p, &n, list) != VK_SUCCESS) n = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        const VkCooperativeMatrixPropertiesKHR *m = &list[i];
+        if (m->MSize == m->NSize && m->NSize == m->KSize && (m->MSize == 16 || m->MSize == 8) && m->MSize > size &&
+            m->scope == VK_SCOPE_SUBGROUP_KHR && m->AType == VK_COMPONENT_TYPE_FLOAT16_KHR &&
+            m->BType == VK_COMPONENT_TYPE_FLOAT16_KHR && m->CType == VK_COMPONENT_TYPE_FLOAT32_KHR &&
+            m->ResultType == VK_COMPONENT_TYPE_FLOAT32_KHR)
+            size = m->MSize;
+    }
     free(list);
-    return found;
+    return size;
 }
 
 static const char *type_name(VkPhysicalDeviceType t)
@@ -246,7 +249,10 @@ static void examine(dlvk_device *d, VkPhysicalDevice physical, DeviceFeatures *f
     *f = (DeviceFeatures){0};
     device_chain(f, coopmat, shader_object);
     vkGetPhysicalDeviceFeatures2(physical, &f->base);
-    coopmat = coopmat && f->coopmat.cooperativeMatrix && f->v12.vulkanMemoryModel && has_coopmat_16(d->instance, physical);
+    if (coopmat && f->coopmat.cooperativeMatrix && f->v12.vulkanMemoryModel) d->matrix = find_matrix(d->instance, physical);
+    /* The kernels' tiles want as much shared memory as every GPU with matrices has, a CPU driver's only in its tests. */
+    uint32_t lanes = p11.subgroupSize;
+    coopmat = d->matrix && lanes >= d->matrix && lanes <= 32 && (d->cpu || base.limits.maxComputeSharedMemorySize >= 40 << 10);
 
     memcpy(d->shader_uuid, pso.shaderBinaryUUID, sizeof d->shader_uuid);
 
@@ -285,7 +291,7 @@ static void examine(dlvk_device *d, VkPhysicalDevice physical, DeviceFeatures *f
         size_t n = strcspn(disable, ", ");
         for (size_t i = 0; i < N_FEATURES; i++)
             if (strlen(feature_names[i].name) == n && strncmp(feature_names[i].name, disable, n) == 0)
-                info->features &= ~feature_names[i].bit;
+                dlvk_device_disable(d, feature_names[i].bit);
         disable += n + strspn(disable + n, ", ");
     }
 }

@@ -80,7 +80,12 @@ const char *model_kernel_text(const Dlvk__Plan__Plan *plan, const Dlvk__Plan__Di
 dlvk_status model_pipelines(dlvk_model *m, const char *cache, int threads, dlvk_error *err);
 void model_pipelines_free(dlvk_model *m);
 enum { MODEL_MAX_SPEC = 256 }; /* specialization constants of a pipeline; plan_check.c sees to it */
-VkSpecializationInfo model_spec(const Dlvk__Plan__Pipeline *p, VkSpecializationMapEntry *entry);
+typedef struct Spec {
+    VkSpecializationMapEntry entry[MODEL_MAX_SPEC];
+    uint32_t value[MODEL_MAX_SPEC];
+} Spec;
+/* The pipeline's constants, those of matrix kernels completed by what the device is (see Pipeline in plan.proto). */
+VkSpecializationInfo model_spec(const dlvk_model *m, const Dlvk__Plan__Pipeline *p, Spec *s);
 /* "CALL, module 'NAME'", for messages. */
 void model_pipeline_call(const char *call, const dlvk_model *m, uint32_t pipeline, char *buf, size_t size);
 

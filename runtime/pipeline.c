@@ -91,11 +91,19 @@ static void build_module(void *user, int i)
     if (r) atomic_store(&b->failed, r);
 }
 
-VkSpecializationInfo model_spec(const Dlvk__Plan__Pipeline *p, VkSpecializationMapEntry *entry)
+VkSpecializationInfo model_spec(const dlvk_model *m, const Dlvk__Plan__Pipeline *p, Spec *s)
 {
-    for (uint32_t k = 0; k < p->n_spec; k++) entry[k] = (VkSpecializationMapEntry){.constantID = k, .offset = 4 * k, .size = 4};
+    for (uint32_t k = 0; k < p->n_spec; k++) {
+        s->entry[k] = (VkSpecializationMapEntry){.constantID = k, .offset = 4 * k, .size = 4};
+        s->value[k] = p->spec[k];
+    }
+    if ((m->plan->module[p->module]->features & DLVK_FEATURE_COOPMAT) && p->n_spec >= 3) {
+        s->value[0] *= m->dev->info.subgroup_size;
+        s->value[1] = m->dev->matrix;
+        s->value[2] = m->dev->info.subgroup_size;
+    }
     return (VkSpecializationInfo){
-        .mapEntryCount = (uint32_t)p->n_spec, .pMapEntries = entry, .dataSize = 4 * p->n_spec, .pData = p->spec};
+        .mapEntryCount = (uint32_t)p->n_spec, .pMapEntries = s->entry, .dataSize = 4 * p->n_spec, .pData = s->value};
 }
 
 void model_pipeline_call(const char *call, const dlvk_model *m, uint32_t pipeline, char *buf, size_t size)
@@ -108,8 +116,8 @@ static void build_pipeline(void *user, int i)
     Build *b = user;
     const Dlvk__Plan__Pipeline *p = b->m->plan->pipeline[b->list[i]];
     const Dlvk__Plan__Module *mod = b->m->plan->module[p->module];
-    VkSpecializationMapEntry entry[MODEL_MAX_SPEC];
-    const VkSpecializationInfo spec = model_spec(p, entry);
+    Spec values;
+    const VkSpecializationInfo spec = model_spec(b->m, p, &values);
     bool full = (mod->features & DLVK_FEATURE_COOPMAT) && b->m->dev->full_subgroups;
     const VkComputePipelineCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,

@@ -194,13 +194,16 @@ static dlvk_status check_storage(Check *c, uint64_t blob_bytes)
     for (uint32_t i = 0; i < p->n_buffer; i++) {
         const Dlvk__Plan__Buffer *b = p->buffer[i];
         TRY(expr_ok(c, b->size));
-        if (b->kind > DLVK__PLAN__BUFFER__KIND__STATE) FAIL(c, "buffer %u is of the unknown kind %d", i, (int)b->kind);
+        if (b->kind > DLVK__PLAN__BUFFER__KIND__COUNTER) FAIL(c, "buffer %u is of the unknown kind %d", i, (int)b->kind);
         if (b->blob) TRY(index_ok(c, "blob", b->blob - 1, p->n_blob));
         if (b->first > b->last) FAIL(c, "buffer %u dies before it is born", i);
-        if (b->kind != DLVK__PLAN__BUFFER__KIND__CONSTANT && b->kind != DLVK__PLAN__BUFFER__KIND__STATE) continue;
+        if (b->kind == DLVK__PLAN__BUFFER__KIND__COUNTER && b->blob) FAIL(c, "counter buffer %u has a blob", i);
+        if (b->kind != DLVK__PLAN__BUFFER__KIND__CONSTANT && b->kind != DLVK__PLAN__BUFFER__KIND__STATE &&
+            b->kind != DLVK__PLAN__BUFFER__KIND__COUNTER)
+            continue;
         const Dlvk__Plan__Expr *size = p->expr[b->size];
         if (size->op != DLVK__PLAN__EXPR__OP__CONST || size->value < 0)
-            FAIL(c, "constant or state buffer %u has no constant size", i);
+            FAIL(c, "constant, state or counter buffer %u has no constant size", i);
         if (b->kind == DLVK__PLAN__BUFFER__KIND__CONSTANT && !b->blob) FAIL(c, "constant buffer %u has no blob", i);
         if (b->blob && (uint64_t)size->value < p->blob[b->blob - 1]->bytes) FAIL(c, "buffer %u is smaller than its blob", i);
     }

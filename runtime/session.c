@@ -84,6 +84,7 @@ static dlvk_status create(dlvk_model *m, dlvk_session *with, dlvk_session **out,
     dlvk_status st = make_tables(s, err);
     if (!st) st = make_commands(s, err);
     if (!st) st = with ? session_share_states(s, with, err) : session_states(s, err);
+    if (!st) st = session_counters(s, err);
     if (!st) st = session_strings_init(s, err);
     if (st) {
         dlvk_session_free(s);
@@ -138,6 +139,7 @@ void dlvk_session_free(dlvk_session *s)
     space_free(s, &s->arena);
     space_free(s, &s->outputs);
     space_free(s, &s->states);
+    space_free(s, &s->counters);
     vk_memory_free(s->dev, &s->readback);
     vk_memory_free(s->dev, &s->download);
     vkDestroyQueryPool(device, s->queries, NULL);

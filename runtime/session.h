@@ -59,7 +59,7 @@ struct dlvk_session {
     uint64_t generation; /* raised whenever recorded addresses or sizes become stale */
 
     Slice *slice; /* by buffer */
-    Space arena, outputs, states;
+    Space arena, outputs, states, counters;
     uint64_t planned_arena;
     Input *input;
     Dynamic *dynamic;
@@ -100,6 +100,7 @@ dlvk_status session_bind(dlvk_session *s, dlvk_error *err);
 /* Gives memory to buffers whose sizes have become known or have changed. */
 dlvk_status session_bind_dynamic(dlvk_session *s, dlvk_error *err);
 dlvk_status session_states(dlvk_session *s, dlvk_error *err);
+dlvk_status session_counters(dlvk_session *s, dlvk_error *err);
 dlvk_status session_share_states(dlvk_session *s, const dlvk_session *with, dlvk_error *err);
 void space_free(dlvk_session *s, Space *sp);
 uint64_t space_bytes(const Space *sp);

@@ -70,8 +70,8 @@ static VkResult create(Job *j, int i, VkShaderCodeTypeEXT type, const void *code
     const Dlvk__Plan__Pipeline *p = j->m->plan->pipeline[j->list[i]];
     const Dlvk__Plan__Module *mod = j->m->plan->module[p->module];
     const VkPushConstantRange range = {.stageFlags = VK_SHADER_STAGE_COMPUTE_BIT, .size = mod->push_bytes};
-    VkSpecializationMapEntry entry[MODEL_MAX_SPEC];
-    const VkSpecializationInfo spec = model_spec(p, entry);
+    Spec values;
+    const VkSpecializationInfo spec = model_spec(j->m, p, &values);
     bool full = (mod->features & DLVK_FEATURE_COOPMAT) && d->full_subgroups;
     const VkShaderCreateInfoEXT info = {.sType = VK_STRUCTURE_TYPE_SHADER_CREATE_INFO_EXT,
                                         .flags = full ? VK_SHADER_CREATE_REQUIRE_FULL_SUBGROUPS_BIT_EXT : 0,

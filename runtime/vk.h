@@ -45,6 +45,7 @@ struct dlvk_device {
     bool unified;        /* MEMORY_DEVICE is mapped */
     bool poison;         /* DLVK_POISON is set: memory the host can see begins as NaNs */
     bool full_subgroups; /* computeFullSubgroups is enabled */
+    uint32_t matrix;     /* rows, columns and depth of the cooperative matrices that DLVK_FEATURE_COOPMAT stands for */
     double timestamp_ns; /* of one tick; 0: the queue has no timestamps */
     uint64_t timestamp_mask;
     uint32_t max_groups[3];

@@ -5,7 +5,9 @@
 //
 //     prelude.glsl             integers, bools, comparisons, conversions of 32 bits; what kernels of every kind share
 //     prelude_math.glsl        functions of a float
-//     prelude_narrow.glsl      f16, bf16, float8, float4 as bits
+//     prelude_narrow.glsl      bf16, float8, float4 as bits
+//     prelude_f16_native.glsl  f16 by the device's conversions, or
+//     prelude_f16_soft.glsl    as bits
 //     prelude_wide.glsl        64-bit words as uvec2, for the files below
 //     prelude_i64_native.glsl  I64 and U64 as int64_t and uint64_t, or
 //     prelude_i64_emul.glsl    as structs; then, for both,
@@ -100,10 +102,13 @@ uint op_div(uint a, uint b) { return b == 0u ? 0u : a / b; }
 // For devices whose fma is one operation; CPU drivers divide correctly by themselves.
 float float_div(float a, float b)
 {
-    precise float q = a / b;
-    precise float r = fma(-q, b, a);
-    precise float c = q + r / b;
-    uint eq = floatBitsToUint(q) & 0x7f800000u, eb = floatBitsToUint(b) & 0x7f800000u;
+    // The reciprocal of a large b, which the division makes use of, may be flushed to zero.
+    float scale = magnitude_bits(b) >= 0x7e800000u ? 0.25 : 1.0; // 2^126
+    precise float u = a * scale, v = b * scale;
+    precise float q = u / v;
+    precise float r = fma(-q, v, u);
+    precise float c = q + r / v;
+    uint eq = floatBitsToUint(q) & 0x7f800000u, eb = floatBitsToUint(v) & 0x7f800000u;
     return eq == 0u || eq == 0x7f800000u || eb == 0u ? q : c;
 }
 

@@ -35,13 +35,21 @@ uint narrow_encode(float x, int man, int bias)
 //# f16_to_f32:
 float f16_to_f32(uint h) { return unpackHalf2x16(h).x; }
 
-//# f32_to_f16:
-uint f32_to_f16(float x)
+//# f16_round:
+// x as f16 can hold it. Not there and back by conversions: a driver may leave out such a pair.
+float f16_round(float x)
 {
-    uint sign = (floatBitsToUint(x) >> 16) & 0x8000u;
-    if (op_is_nan(x)) return sign | 0x7e00u;
-    if (magnitude_bits(x) >= 0x47800000u) return sign | 0x7c00u; // 65536
-    return sign | narrow_encode(x, 10, 15); // rounding up from 65520 gives infinity by itself
+    uint u = floatBitsToUint(x), m = u & 0x7fffffffu;
+    if (m >= 0x477ff000u) { // from 65520 on
+        m = max(m, 0x7f800000u);
+    } else if (m < 0x38800000u) { // denormal: in units of 2^-24, as floats from a half on
+        precise float shifted = uintBitsToFloat(m) + 0.5;
+        precise float back = shifted - 0.5;
+        m = floatBitsToUint(back);
+    } else {
+        m = (m + 0xfffu + ((m >> 13) & 1u)) & 0xffffe000u;
+    }
+    return uintBitsToFloat((u & 0x80000000u) | m);
 }
 
 //# bf16_to_f32:

@@ -21,6 +21,7 @@ static const struct Config {
     const char *text;
 } configs[] = {{0, ""},
                {DLVK_FEATURE_SCALAR, ", without scalar"},
+               {DLVK_FEATURE_SCALAR | DLVK_FEATURE_COOPMAT, ", without scalar, coopmat"},
                {WIDE, ", without int64, float64"},
                {DLVK_FEATURE_SCALAR | WIDE, ", without scalar, int64, float64"}};
 enum { CONFIGS = sizeof configs / sizeof *configs };

@@ -121,6 +121,8 @@ static const char *op_code(Op op, DType t, DType result)
                            ? pool_printf(&pool, "op_%s($a%s%s)", o->name, o->n_in > 1 ? ", $b" : "", o->n_in > 2 ? ", $c" : "")
                        : dtype_is_float(t) ? o->glsl_f
                                            : o->glsl_i;
+    bool cpu = dlvk_device_get_info(device)->features & DLVK_FEATURE_SCALAR;
+    if (op == OP_DIV && dtype_is_float(t) && !is_wide(t) && !cpu) text = "float_div($a, $b)"; /* as emit_point() does */
     char out[1024] = "";
     for (const char *s = text; *s; s++) {
         char one[2] = {*s, 0};

@@ -28,6 +28,32 @@ FAMILY(dot, 40)
     result(c, epilogue(c, build_matmul(&c->b, x, y)));
 }
 
+/* What a precision pass leaves: values that went through f16, in f32 again. */
+static Value *through_f16(Case *c, Value *v)
+{
+    if (v->type.dtype == DLVK_F16 && chance(c, 60)) return v;
+    Value *half = v->type.dtype == DLVK_F16 ? v : build_cast(&c->b, v, DLVK_F16);
+    return build_cast(&c->b, half, DLVK_F32);
+}
+
+/* Few tiles and long sums, which several workgroups share out. */
+FAMILY(dot_long, 8)
+{
+    bool half = chance(c, 50);
+    DType t = half && chance(c, 50) ? DLVK_F16 : DLVK_F32;
+    const Dim *m = any_dim(c, 1, 90), *n = fixed(c, between(c, 1, 12) * (chance(c, 70) ? 8 : 1)), *batch = any_dim(c, 1, 3);
+    const Dim *k =
+        c->bindings > 1 && chance(c, 50) ? any_dim(c, 200, 700) : fixed(c, between(c, 25, 90) * (chance(c, 70) ? 8 : 7));
+    const Dim *a[] = {batch, m, k}, *b[] = {batch, k, n}, *turned[] = {batch, n, k};
+    Value *x = operand(c, t, 3, a, FILL_EVERYDAY), *y;
+    if (chance(c, 30))
+        y = build_transpose(&c->b, input(c, t, 3, turned, FILL_EVERYDAY), (int[]){0, 2, 1});
+    else
+        y = operand(c, t, 3, b, FILL_EVERYDAY);
+    if (half) x = through_f16(c, x), y = build_cast(&c->b, through_f16(c, y), x->type.dtype);
+    result(c, epilogue(c, build_matmul(&c->b, x, y)));
+}
+
 FAMILY(dot_bytes, 6)
 {
     static const DType bytes[] = {DLVK_I8, DLVK_U8};
@@ -59,12 +85,11 @@ static int64_t channels(Case *c)
     return some[pick(c, sizeof some / sizeof *some)];
 }
 
-FAMILY(conv, 60)
+static void any_conv(Case *c, DType t, bool half)
 {
     int64_t step[3], dilation[3], in_dilation[3], kernel[3], group = 1, ci = channels(c), co = channels(c);
     const Dim *lo[3], *hi[3], *x_dims[5], *w_dims[5];
     int sp = chance(c, 60) ? 2 : 1 + pick(c, 3);
-    DType t = chance(c, 90) ? float_type(c) : DLVK_I32;
     if (chance(c, 35)) { /* groups; many with one channel each are depthwise */
         group = chance(c, 50) ? ci : between(c, 2, 5);
         if (chance(c, 50)) ci = 1;
@@ -94,5 +119,16 @@ FAMILY(conv, 60)
     ConvSpec s = {
         .spatial = sp, .step = step, .dilation = dilation, .in_dilation = in_dilation, .lo = lo, .hi = hi, .group = group};
     Value *x = operand(c, t, sp + 2, x_dims, FILL_EVERYDAY), *w = operand(c, t, sp + 2, w_dims, FILL_EVERYDAY);
+    if (half) x = through_f16(c, x), w = build_cast(&c->b, through_f16(c, w), x->type.dtype);
     result(c, epilogue(c, nchw ? build_conv_nchw(&c->b, x, w, &s) : build_conv(&c->b, x, w, &s)));
+}
+
+FAMILY(conv, 60)
+{
+    any_conv(c, chance(c, 90) ? float_type(c) : DLVK_I32, false);
+}
+
+FAMILY(conv_half, 20)
+{
+    any_conv(c, chance(c, 50) ? DLVK_F16 : DLVK_F32, true);
 }
