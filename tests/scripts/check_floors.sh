@@ -6,7 +6,7 @@ cd "${1:-$(dirname "$0")/../..}" || exit 2
 
 # What each folder's files may include, as a regular expression on the include's path.
 declare -A may=(
-    [host]='^(host/|dlvk/(types|host)\.h$)'
+    [runtime/host]='^(runtime/host/|dlvk/(types|host)\.h$)'
     [runtime]='^(runtime/|dlvk/(types|runtime|host)\.h$|plan\.pb-c\.h$)'
     [ir]='^(ir/|dlvk/(types|host)\.h$)'
     [passes]='^(passes/|ir/|dlvk/types\.h$)'

@@ -1,5 +1,5 @@
 /* JPEG, by libjpeg: the accurate integer DCT and smooth upsampling, as ONNX describes. */
-#include "host/image.h"
+#include "runtime/host/image.h"
 #ifdef DLVK_HOST_JPEG
 #include <setjmp.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* Strings to numbers and back, as ONNX's Cast has it. */
 #define _GNU_SOURCE /* strtod_l */
-#include "host/host.h"
+#include "runtime/host/host.h"
 #include <errno.h>
 #include <float.h>
 #include <inttypes.h>

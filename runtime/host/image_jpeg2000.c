@@ -1,5 +1,5 @@
 /* JPEG 2000, by openjpeg: boxed (JP2) and bare code streams. */
-#include "host/image.h"
+#include "runtime/host/image.h"
 #ifdef DLVK_HOST_OPENJPEG
 #include <openjpeg.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* Windows bitmaps and portable any-maps. */
-#include "host/image.h"
+#include "runtime/host/image.h"
 #include <limits.h>
 #include <string.h>
 

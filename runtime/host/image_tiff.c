@@ -1,5 +1,5 @@
 /* TIFF, by libtiff: the first picture, whatever its layout. */
-#include "host/image.h"
+#include "runtime/host/image.h"
 #ifdef DLVK_HOST_TIFF
 #include <string.h>
 #include <tiffio.h>

@@ -1,5 +1,5 @@
 // Regular expressions, in RE2's syntax, by RE2: matching takes time linear in the text, whatever the pattern.
-#include "host/host.h"
+#include "runtime/host/host.h"
 #include <new>
 #include <re2/re2.h>
 #include <string>

@@ -1,5 +1,5 @@
 /* WebP, by libwebp; of an animation there is no first picture. */
-#include "host/image.h"
+#include "runtime/host/image.h"
 #ifdef DLVK_HOST_WEBP
 #include <webp/decode.h>
 

@@ -2,7 +2,7 @@
 #ifndef DLVK_HOST_IMAGE_H
 #define DLVK_HOST_IMAGE_H
 
-#include "host/host.h"
+#include "runtime/host/host.h"
 
 typedef struct Image {
     dlvk_host_call *call;

@@ -1,5 +1,5 @@
 /* The string operators. */
-#include "host/host.h"
+#include "runtime/host/host.h"
 #include <locale.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* PNG, by libpng. Without alpha, 16 bits scaled to 8, no gamma. */
-#include "host/image.h"
+#include "runtime/host/image.h"
 #ifdef DLVK_HOST_PNG
 #include <png.h>
 #include <setjmp.h>

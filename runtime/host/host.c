@@ -1,5 +1,5 @@
 /* The list of functions, and what they share. */
-#include "host/host.h"
+#include "runtime/host/host.h"
 #include <stdarg.h>
 #include <stdio.h>
 

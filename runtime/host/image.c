@@ -1,5 +1,5 @@
 /* ImageDecoder: formats told apart by their first bytes, pixels brought to the order asked for. */
-#include "host/image.h"
+#include "runtime/host/image.h"
 #include <string.h>
 
 #ifdef DLVK_HOST_PNG
