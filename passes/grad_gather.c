@@ -13,7 +13,7 @@ static Value *clamped(Build *b, Value *index, const Dim *n)
 /* [a..., i..., c...] to [i..., a..., c...]: `moved` axes from `from` on come to the front. Back again: front = false. */
 static Value *move_axes(Build *b, Value *x, int from, int moved, bool front)
 {
-    int perm[DLVK_MAX_RANK];
+    int perm[DLVK_MAX_RANK] = {0};
     if (!x) return NULL;
     for (int i = 0; i < x->type.rank; i++) {
         int before = i < moved ? from + i : i < from + moved ? i - moved : i;
