@@ -1,7 +1,8 @@
 /* Rows kernels: reductions over one set of axes with the pointwise code around them, in one pass over memory per dependence.
  *
  * A row is one setting of the axes that are kept. LANES invocations share it: each walks every LANES-th element, partial
- * results meet in a tree over shared memory. With LANES = 1 the barriers fold away. */
+ * results meet in a tree over shared memory. With LANES = 1 the barriers fold away. On GPUs neighbouring invocations load
+ * neighbours: they share a row where its elements lie side by side, and have a row each where the rows do. */
 #include "codegen/shader.h"
 #include "dlvk/runtime.h"
 
@@ -17,22 +18,24 @@ const char *emit_lane_reduce(Shader *s, Kind k, DType t, const char *acc)
     sh_line(s, "barrier();");
     sh_open(s, "for (uint half_row = LANES / 2; half_row > 0; half_row /= 2) {");
     sh_open(s, "if (lane < half_row) {");
-    const char *x = "red_u[gl_LocalInvocationID.x] != 0u", *y = "red_u[gl_LocalInvocationID.x + half_row] != 0u";
+    const char *step = s->columns ? " * (GROUP / LANES)" : ""; /* between neighbouring lanes */
+    const char *x = "red_u[gl_LocalInvocationID.x] != 0u";
+    const char *y = sh_printf(s, "red_u[gl_LocalInvocationID.x + half_row%s] != 0u", step);
     if (c == 'b') {
         sh_line(s, "red_u[gl_LocalInvocationID.x] = uint(%s);",
                 emit_combine(s, k, t, sh_printf(s, "(%s)", x), sh_printf(s, "(%s)", y)));
     } else {
         x = sh_printf(s, "red_%c[gl_LocalInvocationID.x]", c);
-        y = sh_printf(s, "red_%c[gl_LocalInvocationID.x + half_row]", c);
+        y = sh_printf(s, "red_%c[gl_LocalInvocationID.x + half_row%s]", c, step);
         sh_line(s, "%s = %s;", x, emit_combine(s, k, t, x, y));
     }
     sh_close(s);
     sh_line(s, "barrier();");
     sh_close(s);
     if (c == 'b')
-        sh_line(s, "%s = red_u[gl_LocalInvocationID.x - lane] != 0u;", acc);
+        sh_line(s, "%s = red_u[gl_LocalInvocationID.x - lane%s] != 0u;", acc, step);
     else
-        sh_line(s, "%s = red_%c[gl_LocalInvocationID.x - lane];", acc, c);
+        sh_line(s, "%s = red_%c[gl_LocalInvocationID.x - lane%s];", acc, c, step);
     sh_close(s);
     return acc;
 }
@@ -42,7 +45,7 @@ typedef struct Shape {
 } Shape;
 
 /* How many lanes share a row, and how large a workgroup is. Sizes that are not known get a middling choice. */
-static Shape choose(const Dim *rows, const Dim *length, bool scalar)
+static Shape choose(const Dim *rows, const Dim *length, bool scalar, bool columns)
 {
     int64_t r, n;
     bool know_r = dim_is_const(rows, &r), know_n = dim_is_const(length, &n);
@@ -53,6 +56,12 @@ static Shape choose(const Dim *rows, const Dim *length, bool scalar)
         return (Shape){1, 8};
     }
     uint32_t lanes = 1;
+    if (columns) { /* 8 neighbouring rows are a sector of memory; the rest of the group shares each */
+        uint32_t near = 1;
+        while (near < (know_r && r >= 4096 ? 32 : 8) && (!know_r || near < r)) near *= 2;
+        while (lanes < 256 / near && (!know_n || lanes * 4 < n)) lanes *= 2;
+        return (Shape){lanes, near * lanes < 64 ? 64 : near * lanes};
+    }
     if (!know_n)
         lanes = 32;
     else
@@ -86,7 +95,10 @@ static void write_rows(KernelGen *kg, bool scalar)
         else
             rows = dim_mul(dt, rows, t.dim[i]);
     }
-    Shape shape = choose(rows, length, scalar);
+    int last = t.rank - 1;
+    while (last > 0 && dim_is(t.dim[last], 1)) last--;
+    s->columns = !scalar && last >= 0 && !reduced[last];
+    Shape shape = choose(rows, length, scalar, s->columns);
     *VEC_PUSH(s->pool, s->spec) = shape.lanes;
     *VEC_PUSH(s->pool, s->spec) = shape.group;
     s->local[0] = 0;
@@ -103,8 +115,9 @@ static void write_rows(KernelGen *kg, bool scalar)
         declared[(int)c] = true;
     }
 
-    sh_line(s, "uint lane = gl_LocalInvocationID.x %% LANES;");
-    sh_line(s, "uint row_number = %s * (GROUP / LANES) + gl_LocalInvocationID.x / LANES;", GROUP_INDEX);
+    const char *of[] = {s->columns ? "/ (GROUP / LANES)" : "% LANES", s->columns ? "% (GROUP / LANES)" : "/ LANES"};
+    sh_line(s, "uint lane = gl_LocalInvocationID.x %s;", of[0]);
+    sh_line(s, "uint row_number = %s * (GROUP / LANES) + gl_LocalInvocationID.x %s;", GROUP_INDEX, of[1]);
     sh_line(s, "bool live = row_number < uint(%s);", arg_int(s, rows));
     sh_line(s, "int row = live ? int(row_number) : 0; /* a row too many is computed and not stored: barriers want everyone */");
     s->lanes = "int(LANES)";

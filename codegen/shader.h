@@ -82,6 +82,7 @@ struct Shader {
     VEC(const char *) ends; /* beside scopes: the last statement of the block; NULL: none */
     int next_scope;
     const char *lanes; /* rows: GLSL int constant: lanes that share a row; NULL: loops run whole */
+    bool columns;      /* rows: neighbouring invocations have neighbouring rows, and the lanes of one row lie apart */
     const Ix *vector;  /* on a CPU driver: the number, below 8, of the vector's lane; NULL */
     const char *lane;
     const Node *expand; /* emit this node's definition although its value is materialised */

@@ -16,6 +16,7 @@
     X(scatter, pass_scatter)                                                                                                     \
     X(canonicalize_late, pass_canonicalize)                                                                                      \
     X(precision, pass_precision)                                                                                                 \
+    X(split, pass_split)                                                                                                         \
     X(cse, pass_cse)                                                                                                             \
     X(pack, pass_pack)
 
@@ -26,6 +27,7 @@ Graph *pass_layout(Graph *g);
 Graph *pass_batchnorm(Graph *g);
 Graph *pass_precision(Graph *g);
 Graph *pass_scatter(Graph *g);
+Graph *pass_split(Graph *g);
 Graph *pass_cse(Graph *g);
 Graph *pass_pack(Graph *g);
 

@@ -44,6 +44,19 @@ FAMILY(reduce, 25)
     result(c, epilogue(c, y));
 }
 
+/* Few long rows, enough work to be split in two (passes/split.c), and neighbouring rows in neighbouring invocations. */
+FAMILY(reduce_long, 4)
+{
+    DType t = chance(c, 60) ? DLVK_F32 : chance(c, 50) ? DLVK_F16 : DLVK_I32;
+    int rows = 1 + pick(c, 70), outer = 1 + pick(c, 30), axes[] = {0, 1};
+    bool columns = chance(c, 70);
+    const Dim *length = fixed(c, 600000 / (rows * outer)), *d[] = {fixed(c, outer), length, fixed(c, rows)};
+    if (!columns) d[0] = fixed(c, rows), d[2] = fixed(c, outer), axes[0] = 2;
+    Value *x = operand(c, t, 3, d, FILL_POSITIVE);
+    Kind k = dtype_is_float(t) && chance(c, 50) ? KIND_SUM : chance(c, 50) ? KIND_MAX : KIND_MIN;
+    result(c, epilogue(c, build_reduce(&c->b, k, x, 2, axes, chance(c, 50))));
+}
+
 /* Several reductions of one operand with pointwise code between: softmax, norms, and what looks like them. */
 FAMILY(rows, 25)
 {
