@@ -137,7 +137,8 @@ static void put_signature(Json *j, const Plan *p)
 
 static void put_storage(Json *j, const Plan *p)
 {
-    static const char *const kinds[] = {"arena", "constant", "input", "output", "state"};
+    static const char *const kinds[] = {"arena", "constant", "input", "output", "state", "counter"};
+    _Static_assert(sizeof kinds / sizeof *kinds == DLVK__PLAN__BUFFER__KIND__COUNTER + 1, "every kind has a name");
     json_open(j, "modules", '[');
     for (size_t i = 0; i < p->n_module; i++) {
         const Dlvk__Plan__Module *m = p->module[i];

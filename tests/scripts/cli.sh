@@ -91,6 +91,7 @@ check_exit "--precision stores f16" 0 'stored=1' "$DLVKC" compile "$matmul" -o "
 check_exit "--keep-f32 keeps" 0 'asked for' "$DLVKC" compile "$matmul" -o "$tmp/x.dlvk" --precision f16 --keep-f32 'Mat*' --print-policy
 check_exit "inspect" 0 'f32\[3,4,5\]' "$DLVKC" inspect "$tmp/relu.dlvk"
 check_exit "inspect --json" 0 '"kernels"' "$DLVKC" inspect "$tmp/relu.dlvk" --json
+check_exit "inspect: buffers of every kind" 0 '"kind": "counter"' "$DLVKC" inspect "$data/light/light_squeezenet.onnx" --json
 check_exit "inspect a model" 0 'f32\[3,4,5\]' "$DLVKC" inspect "$model"
 check "unpack" "$DLVKC" unpack "$tmp/relu.dlvk" -o "$tmp/unpacked"
 check "unpacked SPIR-V is valid" bash -c "for f in '$tmp'/unpacked/*.spv; do spirv-val --target-env vulkan1.3 \$f || exit 1; done"
