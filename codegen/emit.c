@@ -305,9 +305,9 @@ static const char *load_at(Shader *s, Value *v, const Ix *flat)
     const Ix *base = s->vector && (v->type.dtype == DLVK_F32 || half) ? ix_without(s, flat, s->vector) : NULL;
     if (!base) return emit_load(s, v, ix_text(s, flat));
     if (half)
-        return emit_from_bits(s, v->type.dtype,
-                              sh_printf(s, "neighbours16(Words16(address16_at(%s, %s)), 0)", arg_buffer(s, v, false, "BufU32"),
-                                        ix_text(s, base)));
+        return emit_from_bits(
+            s, v->type.dtype,
+            sh_printf(s, "neighbours16(Words16(address16_at(%s, %s)), 0)", arg_buffer(s, v, false, "BufU32"), ix_text(s, base)));
     return sh_printf(s, "neighbours(BufF32(address_at(%s, %s)), 0)", arg_buffer(s, v, false, "BufF32"), ix_text(s, base));
 }
 

@@ -380,8 +380,7 @@ static dlvk_status check_step(Check *c, const Dlvk__Plan__Step *s)
         TRY(check_region(c, s->branch->then));
         return check_region(c, s->branch->otherwise);
     case DLVK__PLAN__STEP__KIND_LOOP: return check_loop(c, s->loop, at);
-    case DLVK__PLAN__STEP__KIND_HOST:
-        return check_host(c, s->host, at);
+    case DLVK__PLAN__STEP__KIND_HOST: return check_host(c, s->host, at);
     default: FAIL(c, "step %u is of an unknown kind", at);
     }
 }
@@ -400,7 +399,8 @@ static dlvk_status check_program(const Plan *plan, uint64_t blob_bytes, dlvk_err
     Check c = {.plan = plan, .err = err};
     const size_t most = 1u << 24; /* keeps every count an int and every sum of them in 32 bits */
     if (plan->n_symbol > most || plan->n_expr > most || plan->n_buffer > most || plan->n_blob > most || plan->n_pipeline > most ||
-        plan->n_module > most || plan->n_string > most || plan->n_input > 65536 || plan->n_output > 65536 || rt_plan_steps(plan->region) > most)
+        plan->n_module > most || plan->n_string > most || plan->n_input > 65536 || plan->n_output > 65536 ||
+        rt_plan_steps(plan->region) > most)
         FAIL(&c, "a table is too long");
     TRY(check_exprs(&c));
     TRY(check_storage(&c, blob_bytes));

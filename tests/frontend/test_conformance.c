@@ -62,7 +62,8 @@ static bool differs(const dlvk_host_tensor *got, dlvk_host_tensor *want, char *w
     for (int64_t i = 0; i < count && got->dtype == DLVK_STRING; i++) {
         dlvk_string a = ((const dlvk_string *)got->data)[i], b = ((const dlvk_string *)want->data)[i];
         if (a.len == b.len && memcmp(a.at, b.at, a.len) == 0) continue;
-        snprintf(why, 4096, "%s: element %lld: got '%.*s' want '%.*s'", want->name, (long long)i, (int)a.len, a.at, (int)b.len, b.at);
+        snprintf(why, 4096, "%s: element %lld: got '%.*s' want '%.*s'", want->name, (long long)i, (int)a.len, a.at, (int)b.len,
+                 b.at);
         return true;
     }
     for (int64_t i = 0; i < count && got->dtype != DLVK_STRING; i++) {

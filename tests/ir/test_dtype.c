@@ -40,8 +40,7 @@ static void check_patterns(DType t)
         if (isnan(v))
             cr_expect(isnan(elem_get_f(t, &again, 0)), "%s 0x%x", dtype_name(t), code);
         else
-            cr_expect(again == code, "%s 0x%x -> %g -> 0x%x",
-                      dtype_name(t), code, v, again);
+            cr_expect(again == code, "%s 0x%x -> %g -> 0x%x", dtype_name(t), code, v, again);
         cr_expect(isinf(v) || same_number(dtype_round_f(t, v, true), v), "%s 0x%x", dtype_name(t), code);
         cr_expect(same_number(dtype_round_f(t, v, false), v), "%s 0x%x", dtype_name(t), code);
     }
