@@ -1,5 +1,6 @@
 /* dlvkc bench: how long a model takes to load and to run. */
 #include "tools/commands.h"
+#include "tools/train.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -12,7 +13,9 @@ typedef struct BenchOptions {
     PrecisionArgs precision;
     int warmup, runs, seed;
     double min_time;
-    bool kernels;
+    bool kernels, train;
+    const char *loss, *optimizer; /* --train */
+    int batch;
 } BenchOptions;
 
 typedef struct Samples {
@@ -30,6 +33,8 @@ typedef struct Bench {
     Samples wall, device;
     double first_run_ms;
     dlvk_memory memory;
+    double last_loss; /* --train: of the last of so many steps */
+    int steps;
     Kernel *kernel;
     int n_kernels;
 } Bench;
@@ -118,6 +123,10 @@ static dlvk_status measure(const BenchOptions *o, Bench *b, dlvk_model *m, const
     sort(&b->wall);
     sort(&b->device);
     if (!status) dlvk_session_memory(s, &b->memory);
+    float loss = 0;
+    if (!status && o->train) status = dlvk_session_get_output(s, "loss", &loss, sizeof loss, err);
+    b->last_loss = (double)loss;
+    b->steps = 1 + o->warmup + b->wall.n;
     if (!status && o->kernels) status = measure_kernels(o, b, s, err);
     dlvk_session_free(s);
     return status;
@@ -143,7 +152,8 @@ static void print_kernels(const Bench *b)
     Kernel *sorted = must_alloc((size_t)b->n_kernels, sizeof *sorted);
     memcpy(sorted, b->kernel, (size_t)b->n_kernels * sizeof *sorted);
     qsort(sorted, (size_t)b->n_kernels, sizeof *sorted, by_time);
-    printf("\n%10s %6s %6s %9s %8s  %-28s nodes\n", "us", "%", "sum %", "GFLOP/s", "GB/s", "kernel");
+    printf("\n%d kernels, %.1f us together\n%10s %6s %6s %9s %8s  %-28s nodes\n", b->n_kernels, sum, "us", "%", "sum %",
+           "GFLOP/s", "GB/s", "kernel");
     for (int i = 0; i < b->n_kernels; i++) {
         const Kernel *k = &sorted[i];
         double us = k->median > 0 ? k->median : NAN;
@@ -156,14 +166,16 @@ static void print_kernels(const Bench *b)
 
 static void print_bench(const Bench *b, const LoadedModel *m, const dlvk_device_info *d)
 {
-    char sum[32], weights[32], arena[32], io[32];
+    char sum[32], weights[32], arena[32], io[32], planned[32];
     printf("device   %s (%s %s)\n", d->name, d->driver, d->driver_version);
     if (m->bundle) printf("compile  %.1f ms\n", m->compile_ms);
     printf("load     %.1f ms\nfirst    %.1f ms\n", m->load_ms, b->first_run_ms);
-    printf("memory   %s (weights %s, arena %s, inputs and outputs %s)\n",
+    printf("memory   %s (weights %s, arena %s, of it planned %s, inputs and outputs%s %s)\n",
            size_text((double)(b->memory.weights + b->memory.arena + b->memory.io), sum),
            size_text((double)b->memory.weights, weights), size_text((double)b->memory.arena, arena),
+           size_text((double)b->memory.planned_arena, planned), m->training ? ", states" : "",
            size_text((double)b->memory.io, io));
+    if (m->training) printf("loss     %g after %d steps\n", b->last_loss, b->steps);
     printf("\n%-8s %10s %10s %10s %10s   (%d runs)\n", "ms", "min", "median", "p90", "p99", b->wall.n);
     print_row("wall", &b->wall);
     print_row("device", &b->device);
@@ -188,6 +200,11 @@ static bool write_json(const char *path, const char *model, const BenchOptions *
     yyjson_mut_doc_set_root(doc, root);
     yyjson_mut_obj_add_str(doc, root, "model", model);
     yyjson_mut_obj_add_str(doc, root, "precision", opt->precision.name ? opt->precision.name : "f32");
+    if (opt->train) {
+        yyjson_mut_obj_add_str(doc, root, "loss", opt->loss);
+        yyjson_mut_obj_add_str(doc, root, "optimizer", opt->optimizer);
+        yyjson_mut_obj_add_real(doc, root, "last_loss", b->last_loss);
+    }
     yyjson_mut_obj_add_str(doc, root, "device", d->name);
     yyjson_mut_obj_add_str(doc, root, "driver", d->driver);
     yyjson_mut_obj_add_str(doc, root, "driver_version", d->driver_version);
@@ -200,6 +217,7 @@ static bool write_json(const char *path, const char *model, const BenchOptions *
     yyjson_mut_obj_add_uint(doc, root, "memory_bytes", b->memory.weights + b->memory.arena + b->memory.io);
     yyjson_mut_obj_add_uint(doc, root, "weights_bytes", b->memory.weights);
     yyjson_mut_obj_add_uint(doc, root, "arena_bytes", b->memory.arena);
+    yyjson_mut_obj_add_uint(doc, root, "planned_arena_bytes", b->memory.planned_arena);
     yyjson_mut_obj_add_uint(doc, root, "io_bytes", b->memory.io);
     if (opt->kernels) {
         yyjson_mut_val *list = yyjson_mut_arr(doc);
@@ -233,15 +251,49 @@ static void bench_free(Bench *b)
     free(b->device.at);
 }
 
+/* A step's inputs are random but for the learning rate, small enough that a long measurement stays finite, and targets, which are
+ * classes that there are (or, of floats, in [0, 1]). */
+static void fill_for_training(InputSet *in, dlvk_model *m, bool classes)
+{
+    int64_t most = train_classes(m);
+    for (int i = 0; i < in->n; i++) {
+        dlvk_host_tensor *t = &in->at[i];
+        if (!strcmp(t->name, "lr")) dlvk_host_tensor_set(t, 0, 1e-5);
+        if (strcmp(t->name, "target") != 0) continue;
+        int64_t count = 1;
+        for (int d = 0; d < t->rank; d++) count *= t->dim[d];
+        uint64_t state = 1;
+        for (int64_t k = 0; k < count; k++) {
+            state = state * 6364136223846793005u + 1442695040888963407u;
+            uint64_t bits = state >> 33;
+            dlvk_host_tensor_set(t, k, classes ? (double)(bits % (uint64_t)(most ? most : 2)) : (double)bits * 0x1p-31);
+        }
+    }
+}
+
 static int bench_main(const BenchOptions *o, const char *path)
 {
+    dlvk_training_options training = DLVK_TRAINING_OPTIONS_INIT;
     LoadedModel m = {.precision = &o->precision};
     InputSet in = {0};
     Bench b = {0};
+    StrList dims = {0};
+    char *made[64] = {0};
     dlvk_error err;
-    int code = EXIT_BAD;
+    int code = EXIT_BAD, n_made = 0;
+    if (!o->train && (o->loss || o->optimizer)) {
+        error_say("--loss and --optimizer go with --train");
+        return EXIT_BAD;
+    }
+    if (o->train) {
+        if (!train_parse_loss(o->loss, &training) || !train_parse_optimizer(o->optimizer, &training)) return EXIT_BAD;
+        m.training = &training;
+    }
     if (!model_open_given(&m, path, o->device, &o->inputs)) return EXIT_BAD;
-    if (inputs_make(&in, m.model, &o->inputs, &o->dims, NULL, (uint64_t)o->seed)) {
+    for (int i = 0; i < o->dims.n; i++) list_add(&dims, o->dims.at[i]);
+    if (o->batch) n_made = train_batch_dims(m.model, o->batch, &dims, made);
+    if (inputs_make(&in, m.model, &o->inputs, &dims, NULL, (uint64_t)o->seed)) {
+        if (o->train) fill_for_training(&in, m.model, training.loss.target_type == DLVK_I64);
         if (measure(o, &b, m.model, &in, &err)) {
             error_say("%s", err.text);
         } else {
@@ -250,6 +302,8 @@ static int bench_main(const BenchOptions *o, const char *path)
             code = !o->json || write_json(o->json, path, o, &b, &m, d) ? EXIT_OK : EXIT_BAD;
         }
     }
+    for (int i = 0; i < n_made; i++) free(made[i]);
+    list_free(&dims);
     bench_free(&b);
     inputs_free(&in);
     model_close(&m);
@@ -265,6 +319,10 @@ static int run(const Command *self, int argc, char **argv)
         {"warmup", OPT_INT, "N", &o.warmup, "runs that are not counted; 3"},
         {"runs", OPT_INT, "N", &o.runs, "runs at least; 20"},
         {"min-time", OPT_REAL, "SECONDS", &o.min_time, "measure at least that long; 1"},
+        {"batch", OPT_INT, "N", &o.batch, "size of the inputs' first dimension where it is symbolic"},
+        {"train", OPT_FLAG, NULL, &o.train, "measure training steps: forward, backward and the optimizer's update"},
+        {"loss", OPT_STR, "LOSS", &o.loss, "--train: cross-entropy (the default), mse, l1, huber, bce, nll or kl"},
+        {"optimizer", OPT_STR, "NAME", &o.optimizer, "--train: adam (the default) or any other of `dlvkc train`"},
         {"kernels", OPT_FLAG, NULL, &o.kernels, "device time of every kernel too, the slowest first"},
         PRECISION_OPTS(o.precision),
         {"seed", OPT_INT, "N", &o.seed, "of random inputs; 0"},
@@ -274,8 +332,10 @@ static int run(const Command *self, int argc, char **argv)
     };
     StrList words = {0};
     int code;
-    if (args_parse(self, opts, argc, argv, &words, &code))
-        code = args_words(self, &words, 1, 1, "a model") ? bench_main(&o, words.at[0]) : EXIT_BAD;
+    bool ok = args_parse(self, opts, argc, argv, &words, &code);
+    if (o.train && !o.loss) o.loss = "cross-entropy";
+    if (o.train && !o.optimizer) o.optimizer = "adam";
+    if (ok) code = args_words(self, &words, 1, 1, "a model") ? bench_main(&o, words.at[0]) : EXIT_BAD;
     list_free(&words);
     list_free(&o.inputs);
     list_free(&o.dims);
@@ -289,4 +349,5 @@ const Command command_bench = {
     "then per run, on the host's clock (wall: submit until done) and on the device's. Inputs are\n"
     "uploaded once, outputs are not read back. Load a bundle twice to see its pipeline cache at work.\n\n"
     "  dlvkc bench model.dlvk --dim batch=8\n"
+    "  dlvkc bench lenet.onnx --train --batch 128 --precision f16 --kernels\n"
     "  dlvkc bench model.dlvk --runs 100 --min-time 5 --kernels --json bench.json\n"};

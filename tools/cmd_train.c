@@ -29,21 +29,6 @@ static bool parse_schedule(const char *text, LrSchedule *s)
     return false;
 }
 
-static bool parse_optimizer(const char *name, dlvk_training_options *t)
-{
-    t->optimizer = dlvk_optimizer_find(name);
-    if (t->optimizer) return true;
-    char *names = text_format("%s", "");
-    for (int i = 0; dlvk_optimizer_at(i); i++) {
-        char *longer = text_format("%s%s%s", names, i ? ", " : "", dlvk_optimizer_at(i)->name);
-        free(names);
-        names = longer;
-    }
-    error_say("there is no optimizer '%s'; there are %s", name, names);
-    free(names);
-    return false;
-}
-
 /* NAME=VALUE of the optimizer's own. */
 static bool parse_hyper(const char *text, const dlvk_optimizer *opt, dlvk_hyper *h)
 {
@@ -98,12 +83,7 @@ static bool parse_lists(Words *w, dlvk_training_options *t, Lists *l)
 static bool understand(TrainOptions *o, Words *w, Lists *l)
 {
     dlvk_training_options *t = &o->training;
-    if (!dlvk_loss_parse(w->loss, &t->loss.loss) || t->loss.loss == DLVK_LOSS_PROJECTION) {
-        error_say("--loss takes cross-entropy, mse, l1, huber, bce, nll or kl, not '%s'", w->loss);
-        return false;
-    }
-    bool classes = t->loss.loss == DLVK_LOSS_CROSS_ENTROPY || t->loss.loss == DLVK_LOSS_NLL;
-    t->loss.target_type = classes ? DLVK_I64 : DLVK_F32;
+    if (!train_parse_loss(w->loss, t)) return false;
     t->loss.label_smoothing = w->label_smoothing;
     if (w->weight_decay >= 0) t->weight_decay = w->weight_decay;
     if (w->loss_scale >= 0) t->loss_scale = w->loss_scale;
@@ -112,7 +92,7 @@ static bool understand(TrainOptions *o, Words *w, Lists *l)
         error_say(o->epochs < 1 ? "--epochs is at least 1" : "--std is above 0");
         return false;
     }
-    return parse_schedule(w->schedule, &o->schedule) && parse_optimizer(w->optimizer, t) && parse_lists(w, t, l);
+    return parse_schedule(w->schedule, &o->schedule) && train_parse_optimizer(w->optimizer, t) && parse_lists(w, t, l);
 }
 
 /* Where results go unless --out says: beside the model, in a folder called after it. */

@@ -106,6 +106,7 @@ typedef struct LoadedModel {
     int n_assumed;
     const PrecisionArgs *precision;        /* the caller's; NULL: f32 */
     const dlvk_gradient_options *gradient; /* the caller's: compile the model's gradient; NULL: the model */
+    const dlvk_training_options *training; /* the caller's: compile its training; NULL */
 } LoadedModel;
 dlvk_status model_open(LoadedModel *m, const char *path, const char *device, int threads, dlvk_error *err);
 /* The same, the compilation knowing the inputs that specs (NAME=FILE|random|zeros|ones) give by files. */
@@ -152,8 +153,8 @@ double tensor_scale(const dlvk_host_tensor *t);
 /* numpy.allclose: |got - want| <= atol + rtol * |want|, NaN equal to NaN; type and shape must agree. False: `why` says what
  * differs and names the worst element. */
 bool tensor_compare(const dlvk_host_tensor *got, const dlvk_host_tensor *want, double rtol, double atol, char *why, size_t size);
-/* The same for the data of ONNX's suite, which stores bfloat16 as the integers of the same bits, and compares those: a value one unit in
- * the last place off will do. (The suite allows 1e-3 of the integer, up to 32 units.) */
+/* The same for the data of ONNX's suite, which stores bfloat16 as the integers of the same bits, and compares those: a value one
+ * unit in the last place off will do. (The suite allows 1e-3 of the integer, up to 32 units.) */
 bool tensor_compare_stored(const dlvk_host_tensor *got, const dlvk_host_tensor *want, double rtol, double atol, char *why,
                            size_t size);
 /* Whether a value that was read is of the kind and length of the model's. An optional's value is read as a sequence of one. */

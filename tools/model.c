@@ -38,7 +38,7 @@ dlvk_status model_open(LoadedModel *m, const char *path, const char *device, int
     load.threads = threads;
     dlvk_compile_options o = DLVK_COMPILE_OPTIONS_INIT;
     s = precision_set(m->precision, &o, err);
-    bool bundle = path_is_bundle(path) && !m->gradient;
+    bool bundle = path_is_bundle(path) && !m->gradient && !m->training;
     if (!s && bundle && o.precision != DLVK_F32) {
         snprintf(err->text, sizeof err->text,
                  "%s is a bundle, whose precision was chosen when it was compiled: dlvkc compile --precision %s", path,
@@ -59,6 +59,8 @@ dlvk_status model_open(LoadedModel *m, const char *path, const char *device, int
         o.n_assumed = m->n_assumed;
         if (m->gradient)
             s = dlvk_compile_gradient_to_memory(path, &m->bundle, &m->bundle_size, m->gradient, &o, err);
+        else if (m->training)
+            s = dlvk_compile_training_to_memory(path, &m->bundle, &m->bundle_size, m->training, &o, err);
         else
             s = dlvk_compile_file_to_memory(path, &m->bundle, &m->bundle_size, &o, err);
         progress_end();

@@ -1,4 +1,5 @@
-/* dlvkc train, in parts: cmd_train.c has the options, train_loop.c the epochs, train_files.c what is read and written. */
+/* dlvkc train, in parts: cmd_train.c has the options, train_loop.c the epochs, train_files.c what is read and written,
+ * train_options.c what other commands that train share with it. */
 #ifndef DLVK_TOOLS_TRAIN_H
 #define DLVK_TOOLS_TRAIN_H
 
@@ -22,6 +23,16 @@ typedef struct EpochResult {
     int epoch; /* from 1 */
     double train_loss, val_loss, val_accuracy, lr, seconds;
 } EpochResult;
+
+/* --loss and --optimizer by name (train_options.c); false, with a message that lists them. Targets of classes are i64, others
+ * f32. */
+bool train_parse_loss(const char *name, dlvk_training_options *t);
+bool train_parse_optimizer(const char *name, dlvk_training_options *t);
+/* "SYMBOL=BATCH" for the first dimension of every input of m that is a symbol alone and not among `dims`; each added to dims and
+ * to `made`, an array of 64, to be freed. Returns their number. */
+int train_batch_dims(const dlvk_model *m, int batch, StrList *dims, char **made);
+/* How many classes the targets of the loss may name: of the first output of the evaluation, along axis 1; 0: not known. */
+int64_t train_classes(dlvk_model *train);
 
 /* The learning rate of step `step` (from 0) of `total`. */
 double train_lr(const TrainOptions *o, int64_t step, int64_t steps_per_epoch, int64_t total);

@@ -67,19 +67,10 @@ static bool measure(Check *c)
     StrList none = {0}, dims = {0};
     InputSet inputs = {0};
     dlvk_session *s = NULL;
-    dlvk_tensor_info info;
     dlvk_error err;
     char *batch[64] = {0};
-    int n = 0;
     for (int i = 0; i < c->o->dims.n; i++) list_add(&dims, c->o->dims.at[i]);
-    for (int i = 0; i < dlvk_model_inputs(c->m.model) && n < 64; i++) {
-        if (dlvk_model_input(c->m.model, i, &info) || !info.rank || !info.symbol[0] || strpbrk(info.symbol[0], "+-*/%("))
-            continue;
-        bool known = false;
-        size_t length = strlen(info.symbol[0]);
-        for (int k = 0; k < dims.n; k++) known |= !strncmp(dims.at[k], info.symbol[0], length) && dims.at[k][length] == '=';
-        if (!known) list_add(&dims, batch[n++] = text_format("%s=%d", info.symbol[0], c->o->batch ? c->o->batch : 64));
-    }
+    int n = train_batch_dims(c->m.model, c->o->batch ? c->o->batch : 64, &dims, batch);
     bool ok = inputs_make(&inputs, c->m.model, &none, &dims, NULL, 0);
     if (ok && (dlvk_session_create(c->m.model, &s, &err) || !inputs_set(&inputs, s, &err) || dlvk_session_bind(s, &err))) {
         error_say("%s", err.text);

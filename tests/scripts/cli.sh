@@ -86,6 +86,12 @@ check_exit "bench: JSON has the precision" 0 '"precision": "f16"' cat "$tmp/b.js
 check_exit "bench: a precision there is none of" 2 'f32, f16 or bf16' "$DLVKC" bench "$model" --precision f8
 check_exit "a bundle has its precision" 2 'when it was compiled' "$DLVKC" bench "$tmp/relu.dlvk" --precision f16
 check_exit "--print-policy" 0 'exp +operands and results' "$DLVKC" compile "$tmp/relu.onnx" -o "$tmp/x.dlvk" --precision bf16 --print-policy
+check "zoo: a model to train" "$DLVKC" zoo mlp -o "$tmp/mlp.onnx"
+check_exit "bench --train" 0 'loss +[0-9.]+ after [0-9]+ steps' "$DLVKC" bench "$tmp/mlp.onnx" --train --batch 8 --optimizer sgd --runs 3 \
+    --min-time 0 --json "$tmp/b.json"
+check_exit "bench --train: JSON has the memory of a step" 0 '"planned_arena_bytes"' cat "$tmp/b.json"
+check_exit "bench: an optimizer without --train" 2 'go with --train' "$DLVKC" bench "$tmp/mlp.onnx" --optimizer sgd
+check_exit "bench --train: no such loss" 2 'cross-entropy, mse' "$DLVKC" bench "$tmp/mlp.onnx" --train --loss abs
 matmul=$data/node/test_matmul_4d/model.onnx
 check_exit "--precision stores f16" 0 'stored=1' "$DLVKC" compile "$matmul" -o "$tmp/x.dlvk" --precision f16 --print-after=precision
 check_exit "--keep-f32 keeps" 0 'asked for' "$DLVKC" compile "$matmul" -o "$tmp/x.dlvk" --precision f16 --keep-f32 'Mat*' --print-policy

@@ -1,0 +1,60 @@
+/* What every command that trains needs: the loss, the optimizer, the batch; see train.h. */
+#include "tools/train.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+bool train_parse_loss(const char *name, dlvk_training_options *t)
+{
+    if (!dlvk_loss_parse(name, &t->loss.loss) || t->loss.loss == DLVK_LOSS_PROJECTION) {
+        error_say("--loss takes cross-entropy, mse, l1, huber, bce, nll or kl, not '%s'", name);
+        return false;
+    }
+    bool classes = t->loss.loss == DLVK_LOSS_CROSS_ENTROPY || t->loss.loss == DLVK_LOSS_NLL;
+    t->loss.target_type = classes ? DLVK_I64 : DLVK_F32;
+    return true;
+}
+
+bool train_parse_optimizer(const char *name, dlvk_training_options *t)
+{
+    t->optimizer = dlvk_optimizer_find(name);
+    if (t->optimizer) return true;
+    char *names = text_format("%s", "");
+    for (int i = 0; dlvk_optimizer_at(i); i++) {
+        char *longer = text_format("%s%s%s", names, i ? ", " : "", dlvk_optimizer_at(i)->name);
+        free(names);
+        names = longer;
+    }
+    error_say("there is no optimizer '%s'; there are %s", name, names);
+    free(names);
+    return false;
+}
+
+int train_batch_dims(const dlvk_model *m, int batch, StrList *dims, char **made)
+{
+    dlvk_tensor_info info;
+    int n = 0;
+    for (int i = 0; i < dlvk_model_inputs(m) && n < 64; i++) {
+        if (dlvk_model_input(m, i, &info) || !info.rank || !info.symbol[0] || strpbrk(info.symbol[0], "+-*/%(")) continue;
+        bool known = false;
+        size_t length = strlen(info.symbol[0]);
+        for (int k = 0; k < dims->n; k++) known |= !strncmp(dims->at[k], info.symbol[0], length) && dims->at[k][length] == '=';
+        if (!known) list_add(dims, made[n++] = text_format("%s=%d", info.symbol[0], batch));
+    }
+    return n;
+}
+
+int64_t train_classes(dlvk_model *train)
+{
+    dlvk_model *evaluate = NULL;
+    dlvk_tensor_info info;
+    dlvk_error err;
+    int64_t classes = 0;
+    if (dlvk_model_program(train, "evaluate", &evaluate, &err)) return 0;
+    for (int i = 0; i < dlvk_model_outputs(evaluate); i++) {
+        if (dlvk_model_output(evaluate, i, &info) || !strcmp(info.name, "loss") || !strcmp(info.name, "correct")) continue;
+        if (info.rank >= 2 && info.dim[1] > 0) classes = info.dim[1];
+        break;
+    }
+    return classes;
+}
