@@ -6,6 +6,8 @@
 #include "ir/kernel.h"
 
 typedef struct CodegenOptions {
+    /* Only the variants that this device picks; NULL: all. */
+    const struct dlvk_device_info *device;
     bool optimize, validate, keep_glsl;
     int threads;           /* for the shader compiler; 0: all cores */
     const char *dump_glsl; /* directory for one .comp a module, or NULL */

@@ -30,8 +30,14 @@ static const char *with_origins(Pool *p, const Kernel *k, const char *glsl)
     return pool_printf(p, "%.*s\n%s%s", (int)(main_at - glsl), glsl, lines, main_at + 1);
 }
 
-static Dlvk__Plan__Variant *add_variant(PlanBuilder *b, const Kernel *k, KernelVariant *v)
+/* What a device would not pick is left out where the device is known, which saves most of the shader compiler's time. */
+static void add_variant(PlanBuilder *b, Dlvk__Plan__Dispatch *d, const Kernel *k, KernelVariant *v, bool last)
 {
+    const dlvk_device_info *dev = b->device;
+    if (dev) {
+        bool fits = !(v->features & ~dev->features) && v->push_bytes <= dev->push_constant_bytes;
+        if (d->n_variant || (!fits && !last)) return;
+    }
     v->glsl = with_origins(b->pool, k, v->glsl);
     Dlvk__Plan__Variant *m = PLAN_NEW(b, Variant, variant);
     m->pipeline = plan_pipeline(b, plan_module(b, v, k->name), v);
@@ -39,7 +45,7 @@ static Dlvk__Plan__Variant *add_variant(PlanBuilder *b, const Kernel *k, KernelV
     m->grid = POOL_ARRAY(b->pool, uint32_t, 3);
     for (int i = 0; i < 3; i++) m->grid[i] = plan_expr(b, v->grid[i]);
     m->indirect = v->indirect;
-    return m;
+    d->variant[d->n_variant++] = m;
 }
 
 /* The buffers of a kernel's own. Counters count as read only: no other kernel touches these, and none shall wait for them. */
@@ -116,11 +122,11 @@ Dlvk__Plan__Dispatch *plan_dispatch(PlanBuilder *b, const Kernel *k)
         shader_finish(s, &v);
         bool native = v.features & ~features;
         if (native) {
-            d->variant[d->n_variant++] = add_variant(b, k, &v);
+            add_variant(b, d, k, &v, false);
             s->features = features;
             shader_finish(s, &v);
         }
-        d->variant[d->n_variant++] = add_variant(b, k, &v);
+        add_variant(b, d, k, &v, i == kg.variants.n - 1);
     }
 
     d->reads = buffer_list(b, &kg, kg.reads.at, kg.reads.n);

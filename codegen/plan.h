@@ -26,6 +26,8 @@ typedef struct PlanBuilder {
     Context *ctx;
     Pool *pool;
     Schedule *s;
+    /* See CodegenOptions. */
+    const struct dlvk_device_info *device;
     VEC(const Dim *) expr_dims; /* parallel to exprs; NULL for inner nodes of n-ary ones */
     VEC(Dlvk__Plan__Expr *) exprs;
     int *expr_of; /* by Dim id: 1 + index */

@@ -102,6 +102,7 @@ static dlvk_status add_program(Job *j, Graph *g, const char *name, bool *stopped
                          .validate = validate,
                          .keep_glsl = o->keep_glsl,
                          .threads = o->threads,
+                         .device = o->device,
                          .dump_glsl = o->dump_glsl,
                          .progress = o->progress ? progress : NULL,
                          .user = (void *)(uintptr_t)o};

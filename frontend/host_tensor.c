@@ -253,8 +253,8 @@ dlvk_status dlvk_host_value_read(const char *path, dlvk_host_value *v, dlvk_erro
 {
     if (!path || !v) return rt_error(err, DLVK_INVALID_ARGUMENT, "path or value is NULL");
     *v = (dlvk_host_value){0};
-    unsigned char *data;
-    size_t size;
+    unsigned char *data = NULL;
+    size_t size = 0;
     dlvk_status s = read_all(path, &data, &size, err);
     if (s != DLVK_OK) return s;
     if (size >= 6 && memcmp(data, "\x93NUMPY", 6) == 0) {

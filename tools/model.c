@@ -54,6 +54,7 @@ dlvk_status model_open(LoadedModel *m, const char *path, const char *device, int
         s = dlvk_model_load(m->device, path, &load, &m->model, err);
     } else {
         o.threads = threads;
+        o.device = dlvk_device_get_info(m->device);
         o.progress = progress_show;
         o.assumed = m->assumed;
         o.n_assumed = m->n_assumed;

@@ -118,8 +118,9 @@ static bool load(Trainer *t)
     co.progress = progress_show;
     lo.cache = "";
     bool ok = !failed(t, precision_set(&t->o->precision, &co, &t->err)) &&
-              !failed(t, dlvk_device_open(t->o->device, &t->device, &t->err)) &&
-              !failed(t, dlvk_compile_training_to_memory(t->o->model, &bundle, &size, &t->o->training, &co, &t->err));
+              !failed(t, dlvk_device_open(t->o->device, &t->device, &t->err));
+    if (ok) co.device = dlvk_device_get_info(t->device);
+    ok = ok && !failed(t, dlvk_compile_training_to_memory(t->o->model, &bundle, &size, &t->o->training, &co, &t->err));
     progress_end();
     ok = ok && !failed(t, dlvk_model_load_memory(t->device, bundle, size, &lo, &t->model, &t->err)) &&
          !failed(t, dlvk_session_create(t->model, &t->train, &t->err)) &&

@@ -82,7 +82,10 @@ Trainee trainee_open_with(dlvk_graph *g, const dlvk_training_options *o, const d
     load.cache = "";
     if (dlvk_device_open(NULL, &t.device, &err) == DLVK_NO_DEVICE) cr_skip_test("no Vulkan device");
     cr_assert_not_null(t.device, "%s", err.text);
-    cr_assert_eq(dlvk_compile_graph_training(g, &bundle, &size, o, c, &err), DLVK_OK, "%s", err.text);
+    dlvk_compile_options co = DLVK_COMPILE_OPTIONS_INIT;
+    if (c) co = *c;
+    co.device = dlvk_device_get_info(t.device);
+    cr_assert_eq(dlvk_compile_graph_training(g, &bundle, &size, o, &co, &err), DLVK_OK, "%s", err.text);
     cr_assert_eq(dlvk_model_load_memory(t.device, bundle, size, &load, &t.model, &err), DLVK_OK, "%s", err.text);
     cr_assert_eq(dlvk_session_create(t.model, &t.session, &err), DLVK_OK, "%s", err.text);
     dlvk_free(bundle);

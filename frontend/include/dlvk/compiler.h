@@ -40,6 +40,8 @@ typedef struct dlvk_compile_options {
     const char *const *keep_f32; /* with it: patterns (*, ?, [...]) of node names and operators that work on float32 */
     int n_keep_f32;
     bool print_policy;           /* to `log`: the policy, and each value in memory with its type and reason */
+    const struct dlvk_device_info *device; /* NULL: the bundle runs on every device. Otherwise (dlvk_device_get_info) it holds of each
+                                              kernel the variant that this device picks and no other, which compiles faster */
 } dlvk_compile_options;
 #define DLVK_COMPILE_OPTIONS_INIT \
     { .struct_size = sizeof(dlvk_compile_options), .optimize = 1 }
