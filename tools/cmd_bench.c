@@ -13,7 +13,7 @@ typedef struct BenchOptions {
     PrecisionArgs precision;
     int warmup, runs, seed;
     double min_time;
-    bool kernels, train;
+    bool kernels, turns, train;
     const char *loss, *optimizer; /* --train */
     int batch;
 } BenchOptions;
@@ -102,17 +102,13 @@ static dlvk_status measure_kernels(const BenchOptions *o, Bench *b, dlvk_session
     return status;
 }
 
-static dlvk_status measure(const BenchOptions *o, Bench *b, dlvk_model *m, const InputSet *in, dlvk_error *err)
+/* Runs of the session for that many seconds, and `runs` at least. */
+static dlvk_status measure_runs(Bench *b, dlvk_session *s, int runs, double seconds, dlvk_error *err)
 {
-    dlvk_session *s = NULL;
+    dlvk_status status = DLVK_OK;
     double start = now_ms();
-    dlvk_status status = dlvk_session_create(m, &s, err);
-    if (!status && !inputs_set(in, s, err)) status = DLVK_INVALID_ARGUMENT;
-    if (!status) status = dlvk_session_run(s, err);
-    b->first_run_ms = now_ms() - start;
-    for (int i = 0; !status && i < o->warmup; i++) status = dlvk_session_run(s, err);
-    start = now_ms();
-    while (!status && (b->wall.n < o->runs || now_ms() - start < o->min_time * 1e3)) {
+    b->wall.n = b->device.n = 0;
+    while (!status && (b->wall.n < runs || now_ms() - start < seconds * 1e3)) {
         double from = now_ms();
         status = dlvk_session_run(s, err);
         sample_add(&b->wall, now_ms() - from);
@@ -122,12 +118,46 @@ static dlvk_status measure(const BenchOptions *o, Bench *b, dlvk_model *m, const
     progress_end();
     sort(&b->wall);
     sort(&b->device);
-    if (!status) dlvk_session_memory(s, &b->memory);
+    return status;
+}
+
+/* For programs that measure in turn with others: a line {"device": ..., "load_ms": ..., "first_run_ms": ...} when everything is
+ * loaded and warm, and then for each line that is read, a number of seconds, one with the medians of the runs in that time. */
+static dlvk_status take_turns(Bench *b, dlvk_session *s, const LoadedModel *m, dlvk_error *err)
+{
+    char line[64];
+    dlvk_status status = DLVK_OK;
+    printf("{\"device\": \"%s\", \"load_ms\": %.3f, \"first_run_ms\": %.3f}\n", dlvk_device_get_info(m->device)->name, m->load_ms,
+           b->first_run_ms);
+    while (!status && !fflush(stdout) && fgets(line, sizeof line, stdin)) {
+        status = measure_runs(b, s, 3, strtod(line, NULL), err);
+        printf("{\"runs\": %d, \"wall_ms\": %.5f, \"wall_min_ms\": %.5f, \"device_ms\": %.5f}\n", b->wall.n,
+               quantile(&b->wall, 0.5), quantile(&b->wall, 0), quantile(&b->device, 0.5));
+    }
+    return status;
+}
+
+static dlvk_status measure_session(const BenchOptions *o, Bench *b, dlvk_session *s, dlvk_error *err)
+{
     float loss = 0;
+    dlvk_status status = measure_runs(b, s, o->runs, o->min_time, err);
+    if (!status) dlvk_session_memory(s, &b->memory);
     if (!status && o->train) status = dlvk_session_get_output(s, "loss", &loss, sizeof loss, err);
     b->last_loss = (double)loss;
     b->steps = 1 + o->warmup + b->wall.n;
-    if (!status && o->kernels) status = measure_kernels(o, b, s, err);
+    return status || !o->kernels ? status : measure_kernels(o, b, s, err);
+}
+
+static dlvk_status measure(const BenchOptions *o, Bench *b, const LoadedModel *m, const InputSet *in, dlvk_error *err)
+{
+    dlvk_session *s = NULL;
+    double start = now_ms();
+    dlvk_status status = dlvk_session_create(m->model, &s, err);
+    if (!status && !inputs_set(in, s, err)) status = DLVK_INVALID_ARGUMENT;
+    if (!status) status = dlvk_session_run(s, err);
+    b->first_run_ms = now_ms() - start;
+    for (int i = 0; !status && i < o->warmup; i++) status = dlvk_session_run(s, err);
+    if (!status) status = o->turns ? take_turns(b, s, m, err) : measure_session(o, b, s, err);
     dlvk_session_free(s);
     return status;
 }
@@ -294,8 +324,10 @@ static int bench_main(const BenchOptions *o, const char *path)
     if (o->batch) n_made = train_batch_dims(m.model, o->batch, &dims, made);
     if (inputs_make(&in, m.model, &o->inputs, &dims, NULL, (uint64_t)o->seed)) {
         if (o->train) fill_for_training(&in, m.model, training.loss.target_type == DLVK_I64);
-        if (measure(o, &b, m.model, &in, &err)) {
+        if (measure(o, &b, &m, &in, &err)) {
             error_say("%s", err.text);
+        } else if (o->turns) {
+            code = EXIT_OK;
         } else {
             const dlvk_device_info *d = dlvk_device_get_info(m.device);
             print_bench(&b, &m, d);
@@ -324,6 +356,9 @@ static int run(const Command *self, int argc, char **argv)
         {"loss", OPT_STR, "LOSS", &o.loss, "--train: cross-entropy (the default), mse, l1, huber, bce, nll or kl"},
         {"optimizer", OPT_STR, "NAME", &o.optimizer, "--train: adam (the default) or any other of `dlvkc train`"},
         {"kernels", OPT_FLAG, NULL, &o.kernels, "device time of every kernel too, the slowest first"},
+        {"turns", OPT_FLAG, NULL, &o.turns,
+         "for scripts that compare programs: load, print a line of JSON, and then, for each line with a\n"
+         "number of seconds on standard input, measure that long and print one"},
         PRECISION_OPTS(o.precision),
         {"seed", OPT_INT, "N", &o.seed, "of random inputs; 0"},
         {"json", OPT_STR, "FILE.json", &o.json, "write all figures to a file"},

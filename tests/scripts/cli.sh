@@ -81,6 +81,7 @@ check_exit "bench" 0 'median' "$DLVKC" bench "$tmp/relu.dlvk" --runs 5 --min-tim
 for key in wall_ms device_ms min median p90 p99 load_ms first_run_ms memory_bytes device driver; do
     check_exit "bench: JSON has $key" 0 "\"$key\":" cat "$tmp/b.json"
 done
+check_exit "bench --turns" 0 '"runs": [3-9]' bash -c "echo 0 | '$DLVKC' bench '$tmp/relu.dlvk' --turns"
 check_exit "bench --precision f16" 0 'median' "$DLVKC" bench "$model" --precision f16 --runs 3 --min-time 0 --json "$tmp/b.json"
 check_exit "bench: JSON has the precision" 0 '"precision": "f16"' cat "$tmp/b.json"
 check_exit "bench: a precision there is none of" 2 'f32, f16 or bf16' "$DLVKC" bench "$model" --precision f8

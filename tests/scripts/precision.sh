@@ -4,7 +4,7 @@
 # weights first: those they come with are all alike. MODELS names some of them; all but the largest, by default.
 . "$(dirname "$0")/lib.sh"
 drivers=${*:-$LAVAPIPE $SWIFTSHADER}
-"$PYTHON" "$root/tests/bench_cpu.py" --make "$tmp" ${MODELS:-bvlc_alexnet densenet121 inception_v1 inception_v2 resnet50 shufflenet squeezenet zfnet512}
+"$PYTHON" "$root/tools/bench/nets.py" "$tmp" ${MODELS:-bvlc_alexnet densenet121 inception_v1 inception_v2 resnet50 shufflenet squeezenet zfnet512}
 
 weights() { "$DLVKC" inspect "$1" --json | "$PYTHON" -c 'import json, sys; print(json.load(sys.stdin)["memory"]["weights"])'; }
 

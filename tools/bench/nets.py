@@ -1,11 +1,17 @@
-"""Models for the benchmarks, written with onnx.helper: real architectures, random weights in the file, symbolic batch.
+"""Models for the benchmarks, as ONNX, with random weights in the file: some written here (symbolic batch), and those of ONNX's test data.
 
-    bench_models.py NAME FILE.onnx          NAME: mobilenetv2, bert, unet
-"""
+    nets.py DIR NAME...          writes DIR/NAME.onnx; NAME: mobilenetv2, bert, unet, lenet, or light_* without "light_"
+
+The light_* models of ONNX's test data make their weights by ConstantOfShape, and a benchmark on splat constants measures
+nothing: they get random weights, put into the file."""
+import os
 import sys
 
 import numpy as np
+import onnx
 from onnx import TensorProto, helper, numpy_helper, save
+
+LIGHT = "/usr/share/libonnx-testdata/data/light"
 
 
 class Net:
@@ -124,7 +130,69 @@ def unet(width=16, depth=3, size=128):
     return n.model(image(size), n.op("Sigmoid", n.conv(x, ci, 2, 1, act=False)), ["batch", 2, size, size])
 
 
-MODELS = {"mobilenetv2": mobilenetv2, "bert": bert, "unet": unet}
+def lenet():
+    """Of PyTorch's MNIST example, for training: 32 and 64 channels."""
+    n = Net()
+    x, ci = "x", 1
+    for co in (32, 64):
+        x = n.op("Conv", x, n.normal(co, ci, 3, 3, scale=(2 / (9 * ci)) ** 0.5), n.normal(co, scale=0.1), kernel_shape=[3, 3], pads=[1] * 4)
+        x, ci = n.op("MaxPool", n.op("Relu", x), kernel_shape=[2, 2], strides=[2, 2]), co
+    x = n.op("Relu", n.linear(n.op("Flatten", x), 64 * 49, 128))
+    given = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 1, 28, 28])]
+    return n.model(given, n.linear(x, 128, 10), ["batch", 10])
+
+
+def randomize(model):
+    """Replaces ConstantOfShape of known shapes by random initializers that keep activations within reason."""
+    rng = np.random.default_rng(0)
+    graph = model.graph
+    shapes = {i.name: numpy_helper.to_array(i) for i in graph.initializer}
+    users = {}
+    for node in graph.node:
+        for k, name in enumerate(node.input):
+            users.setdefault(name, []).append((node, k))
+
+    def is_used(name, op, inputs):  # as one of these inputs of such a node, perhaps through an Unsqueeze
+        return any((n.op_type == op and k in inputs) or (n.op_type == "Unsqueeze" and is_used(n.output[0], op, inputs))
+                   for n, k in users.get(name, []))
+
+    kept, used_shapes = [], set()
+    for node in graph.node:
+        if node.op_type != "ConstantOfShape" or node.input[0] not in shapes:
+            kept.append(node)
+            continue
+        shape = [int(d) for d in shapes[node.input[0]]]
+        used_shapes.add(node.input[0])
+        if len(shape) >= 2:
+            value = rng.standard_normal(shape) * np.sqrt(2.0 / max(1, np.prod(shape[1:])))
+        elif is_used(node.output[0], "BatchNormalization", [1]):
+            value = rng.uniform(0.2, 0.8, shape)  # below 1: residual sums grow
+        elif is_used(node.output[0], "BatchNormalization", [4]) or is_used(node.output[0], "Mul", [0, 1]):
+            value = rng.uniform(0.5, 1.5, shape)
+        else:
+            value = rng.standard_normal(shape) * 0.1
+        graph.initializer.append(numpy_helper.from_array(value.astype(np.float32), node.output[0]))
+    del graph.node[:]
+    graph.node.extend(kept)
+    for name in used_shapes:
+        if not any(name in n.input for n in kept):
+            graph.initializer.remove(next(i for i in graph.initializer if i.name == name))
+    weights = {i.name for i in graph.initializer} | used_shapes  # as inputs they would keep ONNX Runtime from folding them
+    inputs = [i for i in graph.input if i.name not in weights]
+    del graph.input[:]
+    graph.input.extend(inputs)
+    model.ir_version = max(model.ir_version, 4)  # from 4 on initializers need not be inputs
+    return model
+
+
+MODELS = {"mobilenetv2": mobilenetv2, "bert": bert, "unet": unet, "lenet": lenet}
+
+
+def make(name, path):
+    save(MODELS[name]() if name in MODELS else randomize(onnx.load(f"{LIGHT}/light_{name}.onnx")), path)
+
 
 if __name__ == "__main__":
-    save(MODELS[sys.argv[1]](), sys.argv[2])
+    for wanted in sys.argv[2:]:
+        os.makedirs(sys.argv[1], exist_ok=True)
+        make(wanted, f"{sys.argv[1]}/{wanted}.onnx")
