@@ -178,8 +178,7 @@ static dlvk_status read_inputs(Call *c, dlvk_host_array *in, dlvk_error *err)
         void *to = host_alloc(s, bytes);
         if (!to) return no_memory(err);
         in[i].data = to;
-        read[i] = (BufferRead){v->buffer, to, (uint32_t)bytes};
-        if (bytes > UINT32_MAX) return rt_error(err, DLVK_UNSUPPORTED, "%s: operand %zu takes 4 GiB", c->who, i);
+        read[i] = (BufferRead){v->buffer, to, bytes};
     }
     dlvk_status st = session_read(s, read, n, c->who, err);
     for (size_t i = 0; !st && i < n; i++) {

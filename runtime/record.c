@@ -339,8 +339,10 @@ dlvk_status session_record_ends(dlvk_session *s, dlvk_error *err)
     if (s->end_generation == s->generation && !s->has_data_symbols) return DLVK_OK;
     uint64_t total = 0;
     for (uint32_t i = 0; i < p->n_output && !s->dev->unified; i++) {
-        s->download_at[i] = total;
-        total += (s->slice[p->output[i]->buffer].size + 255) / 256 * 256;
+        uint64_t size = s->slice[p->output[i]->buffer].size;
+        bool at_once = size <= DOWNLOAD_AT_ONCE || p->output[i]->dtype == DLVK_STRING;
+        s->download_at[i] = at_once ? total : UINT64_MAX;
+        if (at_once) total += (size + 255) / 256 * 256;
     }
     dlvk_status st = DLVK_OK;
     if (total > s->download.size) {
@@ -353,7 +355,7 @@ dlvk_status session_record_ends(dlvk_session *s, dlvk_error *err)
     for (uint32_t i = 0; i < p->n_output && !s->dev->unified; i++) {
         const Slice *x = &s->slice[p->output[i]->buffer];
         const VkBufferCopy copy = {.srcOffset = x->offset, .dstOffset = s->download_at[i], .size = x->size};
-        if (x->size) vkCmdCopyBuffer(s->end, x->buffer, s->download.buffer, 1, &copy);
+        if (x->size && s->download_at[i] != UINT64_MAX) vkCmdCopyBuffer(s->end, x->buffer, s->download.buffer, 1, &copy);
     }
     if (!s->dev->unified) vk_full_barrier(s->end);
     if (s->queries) vkCmdWriteTimestamp2(s->end, VK_PIPELINE_STAGE_2_ALL_COMMANDS_BIT, s->queries, 1);

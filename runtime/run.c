@@ -130,7 +130,7 @@ static dlvk_status small_end(dlvk_session *s, VkCommandBuffer cmd, dlvk_error *e
 }
 
 /* What the host has set itself: no need to ask the device. NULL where it has not. */
-static const uint8_t *input_data(const dlvk_session *s, uint32_t buffer, uint32_t bytes)
+static const uint8_t *input_data(const dlvk_session *s, uint32_t buffer, uint64_t bytes)
 {
     const Dlvk__Plan__Plan *p = s->m->plan;
     if (p->buffer[buffer]->kind != DLVK__PLAN__BUFFER__KIND__INPUT) return NULL;
@@ -147,7 +147,7 @@ static dlvk_status read_back(dlvk_session *s, const BufferRead *r, size_t n, uin
     dlvk_status st = DLVK_OK;
     if (s->readback.size < total) {
         vk_memory_free(s->dev, &s->readback); /* not in use: every read waits */
-        st = vk_memory_new(s->dev, MEMORY_DOWNLOAD, total < 256 ? 256 : total, "host decisions", &s->readback, err);
+        st = vk_memory_new(s->dev, MEMORY_DOWNLOAD, total < 256 ? 256 : total, "what the host reads", &s->readback, err);
     }
     if (!st) st = small_begin(s, &cmd, err);
     if (st) return st;
@@ -169,7 +169,7 @@ dlvk_status session_read(dlvk_session *s, const BufferRead *r, size_t n, const c
     for (size_t i = 0; i < n; i++) {
         const Slice *x = &s->slice[r[i].buffer];
         if (x->size < r[i].bytes)
-            return rt_error(err, DLVK_BAD_FILE, "corrupt plan: %s reads %u bytes of buffer %u, which has %" PRIu64, who,
+            return rt_error(err, DLVK_BAD_FILE, "corrupt plan: %s reads %" PRIu64 " bytes of buffer %u, which has %" PRIu64, who,
                             r[i].bytes, r[i].buffer, x->size);
         if (!r[i].bytes || input_data(s, r[i].buffer, r[i].bytes)) continue;
         seen |= x->map != NULL;

@@ -269,6 +269,8 @@ dlvk_status dlvk_session_get_output(dlvk_session *s, const char *name, void *dat
     if (want && p->output[i]->dtype == DLVK_STRING)
         return session_strings_get(s, x->map ? x->map : s->download.map + s->download_at[i], want / sizeof(dlvk_string), data,
                                    name, err);
+    if (want && !x->map && s->download_at[i] == UINT64_MAX)
+        return session_read(s, &(BufferRead){p->output[i]->buffer, data, want}, 1, name, err);
     if (want) memcpy(data, x->map ? x->map : s->download.map + s->download_at[i], want);
     return DLVK_OK;
 }

@@ -49,6 +49,8 @@ typedef struct Recorded {
 } Recorded;
 
 enum { SMALL_COMMANDS = 16 };
+/* Bytes up to which a run ends with an output's copy for the host, which takes less time than another submission. */
+enum { DOWNLOAD_AT_ONCE = 1 << 18 };
 
 struct dlvk_session {
     dlvk_model *m;
@@ -66,8 +68,8 @@ struct dlvk_session {
     uint32_t n_dynamic;
     bool has_data_symbols;
     Memory readback;       /* for host decisions, where the host cannot read the device's memory */
-    Memory download;       /* of the outputs, likewise */
-    uint64_t *download_at; /* by output */
+    Memory download;       /* of the small outputs, likewise; the others are read when they are asked for */
+    uint64_t *download_at; /* by output; UINT64_MAX: not in there */
 
     VkCommandPool pool;
     VkSemaphore timeline;
@@ -124,7 +126,7 @@ dlvk_status session_drain(dlvk_session *s, dlvk_error *err); /* flush, and wait 
 typedef struct BufferRead {
     uint32_t buffer;
     void *to;
-    uint32_t bytes;
+    uint64_t bytes;
 } BufferRead;
 /* Waits for all that has been recorded so far and reads the first bytes of some buffers. */
 dlvk_status session_read(dlvk_session *s, const BufferRead *r, size_t n, const char *who, dlvk_error *err);

@@ -30,7 +30,7 @@ static void saxpy(Planner *p)
                              .n_writes = 1});
 }
 
-Test(runtime, symbolic_size_rerun)
+static void rerun_with_sizes(void)
 {
     Planner p;
     saxpy(&p);
@@ -54,6 +54,19 @@ Test(runtime, symbolic_size_rerun)
         free(y);
     }
     planner_unload(l, &p);
+}
+
+Test(runtime, symbolic_size_rerun)
+{
+    rerun_with_sizes();
+}
+
+/* Outputs of all these sizes where the host cannot see the device's memory: small ones come with the run, large ones are fetched.
+ */
+Test(runtime, symbolic_size_rerun_staged)
+{
+    setenv("DLVK_STAGING", "1", 1);
+    rerun_with_sizes();
 }
 
 /* A chain x -> a -> b -> c -> y of +1, in buffers that share arena memory two apart: every link is a hazard. */
