@@ -34,7 +34,8 @@ class Case:
     def make(self, folder, models):
         """Writes what is measured, and the inputs of the comparison."""
         given = os.path.join(models or "", self.name, "model.onnx")
-        self.onnx = given if models and os.path.exists(given) else os.path.join(folder, f"{self.name}.onnx")
+        self.calibrated = not models or not os.path.exists(given)
+        self.onnx = os.path.join(folder, f"{self.name}.onnx") if self.calibrated else given
         if not os.path.exists(self.onnx) and self.source == "torch":
             done = subprocess.run([sys.executable, f"{HERE}/torch_rival.py", "--export", self.name, self.onnx], capture_output=True, text=True)
             if done.returncode:
@@ -64,7 +65,7 @@ class Case:
 
     def spec(self, variants, folder, threads):
         return dict(id=self.id, kind=self.kind, name=self.name, dtype=self.dtype, onnx=self.onnx, inputs=self.inputs, variants=variants,
-                    reference=folder, threads=threads)
+                    reference=folder, threads=threads, calibrated=getattr(self, "calibrated", True))
 
     def tolerance(self):
         return 1e-3 if self.dtype == "f32" else 1e-2  # of the output's largest magnitude

@@ -5,6 +5,7 @@
 
 Variants: eager, graph (a CUDA graph), graph-nhwc (the same with channels last), compiled (torch.compile, mode "reduce-overhead").
 Times are medians of wall time with a synchronization after each run, as DLVK's are."""
+import copy
 import json
 import os
 import statistics
@@ -53,9 +54,23 @@ MODELS = {**{n: (lambda n=n, **_: vision(n)) for n in ("resnet50", "resnet18", "
 TEXT = {"bert_base": 30000, "gpt2": 50000}  # sizes of vocabularies
 
 
-def model(name, **more):
-    torch.manual_seed(7)  # the exporter and the rival have the same weights
-    return First(MODELS[name](**more)).eval()
+def model(name, calibrated=True, **more):
+    """The exporter and the rival get the same weights. Fresh networks are no good for comparing: means and variances of batch
+    normalisation are made those of noise, and layers that begin as zeros get weights, so that signals neither die nor explode."""
+    torch.manual_seed(7)
+    m = First(MODELS[name](**more))
+    if not calibrated:
+        return m.eval()
+    with torch.no_grad():
+        for p in m.parameters():
+            if p.dim() > 1 and not p.any():
+                p.normal_(std=p.shape[-1] ** -0.5)
+        norms = [b for b in m.modules() if isinstance(b, nn.BatchNorm2d)]
+        for b in norms:
+            b.momentum = 1
+        if norms:
+            m.train()(torch.randn(4, 3, 224, 224))
+    return m.eval()
 
 
 def export(name, path):
@@ -82,7 +97,11 @@ def graphed(f, *x):
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         f(*x)
-    return graph.replay
+
+    def replay(_alive=(f, x)):  # the graph has addresses of weights and inputs, and keeps none of them
+        graph.replay()
+
+    return replay
 
 
 def measure(f, seconds):
@@ -102,7 +121,7 @@ def measure(f, seconds):
 
 
 def prepare_model(case):
-    m = model(case["name"]).cuda()
+    m = model(case["name"], case["calibrated"]).cuda()
     x = torch.from_numpy(np.load(case["inputs"]["x"])).cuda()
     if case.get("reference"):
         np.save(case["reference"] + "/y.npy", m(x).float().cpu().numpy())
@@ -115,7 +134,7 @@ def prepare_model(case):
     if "graph" in case["variants"]:
         runs["graph"] = graphed(m, x)
     if image and {"graph-nhwc", "compiled"} & set(case["variants"]):
-        last = model(case["name"]).cuda().to(dtype).to(memory_format=torch.channels_last)
+        last = copy.deepcopy(m).to(memory_format=torch.channels_last)
         xl = x.to(memory_format=torch.channels_last)
     else:
         last, xl = m, x
