@@ -324,24 +324,55 @@ void contract_assemble(Shader *s, const char *name, int n, const Hole *holes)
     s->local[0] = 0; /* the template says */
 }
 
-Splits contract_split(Shader *s, const Dim *tiles, const Dim *steps, int least, int64_t bytes)
+/* Tiles that are shared: there are counters for so many. */
+enum { MOST_TILES = 128 };
+
+void contract_cuts(KernelGen *kg, const Contraction *c, Cut *cut, int *n)
 {
-    enum { ENOUGH = 256, MOST = 16 };
+    DimTable *dt = &kg->ctx->dims;
+    const Dim *one = dim_const(dt, 1);
+    int kept = 0;
+    for (int i = 0; i < *n; i++) {
+        Cut x = cut[i];
+        int64_t lo, hi;
+        if (x.when) dim_range(x.when, &lo, &hi);
+        if (x.when && hi == 0) continue;
+        if (x.when && lo > 0) x.when = NULL;
+        const Dim *rows = dim_ceildiv(dt, c->m, dim_const(dt, x.m)), *columns = dim_ceildiv(dt, c->n, dim_const(dt, x.n));
+        x.tiles = dim_mul(dt, dim_mul(dt, rows, columns), c->z);
+        x.splits = one;
+        if (x.most > 1) {
+            const Dim *want = dim_floordiv(dt, dim_const(dt, x.enough), dim_max(dt, x.tiles, one));
+            const Dim *most = dim_min(dt, dim_const(dt, x.most), dim_floordiv(dt, c->steps, dim_const(dt, x.least)));
+            x.splits = dim_max(dt, dim_min(dt, want, most), one);
+            dim_range(x.splits, &lo, &hi);
+            if (hi == 1) x.splits = one;
+        }
+        cut[kept++] = x;
+        if (!x.when) break;
+    }
+    *n = kept;
+}
+
+Splits contract_splits(Shader *s, const Cut *cut, int n)
+{
     DimTable *dt = &s->ctx->dims;
-    Splits x = {.count = dim_const(dt, 1), .text = "1", .partial = "uvec2(0)", .counters = "uvec2(0)"};
-    int64_t n, k;
-    const Dim *one = x.count, *most = dim_floordiv(dt, steps, dim_const(dt, least));
-    const Dim *want = dim_floordiv(dt, dim_const(dt, ENOUGH), dim_max(dt, tiles, one));
-    const Dim *count = dim_max(dt, dim_min(dt, dim_min(dt, want, dim_const(dt, MOST)), most), one);
-    if (dim_is(count, 1) || (dim_is_const(tiles, &n) && n > ENOUGH / 2) || (dim_is_const(steps, &k) && k < 2 * least)) return x;
-    x.count = count;
-    x.text = arg_size(s, count, "splits");
-    /* Nothing where there is nothing to share. */
-    const Dim *shared = dim_min(dt, dim_sub(dt, count, one), one);
-    const Dim *size = dim_mul(dt, dim_mul(dt, dim_mul(dt, shared, count), tiles), dim_const(dt, bytes));
-    x.partial = arg_scratch(s, size);
-    x.counters = arg_counters(s, ENOUGH / 2);
-    return x;
+    const Dim *one = dim_const(dt, 1), *bytes = NULL;
+    for (int i = 0; i < n; i++) {
+        if (dim_is(cut[i].splits, 1)) continue;
+        /* Nothing where there is nothing to share, or the cut is not for these sizes. */
+        const Dim *sharing = dim_min(dt, dim_sub(dt, cut[i].splits, one), one);
+        for (int j = 0; j <= i; j++) {
+            if (!cut[j].when) continue;
+            const Dim *is = dim_min(dt, cut[j].when, one);
+            sharing = dim_mul(dt, sharing, j == i ? is : dim_sub(dt, one, is));
+        }
+        const Dim *tile = dim_const(dt, (int64_t)4 * cut[i].m * cut[i].n);
+        const Dim *x = dim_mul(dt, dim_mul(dt, dim_mul(dt, sharing, cut[i].splits), cut[i].tiles), tile);
+        bytes = bytes ? dim_max(dt, bytes, x) : x;
+    }
+    if (!bytes) return (Splits){.splits = "1", .partial = "uvec2(0)", .counters = "uvec2(0)"};
+    return (Splits){.splits = "(SHARED ? shares : 1)", .partial = arg_scratch(s, bytes), .counters = arg_counters(s, MOST_TILES)};
 }
 
 /* One invocation an element, whose sum is a loop: any types, any operands, any number of outputs. */

@@ -76,12 +76,24 @@ const char *contract_a_slice(Shader *s, const Contraction *c);
 const char *contract_a_load(Shader *s, const Contraction *c, Load load);
 const char *contract_b_load(Shader *s, const Contraction *c, Load load);
 
-/* Workgroups that share out k, where `tiles` are too few to fill a GPU: no fewer than `least` steps of k each. */
+/* How a kernel's work is cut: specialization constants of its own, and the sizes they are for. */
+typedef struct Cut {
+    uint32_t m, n;             /* the tile of a workgroup */
+    uint32_t sub_m, sub_n;     /* matrix units: the piece of a subgroup */
+    uint32_t slice;            /* steps of k between two barriers */
+    uint32_t parts;            /* teams of a workgroup that share out a slice */
+    int64_t enough;            /* workgroups: with fewer tiles, several share one; up to 2 * MOST_TILES */
+    int64_t least, most;       /* steps of k for a workgroup, where several share a tile, and how many do; most 1: none */
+    const Dim *when;           /* these sizes, as long as no cut before it takes them; NULL: all */
+    const Dim *tiles, *splits; /* contract_splits() fills them in: tiles, workgroups that share each */
+} Cut;
+/* Memory for the sums that workgroups leave for each other; "1" in splits where none of the cuts needs any. */
 typedef struct Splits {
-    const Dim *count;
-    const char *text, *partial, *counters; /* GLSL: their number; where the sums of `bytes` a tile go; who has arrived */
+    const char *splits, *partial, *counters; /* GLSL */
 } Splits;
-Splits contract_split(Shader *s, const Dim *tiles, const Dim *steps, int least, int64_t bytes);
+/* Leaves out cuts that cannot occur; n becomes how many are left, the last of which is for all sizes. */
+void contract_cuts(KernelGen *kg, const Contraction *c, Cut *cut, int *n);
+Splits contract_splits(Shader *s, const Cut *cut, int n);
 
 void contract_scalar(KernelGen *kg, const Contraction *c);                  /* codegen/contract_scalar.c */
 void contract_wave(KernelGen *kg, const Contraction *c, uint32_t features); /* codegen/contract_wave.c */

@@ -2,46 +2,62 @@
 #include "codegen/contract.h"
 #include "dlvk/runtime.h"
 
-/* The tile of a workgroup and the piece of it that each subgroup owns. */
-typedef struct Tile {
-    uint32_t m, n, sub_m, sub_n;
-} Tile;
+/* Tiles of 128 x 256 to 32 x 64, rows by columns, as the specialization constants and the time of a workgroup have them. */
+#define TILE(M, N, SUB_M, SUB_N, SLICE, PARTS) .m = M, .n = N, .sub_m = SUB_M, .sub_n = SUB_N, .slice = SLICE, .parts = PARTS
 
-/* The larger a tile, the fewer bytes are read for it; but there must be enough of them. */
-static Tile choose_tile(const Contraction *c)
+/* Where there is enough work, the larger a tile the better: fewer bytes are read for it. With fewer tiles than a GPU has
+ * processors the time is that of one workgroup, so many subgroups share out its k, and workgroups share a tile's. The numbers
+ * were measured (docs/performance.md). */
+static int choose_cuts(DimTable *dt, const Contraction *c, Cut *cut)
 {
-    static const Tile large = {128, 256, 64, 64}, square = {128, 128, 64, 64}, middle = {64, 64, 32, 32},
-                      small = {32, 64, 16, 32}, narrow = {64, 32, 32, 16};
-    int64_t m, n, z, n_least, n_most;
+    enum { ROWS = 32, COLUMNS = 64 };
+    int64_t n_least, n_most;
     dim_range(c->n, &n_least, &n_most);
-    if (n_most <= 32) return narrow;
-    if (!dim_is_const(c->m, &m) || !dim_is_const(c->n, &n) || !dim_is_const(c->z, &z)) return middle;
-    int64_t rows = (m + 127) / 128;
-    if (rows * (n / 256) * z >= 128 && n % 256 == 0) return large;
-    if (rows * ((n + 127) / 128) * z >= 128 && n > 64) return square;
-    return (m + 63) / 64 * ((n + 63) / 64) * z >= 256 ? middle : small;
+    if (n_most <= 32) {
+        cut[0] = (Cut){TILE(64, 32, 32, 16, 32, 1), .enough = 256, .least = 128, .most = 16};
+        return 1;
+    }
+    const Dim *side = dim_const(dt, 128), *rows = dim_mul(dt, dim_ceildiv(dt, c->m, side), c->z);
+    const Dim *large = dim_floordiv(dt, dim_mul(dt, rows, dim_floordiv(dt, c->n, dim_const(dt, 256))), side);
+    const Dim *square = dim_floordiv(dt, dim_mul(dt, rows, dim_ceildiv(dt, c->n, side)), side);
+    const Dim *small = dim_mul(dt, dim_ceildiv(dt, c->m, dim_const(dt, ROWS)), dim_ceildiv(dt, c->n, dim_const(dt, COLUMNS)));
+    small = dim_mul(dt, small, c->z);
+    int i = 0;
+    if (dim_is(dim_mod(dt, c->n, dim_const(dt, 256)), 0))
+        cut[i++] = (Cut){TILE(128, 256, 64, 64, 32, 1), .most = 1, .when = large};
+    if (n_most > 64) cut[i++] = (Cut){TILE(128, 128, 64, 64, 32, 1), .most = 1, .when = square};
+    cut[i++] = (Cut){TILE(ROWS, COLUMNS, 16, 32, 32, 1), .most = 1, .when = dim_floordiv(dt, small, dim_const(dt, 264))};
+    cut[i++] = (Cut){TILE(ROWS, COLUMNS, 16, 32, 64, 2), .most = 1, .when = dim_floordiv(dt, small, dim_const(dt, 132))};
+    cut[i++] = (Cut){TILE(ROWS, COLUMNS, 16, 32, 128, 4), .enough = 132, .least = 256, .most = 16};
+    return i;
 }
 
-void contract_matrix(KernelGen *kg, const Contraction *c)
+static void one_cut(KernelGen *kg, const Contraction *c, const Cut *cut, int n, int i)
 {
-    DimTable *dt = &kg->ctx->dims;
     Shader *s = shader_new(kg, DLVK_FEATURE_WAVE | DLVK_FEATURE_COOPMAT | DLVK_FEATURE_FLOAT16 | DLVK_FEATURE_STORAGE16);
-    Tile t = choose_tile(c);
+    const Cut *t = &cut[i];
     /* The subgroups in a workgroup; the next two are filled in by the runtime. */
-    const uint32_t spec[] = {t.m / t.sub_m * (t.n / t.sub_n), 16, 32, t.m, t.n, t.sub_m, t.sub_n};
-    for (int i = 0; i < 7; i++) *VEC_PUSH(s->pool, s->spec) = spec[i];
-
-    const Dim *row_tiles = dim_ceildiv(dt, c->m, dim_const(dt, t.m)), *column_tiles = dim_ceildiv(dt, c->n, dim_const(dt, t.n));
-    const Dim *tiles = dim_mul(dt, dim_mul(dt, row_tiles, column_tiles), c->z);
-    Splits split = contract_split(s, tiles, c->steps, 128, 4 * t.m * t.n);
-    s->grid[0] = dim_mul(dt, tiles, split.count);
+    const uint32_t spec[] = {t->m / t->sub_m * (t->n / t->sub_n) * t->parts,
+                             16,
+                             32,
+                             t->m,
+                             t->n,
+                             t->sub_m,
+                             t->sub_n,
+                             t->slice,
+                             t->parts,
+                             !dim_is(t->splits, 1)};
+    for (size_t k = 0; k < sizeof spec / sizeof *spec; k++) *VEC_PUSH(s->pool, s->spec) = spec[k];
+    s->grid[0] = dim_mul(&kg->ctx->dims, t->tiles, t->splits);
+    s->when = t->when;
+    Splits split = contract_splits(s, cut, n);
 
     bool along_k = c->b.affine && !dim_is(c->b_n, 1) && dim_is(c->b_k, 1);
     Load a = contract_a_vectors(kg, c, LOAD_8_F16), b = contract_b_vectors(kg, c, LOAD_8_F16, along_k);
     Epilogue behind = contract_epilogue(s, c, false);
     const Hole holes[] = {
         {"b_rows", along_k ? "false" : "true"},
-        {"splits", split.text},
+        {"splits", split.splits},
         {"partial", split.partial},
         {"counters", split.counters},
         {"shared_rows", contract_rows(s, c)},
@@ -61,4 +77,12 @@ void contract_matrix(KernelGen *kg, const Contraction *c)
         {"put", behind.put},
     };
     contract_assemble(s, "contract_matrix.comp.glsl", sizeof holes / sizeof *holes, holes);
+}
+
+void contract_matrix(KernelGen *kg, const Contraction *c)
+{
+    Cut cut[5];
+    int n = choose_cuts(&kg->ctx->dims, c, cut);
+    contract_cuts(kg, c, cut, &n);
+    for (int i = 0; i < n; i++) one_cut(kg, c, cut, n, i);
 }

@@ -187,32 +187,44 @@ const char *contract_b_load(Shader *s, const Contraction *c, Load load)
     return contract_end(s, piece);
 }
 
-/* Teams that share out k: more where tiles are too few to fill a GPU. */
-static uint32_t choose_parts(const Contraction *c)
+/* Teams that share out k: more where tiles are too few to fill a GPU. Four take 27 KiB of shared memory: more than every device
+ * has, but a GPU for whom large workgroups are no trouble. */
+static int choose_cuts(DimTable *dt, const Contraction *c, bool large, Cut *cut)
 {
-    int64_t m, n, k, z;
-    if (!dim_is_const(c->m, &m) || !dim_is_const(c->n, &n) || !dim_is_const(c->steps, &k) || !dim_is_const(c->z, &z)) return 2;
-    int64_t tiles = (m + 63) / 64 * ((n + 31) / 32) * z;
-    return k >= 256 && tiles < 256 ? 4 : k >= 64 && tiles < 1024 ? 2 : 1;
+    const Cut tile = {.m = 64, .n = 32, .parts = 1, .most = 1};
+    if (!large) {
+        cut[0] = tile;
+        return 1;
+    }
+    const Dim *tiles = dim_mul(dt, dim_ceildiv(dt, c->m, dim_const(dt, tile.m)), dim_ceildiv(dt, c->n, dim_const(dt, tile.n)));
+    tiles = dim_mul(dt, tiles, c->z);
+    const Dim *short_k =
+        dim_sub(dt, dim_const(dt, 1), dim_min(dt, dim_floordiv(dt, c->steps, dim_const(dt, 256)), dim_const(dt, 1)));
+    for (int i = 0; i < 3; i++) cut[i] = tile;
+    cut[0].when = dim_floordiv(dt, tiles, dim_const(dt, 1024));
+    cut[1].when = dim_add(dt, dim_floordiv(dt, tiles, dim_const(dt, 256)), short_k);
+    cut[1].parts = 2;
+    cut[1].least = cut[2].least = 256;
+    cut[1].most = cut[2].most = 16;
+    cut[1].enough = cut[2].enough = 256;
+    cut[2].parts = 4;
+    return 3;
 }
 
-void contract_wave(KernelGen *kg, const Contraction *c, uint32_t features)
+static void one_cut(KernelGen *kg, const Contraction *c, uint32_t features, const Cut *cut, int n, int i)
 {
-    DimTable *dt = &kg->ctx->dims;
     Shader *s = shader_new(kg, features);
-    /* Four teams take 27 KiB of shared memory: more than every device has, but a GPU for whom large workgroups are no trouble. */
-    *VEC_PUSH(s->pool, s->spec) = 64 * (features ? choose_parts(c) : 1);
-    const Dim *row_tiles = dim_ceildiv(dt, c->m, dim_const(dt, 64)), *column_tiles = dim_ceildiv(dt, c->n, dim_const(dt, 32));
-    const Dim *tiles = dim_mul(dt, dim_mul(dt, row_tiles, column_tiles), c->z);
-    Splits split = features ? contract_split(s, tiles, c->steps, 256, 4 * 64 * 32)
-                            : (Splits){.count = dim_const(dt, 1), .text = "1", .partial = "uvec2(0)", .counters = "uvec2(0)"};
-    s->grid[0] = dim_mul(dt, tiles, split.count);
+    *VEC_PUSH(s->pool, s->spec) = 64 * cut[i].parts;
+    *VEC_PUSH(s->pool, s->spec) = !dim_is(cut[i].splits, 1);
+    Splits split = contract_splits(s, cut, n);
+    s->grid[0] = dim_mul(&kg->ctx->dims, cut[i].tiles, cut[i].splits);
+    s->when = cut[i].when;
     /* SwiftShader dies of the vector loads. */
     Load a = features ? contract_a_vectors(kg, c, LOAD_4_F32) : LOAD_ELEMENT;
     Load b = features ? contract_b_vectors(kg, c, LOAD_4_F32, false) : LOAD_ELEMENT;
     Epilogue behind = contract_epilogue(s, c, false);
     const Hole holes[] = {
-        {"splits", split.text},
+        {"splits", split.splits},
         {"partial", split.partial},
         {"counters", split.counters},
         {"a_whole", a == LOAD_ELEMENT ? "0" : "1"},
@@ -233,4 +245,12 @@ void contract_wave(KernelGen *kg, const Contraction *c, uint32_t features)
         {"put", behind.put},
     };
     contract_assemble(s, "contract_wave.comp.glsl", sizeof holes / sizeof *holes, holes);
+}
+
+void contract_wave(KernelGen *kg, const Contraction *c, uint32_t features)
+{
+    Cut cut[3];
+    int n = choose_cuts(&kg->ctx->dims, c, features != 0, cut);
+    contract_cuts(kg, c, cut, &n);
+    for (int i = 0; i < n; i++) one_cut(kg, c, features, cut, n, i);
 }

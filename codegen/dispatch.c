@@ -36,7 +36,9 @@ static void add_variant(PlanBuilder *b, Dlvk__Plan__Dispatch *d, const Kernel *k
     const dlvk_device_info *dev = b->device;
     if (dev) {
         bool fits = !(v->features & ~dev->features) && v->push_bytes <= dev->push_constant_bytes;
-        if (d->n_variant || (!fits && !last)) return;
+        const Dlvk__Plan__Variant *before = d->n_variant ? d->variant[d->n_variant - 1] : NULL;
+        if ((before && !before->when) || (!fits && !last)) return;
+        if (before && v->when && before->when == plan_expr(b, v->when) + 1) return; /* the same for lesser devices */
     }
     v->glsl = with_origins(b->pool, k, v->glsl);
     Dlvk__Plan__Variant *m = PLAN_NEW(b, Variant, variant);
@@ -45,6 +47,7 @@ static void add_variant(PlanBuilder *b, Dlvk__Plan__Dispatch *d, const Kernel *k
     m->grid = POOL_ARRAY(b->pool, uint32_t, 3);
     for (int i = 0; i < 3; i++) m->grid[i] = plan_expr(b, v->grid[i]);
     m->indirect = v->indirect;
+    m->when = v->when ? plan_expr(b, v->when) + 1 : 0;
     d->variant[d->n_variant++] = m;
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "codegen/prelude.h"
+#include "dlvk/runtime.h"
 
 typedef struct Text {
     char *at;
@@ -261,7 +262,9 @@ void shader_finish(Shader *s, KernelVariant *out)
     Text t = {0}, members = {0}, code = {0};
     Pool *p = s->pool;
     uint32_t bytes = add_members(s, &members);
-    bool indirect = bytes > 128;
+    /* GPUs have 256 bytes of push constants (one that has not takes the next variant): arguments in memory cost a read before any
+     * other can begin. */
+    bool indirect = bytes > (s->features & DLVK_FEATURE_WAVE ? 256 : 128);
 
     add_buffer_types(s, &code);
     if (bytes == 0) {
@@ -308,6 +311,7 @@ void shader_finish(Shader *s, KernelVariant *out)
                            .spec = spec,
                            .n_spec = s->spec.n,
                            .grid = {s->grid[0], s->grid[1], s->grid[2]},
+                           .when = s->when,
                            .push_bytes = indirect ? 8 : bytes,
                            .indirect = indirect};
 }

@@ -34,6 +34,7 @@ typedef struct KernelVariant {
     const uint32_t *spec; /* specialization constants 0.. */
     int n_spec;
     const Dim *grid[3]; /* workgroups */
+    const Dim *when;    /* not 0: for these sizes; NULL: for all */
     uint32_t push_bytes;
     bool indirect;
 } KernelVariant;
@@ -69,7 +70,8 @@ struct Shader {
     uint32_t features;
     VEC(uint32_t) spec;
     const Dim *grid[3];
-    int local[3]; /* workgroup size, as literals; 0: local_size ids given by spec constants in decl */
+    const Dim *when; /* not 0: for these sizes; NULL: for all */
+    int local[3];    /* workgroup size, as literals; 0: local_size ids given by spec constants in decl */
     VEC(Memo) memo;
     VEC(const Ix *) ix; /* hash-consing */
     VEC(struct IxName {

@@ -207,6 +207,7 @@ static void put_kernel(Json *j, const Plan *p, const Dlvk__Plan__Dispatch *d, ui
         put_ints(j, "spec", pipe->n_spec, pipe->spec);
         put_exprs(j, "grid", p, 3, v->grid);
         json_bool(j, "indirect", v->indirect);
+        if (v->when) put_expr(j, "when", p, v->when - 1);
         close_line(j);
     }
     json_close(j, ']');

@@ -42,8 +42,8 @@ typedef struct Block {
 
 typedef struct Node {
     NodeKind kind;
-    uint32_t at;      /* number of its (first) step */
-    uint32_t segment; /* NODE_SEGMENT: index */
+    uint32_t at;              /* number of its (first) step */
+    uint32_t segment;         /* NODE_SEGMENT: index */
     const dlvk_host_op *host; /* NODE_HOST */
     Block body, otherwise;
 } Node;
@@ -56,7 +56,7 @@ struct dlvk_model {
     dlvk_model **program;          /* the plan's further programs; their bundle is this one's */
     bool *data_dep;                /* by expression: depends on a data symbol */
     const Dlvk__Plan__Step **step; /* by number */
-    uint32_t *variant;             /* by step number: the variant of a dispatch that this device runs */
+    uint32_t *variant;             /* by step number: of a dispatch, the first variant for all sizes that this device runs */
     uint32_t n_step;
     Block top;
     Segment *segment;
@@ -79,6 +79,8 @@ const char *model_kernel_text(const Dlvk__Plan__Plan *plan, const Dlvk__Plan__Di
 /* pipeline.c: picks variants, then builds the pipelines they need. cache: file name or NULL */
 dlvk_status model_pipelines(dlvk_model *m, const char *cache, int threads, dlvk_error *err);
 void model_pipelines_free(dlvk_model *m);
+/* Whether the device has what the variant needs. */
+bool model_runs(const dlvk_model *m, const Dlvk__Plan__Variant *v);
 enum { MODEL_MAX_SPEC = 256 }; /* specialization constants of a pipeline; plan_check.c sees to it */
 typedef struct Spec {
     VkSpecializationMapEntry entry[MODEL_MAX_SPEC];

@@ -42,26 +42,36 @@ static void feature_text(uint32_t bits, char *buf, size_t size)
     }
 }
 
-static dlvk_status pick_variants(dlvk_model *m, bool *used, dlvk_error *err)
+bool model_runs(const dlvk_model *m, const Dlvk__Plan__Variant *v)
 {
     const dlvk_device_info *info = &m->dev->info;
+    const Dlvk__Plan__Module *mod = m->plan->module[m->plan->pipeline[v->pipeline]->module];
+    return !(mod->features & ~info->features) && mod->push_bytes <= info->push_constant_bytes;
+}
+
+/* Of every dispatch, the first variant for all sizes that this device runs, and those for some sizes before it. */
+static dlvk_status pick_variants(dlvk_model *m, bool *used, dlvk_error *err)
+{
     for (uint32_t s = 0; s < m->n_step; s++) {
         if (m->step[s]->kind_case != DLVK__PLAN__STEP__KIND_DISPATCH) continue;
         const Dlvk__Plan__Dispatch *d = m->step[s]->dispatch;
-        const Dlvk__Plan__Module *mod = NULL;
         size_t v = 0;
+        uint32_t when = 0;
         for (; v < d->n_variant; v++) {
-            mod = m->plan->module[m->plan->pipeline[d->variant[v]->pipeline]->module];
-            if (!(mod->features & ~info->features) && mod->push_bytes <= info->push_constant_bytes) break;
+            if (!model_runs(m, d->variant[v])) continue;
+            if (when && d->variant[v]->when == when) continue; /* the one before is for the same sizes */
+            when = d->variant[v]->when;
+            used[d->variant[v]->pipeline] = true;
+            if (!d->variant[v]->when) break;
         }
         if (v == d->n_variant) {
             char text[512], lack[256];
-            feature_text(mod->features & ~info->features, lack, sizeof lack);
-            return rt_error(err, DLVK_UNSUPPORTED, "device '%s' cannot run kernel %s: it lacks %s", info->name,
+            const Dlvk__Plan__Module *mod = m->plan->module[m->plan->pipeline[d->variant[v - 1]->pipeline]->module];
+            feature_text(mod->features & ~m->dev->info.features, lack, sizeof lack);
+            return rt_error(err, DLVK_UNSUPPORTED, "device '%s' cannot run kernel %s: it lacks %s", m->dev->info.name,
                             model_kernel_text(m->plan, d, text, sizeof text), lack[0] ? lack : "the push constants it takes");
         }
         m->variant[s] = (uint32_t)v;
-        used[d->variant[v]->pipeline] = true;
     }
     return DLVK_OK;
 }

@@ -306,6 +306,8 @@ static dlvk_status check_dispatch(Check *c, const Dlvk__Plan__Dispatch *d, uint3
         TRY(index_ok(c, "pipeline", v->pipeline, p->n_pipeline));
         if (v->n_grid != 3) FAIL(c, "kernel '%s' has a grid of %zu dimensions", d->name, v->n_grid);
         for (int k = 0; k < 3; k++) TRY(expr_ok(c, v->grid[k]));
+        if (v->when) TRY(expr_ok(c, v->when - 1));
+        if (v->when && i + 1 == d->n_variant) FAIL(c, "kernel '%s' has no variant for some sizes", d->name);
         uint32_t push = p->module[p->pipeline[v->pipeline]->module]->push_bytes, need = v->indirect ? 8 : rt_plan_arg_bytes(d);
         if (need > push) FAIL(c, "kernel '%s' takes %u bytes of push constants, its module has %u", d->name, need, push);
     }

@@ -30,8 +30,10 @@ static void mark_step(const Step *s, bool *mark)
         if (a->kind_case == DLVK__PLAN__ARG__KIND_DIVISOR) mark[a->divisor] = true;
         if (a->kind_case == DLVK__PLAN__ARG__KIND_ADDRESS && a->address->offset) mark[a->address->offset - 1] = true;
     }
-    for (size_t v = 0; v < d->n_variant; v++)
+    for (size_t v = 0; v < d->n_variant; v++) {
         for (int k = 0; k < 3; k++) mark[d->variant[v]->grid[k]] = true;
+        if (d->variant[v]->when) mark[d->variant[v]->when - 1] = true;
+    }
 }
 
 static dlvk_status segment_symbols(dlvk_model *m, Segment *g, dlvk_error *err)

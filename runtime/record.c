@@ -258,20 +258,33 @@ dlvk_status command_end(VkCommandBuffer cmd, dlvk_error *err)
     return r ? vk_error(r, "vkEndCommandBuffer", err) : DLVK_OK;
 }
 
-static const Dlvk__Plan__Variant *variant_of(const dlvk_model *m, uint32_t step)
+/* What a dispatch runs at the sizes there are. */
+static dlvk_status variant_of(dlvk_session *s, uint32_t step, const Dlvk__Plan__Variant **v, dlvk_error *err)
 {
-    return m->step[step]->dispatch->variant[m->variant[step]];
+    const Dispatch *d = s->m->step[step]->dispatch;
+    for (uint32_t i = 0; i < s->m->variant[step]; i++) {
+        int64_t when = 0;
+        *v = d->variant[i];
+        if (!(*v)->when || !model_runs(s->m, *v)) continue;
+        dlvk_status st = rt_env_get(&s->env, (*v)->when - 1, d->name, &when, err);
+        if (st || when) return st;
+    }
+    *v = d->variant[s->m->variant[step]];
+    return DLVK_OK;
 }
 
 /* Memory for indirect arguments, queries and grids. */
 static dlvk_status prepare(dlvk_session *s, const Segment *g, Recorded *r, dlvk_error *err)
 {
     uint64_t bytes = 0;
-    for (uint32_t i = g->first; i < g->first + g->n; i++)
-        if (s->m->step[i]->kind_case == DLVK__PLAN__STEP__KIND_DISPATCH && variant_of(s->m, i)->indirect)
-            bytes += (rt_plan_arg_bytes(s->m->step[i]->dispatch) + 63) / 64 * 64;
     dlvk_status st = DLVK_OK;
-    if (bytes > r->args.size) {
+    for (uint32_t i = g->first; !st && i < g->first + g->n; i++) {
+        const Dlvk__Plan__Variant *v;
+        if (s->m->step[i]->kind_case != DLVK__PLAN__STEP__KIND_DISPATCH) continue;
+        st = variant_of(s, i, &v, err);
+        if (!st && v->indirect) bytes += (rt_plan_arg_bytes(s->m->step[i]->dispatch) + 63) / 64 * 64;
+    }
+    if (!st && bytes > r->args.size) {
         vk_memory_free(s->dev, &r->args);
         st = vk_memory_new(s->dev, MEMORY_ARGS, bytes, "arguments", &r->args, err);
     }
@@ -319,7 +332,9 @@ dlvk_status session_record(dlvk_session *s, uint32_t segment, dlvk_error *err)
         if (step->kind_case == DLVK__PLAN__STEP__KIND_COPY) {
             st = record_copy(&c, step->copy);
         } else {
-            st = record_dispatch(&c, step->dispatch, variant_of(s->m, i));
+            const Dlvk__Plan__Variant *v;
+            st = variant_of(s, i, &v, err);
+            if (!st) st = record_dispatch(&c, step->dispatch, v);
             c.dispatch++;
         }
     }

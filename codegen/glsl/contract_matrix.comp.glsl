@@ -14,13 +14,17 @@ layout(constant_id = 3) const uint BM = 64;
 layout(constant_id = 4) const uint BN = 64;
 layout(constant_id = 5) const uint WM = 32;
 layout(constant_id = 6) const uint WN = 32;
+layout(constant_id = 7) const uint BK = 32;
+layout(constant_id = 8) const uint PARTS = 1;
+layout(constant_id = 9) const bool SHARED = false; /* workgroups share out k */
 layout(local_size_x_id = 0) in;
 
-const uint BK = 32, VECTORS = BK / 8;
+const uint VECTORS = BK / 8;
 const int BAND = 8;
 const uint FM = WM / MAT, FN = WN / MAT;             /* matrices in a subgroup's piece */
 const uint LOADS_A = BM * VECTORS / GROUP, LOADS_B = BN * VECTORS / GROUP;
-const int EACH = int(MAT * MAT / LANES); /* of a matrix, to a lane */
+const uint TEAM = BM / WM * (BN / WN);               /* subgroups that share a slice's part of k */
+const int EACH = int(MAT * MAT / LANES / PARTS);     /* elements of a matrix that a lane finishes */
 const bool B_ROWS = @{b_rows};                       /* B in shared memory: rows of k, else columns of n */
 const uint STRIDE_A = VECTORS + 1, STRIDE_B = B_ROWS ? BN / 8 + 1 : VECTORS + 1;
 shared uvec4 tile_a[BM * STRIDE_A];
@@ -30,7 +34,6 @@ shared uint arrived;
 layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer Vectors { uvec4 d[]; };
 layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer Floats { vec4 d[]; };
 layout(buffer_reference, std430, buffer_reference_align = 16) coherent buffer Partial { float d[]; };
-layout(buffer_reference, std430, buffer_reference_align = 16) coherent buffer Sums { vec4 d[]; };
 layout(buffer_reference, std430, buffer_reference_align = 4) coherent buffer Counters { uint d[]; };
 #define SPLITS @{splits}
 uvec4 halves(vec4 a, vec4 b)
@@ -40,8 +43,10 @@ uvec4 halves(vec4 a, vec4 b)
 @{shared_rows}
 
 //# main
-    int t = int(gl_LocalInvocationID.x), lane = int(gl_SubgroupInvocationID), team = int(gl_SubgroupID);
+    int t = int(gl_LocalInvocationID.x), lane = int(gl_SubgroupInvocationID);
+    int team = int(gl_SubgroupID % TEAM), team_part = int(gl_SubgroupID / TEAM);
     int row_tiles = (@{m} + int(BM) - 1) / int(BM), column_tiles = (@{n} + int(BN) - 1) / int(BN);
+    int shares = max(int(gl_NumWorkGroups.x) / (row_tiles * column_tiles * @{z}), 1); /* a grid folded into y has none */
     int whole = int(gl_WorkGroupID.x + gl_WorkGroupID.y * gl_NumWorkGroups.x), number = whole / SPLITS, part = whole - number * SPLITS;
     int z = number / (row_tiles * column_tiles), tile = number - z * row_tiles * column_tiles;
     if (z < @{z}) {
@@ -126,7 +131,8 @@ uvec4 halves(vec4 a, vec4 b)
 #endif
             }
             if (k0 >= k_first) {
-                [[unroll]] for (uint kk = 0; kk < BK / MAT; kk++) {
+                [[unroll]] for (uint kp = 0; kp < BK / MAT / PARTS; kp++) {
+                    uint kk = team_part * (BK / MAT / PARTS) + kp;
                     coopmat<float16_t, gl_ScopeSubgroup, MAT, MAT, gl_MatrixUseA> a[FM];
                     [[unroll]] for (uint i = 0; i < FM; i++)
                         coopMatLoad(a[i], tile_a, (row0 + i * MAT) * STRIDE_A + kk * (MAT / 8), STRIDE_A, gl_CooperativeMatrixLayoutRowMajor);
@@ -143,11 +149,27 @@ uvec4 halves(vec4 a, vec4 b)
             barrier();
         }
         bool last = true;
-        int piece = team * int(FM * FN * MAT * MAT), piece_end = int(BM * BN);
+        /* Of each matrix of the piece, this lane finishes EACH elements, from `mine` on. */
+        int own = team * int(MAT * MAT), mine = team_part * int(LANES) + lane;
+        int piece = team * int(FM * FN * MAT * MAT) + mine, piece_end = int(BM * BN);
         if (SPLITS > 1) {
             Partial partial = Partial(@{partial});
-            [[unroll]] for (uint q = 0; q < FM * FN; q++)
-                coopMatStore(acc[q], partial.d, whole * piece_end + piece + q * MAT * MAT, MAT, gl_CooperativeMatrixLayoutRowMajor);
+            if (PARTS == 1) {
+                [[unroll]] for (uint q = 0; q < FM * FN; q++)
+                    coopMatStore(acc[q], partial.d, whole * piece_end + piece - mine + q * MAT * MAT, MAT, gl_CooperativeMatrixLayoutRowMajor);
+            } else {
+                [[unroll]] for (uint q = 0; q < FM * FN; q++) {
+                    coopMatStore(acc[q], sums, own + team_part * int(TEAM * MAT * MAT), MAT, gl_CooperativeMatrixLayoutRowMajor);
+                    barrier();
+                    [[unroll]] for (int e = 0; e < EACH; e++) {
+                        float x = 0;
+                        int i = mine + e * int(LANES * PARTS);
+                        [[unroll]] for (int s = 0; s < int(PARTS); s++) x += sums[own + s * int(TEAM * MAT * MAT) + i];
+                        partial.d[whole * piece_end + piece + q * MAT * MAT + e * int(LANES * PARTS)] = x;
+                    }
+                    barrier();
+                }
+            }
             memoryBarrierBuffer();
             barrier();
             Counters counters = Counters(@{counters});
@@ -162,45 +184,55 @@ uvec4 halves(vec4 a, vec4 b)
         if (last)
             for (int p = 0; p < int(FM * FN); p++) {
                 /* The code behind stands here once, for all matrices of the piece. */
-                int own = team * int(MAT * MAT);
+                float sum[EACH];
                 if (SPLITS > 1) {
-                    Sums from = Sums(@{partial});
-                    int at = (number * SPLITS * piece_end + piece + p * int(MAT * MAT)) / 4 + lane;
-                    const int READS = int(MAT * MAT / 4 / LANES);
-                    vec4 y[READS];
-                    [[unroll]] for (int i = 0; i < READS; i++) y[i] = vec4(0);
+                    Partial partial = Partial(@{partial});
+                    int at = number * SPLITS * piece_end + piece + p * int(MAT * MAT);
+                    [[unroll]] for (int e = 0; e < EACH; e++) sum[e] = 0;
                     for (int s0 = 0; s0 < SPLITS; s0 += 8) {
-                        vec4 x[8 * READS]; /* eight parts' sums are under way at a time */
+                        float x[8 * EACH]; /* eight parts' sums are under way at a time */
                         [[unroll]] for (int s = 0; s < 8; s++)
-                            [[unroll]] for (int i = 0; i < READS; i++)
-                                x[s * READS + i] = from.d[at + min(s0 + s, SPLITS - 1) * (piece_end / 4) + i * int(LANES)];
+                            [[unroll]] for (int e = 0; e < EACH; e++)
+                                x[s * EACH + e] = partial.d[at + min(s0 + s, SPLITS - 1) * piece_end + e * int(LANES * PARTS)];
                         [[unroll]] for (int s = 0; s < 8; s++)
-                            if (s0 + s < SPLITS) [[unroll]] for (int i = 0; i < READS; i++) y[i] += x[s * READS + i];
+                            if (s0 + s < SPLITS) [[unroll]] for (int e = 0; e < EACH; e++) sum[e] += x[s * EACH + e];
                     }
-                    [[unroll]] for (int i = 0; i < READS; i++)
-                        [[unroll]] for (int j = 0; j < 4; j++) sums[own + (lane + i * int(LANES)) * 4 + j] = y[i][j];
                 } else {
                     [[unroll]] for (uint q = 0; q < FM * FN; q++)
-                        if (p == q) coopMatStore(acc[q], sums, own, MAT, gl_CooperativeMatrixLayoutRowMajor);
+                        if (p == q)
+                            coopMatStore(acc[q], sums, own + team_part * int(TEAM * MAT * MAT), MAT, gl_CooperativeMatrixLayoutRowMajor);
+                    if (PARTS > 1) {
+                        barrier();
+                    } else {
+                        subgroupMemoryBarrierShared();
+                        subgroupBarrier();
+                    }
+                    [[unroll]] for (int e = 0; e < EACH; e++) {
+                        sum[e] = 0;
+                        [[unroll]] for (int s = 0; s < int(PARTS); s++)
+                            sum[e] += sums[own + s * int(TEAM * MAT * MAT) + mine + e * int(LANES * PARTS)];
+                    }
+                    if (PARTS > 1) {
+                        barrier();
+                    } else {
+                        subgroupMemoryBarrierShared();
+                        subgroupBarrier();
+                    }
                 }
-                subgroupMemoryBarrierShared();
-                subgroupBarrier();
-                int column = n0 + column0 + p % int(FN) * int(MAT) + lane % int(MAT), n = min(column, @{n} - 1);
-                int row = m0 + row0 + p / int(FN) * int(MAT) + lane / int(MAT);
+                int column = n0 + column0 + p % int(FN) * int(MAT) + mine % int(MAT), n = min(column, @{n} - 1);
+                int row = m0 + row0 + p / int(FN) * int(MAT) + mine / int(MAT);
                 @{column_values}
                 @{results}
                 [[unroll]] for (int e = 0; e < EACH; e++) {
-                    int m = min(row + e * int(LANES / MAT), @{m} - 1);
-                    float x = sums[own + lane + e * int(LANES)];
+                    int m = min(row + e * int(LANES * PARTS / MAT), @{m} - 1);
+                    float x = sum[e];
                     @{value}
                 }
                 [[unroll]] for (int e = 0; e < EACH; e++) {
-                    int m = row + e * int(LANES / MAT);
+                    int m = row + e * int(LANES * PARTS / MAT);
                     if (column < @{n} && m < @{m}) {
                         @{put}
                     }
                 }
-                subgroupMemoryBarrierShared();
-                subgroupBarrier();
             }
     }

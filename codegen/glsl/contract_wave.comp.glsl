@@ -6,6 +6,7 @@
  * alike. Where tiles are too few to fill a GPU, workgroups share out k (SPLITS > 1), too: each leaves its sums in memory, and the one that
  * finds itself the last adds them up, in order. Sums are vectors with names of their own, not an array, for drivers that keep arrays in memory. */
 layout(constant_id = 0) const uint GROUP = 64;
+layout(constant_id = 1) const bool SHARED = false; /* workgroups share out k */
 layout(local_size_x_id = 0) in;
 
 const int PARTS = int(GROUP / 64);
@@ -22,9 +23,10 @@ layout(buffer_reference, std430, buffer_reference_align = 4) coherent buffer Cou
 @{shared_rows}
 
 //# main
-    int whole = int(gl_WorkGroupID.x + gl_WorkGroupID.y * gl_NumWorkGroups.x), group = whole / SPLITS;
     int t = int(gl_LocalInvocationID.x % 64), part = int(gl_LocalInvocationID.x / 64);
     int row_tiles = (@{m} + BM - 1) / BM, column_tiles = (@{n} + BN - 1) / BN;
+    int shares = max(int(gl_NumWorkGroups.x) / (row_tiles * column_tiles * @{z}), 1); /* a grid folded into y has none */
+    int whole = int(gl_WorkGroupID.x + gl_WorkGroupID.y * gl_NumWorkGroups.x), group = whole / SPLITS;
     int row_tile = group % row_tiles, column = group / row_tiles, z = column / column_tiles;
     if (z < @{z}) {
         int n0 = (column - z * column_tiles) * BN, m0 = row_tile * BM;

@@ -187,6 +187,36 @@ Test(runtime, wide_grid_is_folded)
     planner_unload(l, &p);
 }
 
+/* The first variant whose expression is not 0, else the one for all sizes; y is which one ran. */
+Test(runtime, variants_by_size)
+{
+    Planner p;
+    planner_init(&p);
+    uint32_t n = planner_symbol(&p, "n", 1, INT32_MAX, false), one = planner_const(&p, 1);
+    uint32_t x = planner_buffer(&p, BUF(INPUT), n, 0, 0), y = planner_buffer(&p, BUF(OUTPUT), planner_const(&p, 4), 0, 0);
+    planner_input(&p, "x", DLVK_U8, x, 1, &n);
+    planner_output(&p, "y", DLVK_I32, y, 1, &one);
+    static const char *const body[] = {"if (i == 0) y.v[0] = 1;", "if (i == 0) y.v[0] = 10;", "if (i == 0) y.v[0] = 100;"};
+    Dlvk__Plan__Dispatch *d =
+        planner_dispatch(&p, planner_top(&p), "which", planner_pipeline(&p, "", "I y;", 8, body[0], 0, NULL, 0), one,
+                         &(Args){.address = {y}, .n_address = 1, .writes = {y}, .n_writes = 1});
+    for (int i = 1; i < 3; i++) {
+        planner_add_variant(&p, d, planner_pipeline(&p, "", "I y;", 8, body[i], 0, NULL, 0), one, false);
+        uint32_t least = planner_const(&p, i == 1 ? 10 : 100);
+        d->variant[0]->when = planner_op(&p, DLVK__PLAN__EXPR__OP__FLOORDIV, n, least) + 1;
+    }
+    Loaded l = planner_load(&p);
+    for (int64_t size = 1; size <= 500; size = size * 3 + 1) {
+        uint8_t any[512] = {0};
+        int32_t got;
+        OK(dlvk_session_set_input(l.s, "x", &size, 1, any, (size_t)size, err));
+        OK(dlvk_session_run(l.s, err));
+        OK(dlvk_session_get_output(l.s, "y", &got, sizeof got, err));
+        cr_assert_eq(got, size >= 100 ? 100 : size >= 10 ? 10 : 1, "%d for %d", got, (int)size);
+    }
+    planner_unload(l, &p);
+}
+
 /* A counter that lives between runs, and one model with two sessions whose counters are apart. */
 Test(runtime, state)
 {
