@@ -186,6 +186,8 @@ bool codegen(Schedule *s, const char *program, const CodegenOptions *o, Compiled
     plan->name = pool_strdup(c->pool, program);
 
     add_signature(&b, plan, true);
+    if (o->merge)
+        for (int i = 0; i < s->regions.n; i++) plan_merge(&b, s->regions.at[i]);
     plan->region = plan_region(&b, s->graph->top);
     if (!plan->region) return false;
     plan_states(&b, plan->region);

@@ -9,6 +9,7 @@ typedef struct CodegenOptions {
     /* Only the variants that this device picks; NULL: all. */
     const struct dlvk_device_info *device;
     bool optimize, validate, keep_glsl;
+    bool merge;            /* small kernels of equal code share dispatches */
     int threads;           /* for the shader compiler; 0: all cores */
     const char *dump_glsl; /* directory for one .comp a module, or NULL */
     void (*progress)(void *user, int done, int total);
@@ -24,8 +25,8 @@ typedef struct Compiled {
 } Compiled;
 
 /* False: errors are in the context. Constants are referred to, not copied: the graph must outlive the writing of the bundle.
- * *out is empty at first; called again with the same, on another graph of the context, it adds a program to the plan, whose states
- * are the first one's of the same names. */
+ * *out is empty at first; called again with the same, on another graph of the context, it adds a program to the plan, whose
+ * states are the first one's of the same names. */
 bool codegen(Schedule *s, const char *program, const CodegenOptions *o, Compiled *out);
 void compiled_free(Compiled *c);
 

@@ -84,13 +84,6 @@ static Dlvk__Plan__Arg *make_arg(PlanBuilder *b, Dlvk__Plan__Dispatch *d, const 
     return m;
 }
 
-static uint32_t *buffer_list(PlanBuilder *b, const KernelGen *kg, Value *const *v, int n)
-{
-    uint32_t *list = POOL_ARRAY(b->pool, uint32_t, n + kg->args.n); /* and its own */
-    for (int i = 0; i < n; i++) list[i] = plan_buffer(b, v[i]);
-    return list;
-}
-
 /* Operations and bytes, for profiles: a contraction's multiplications and additions, else one for each element of the largest
  * value. */
 static const Dim *count_flops(Context *c, const Kernel *k)
@@ -106,22 +99,27 @@ static const Dim *count_flops(Context *c, const Kernel *k)
     return n;
 }
 
-Dlvk__Plan__Dispatch *plan_dispatch(PlanBuilder *b, const Kernel *k)
+/* Buffers of which each is listed once. */
+static void add_buffers(PlanBuilder *b, uint32_t *list, size_t *n, Value *const *v, int n_v)
 {
-    KernelGen kg = {.ctx = b->ctx, .pool = b->pool, .sched = b->s, .kernel = k, .strings = b->strings};
-    b->ctx->origin = k->origins.n ? k->origins.at[0] : NULL;
-    int before = b->ctx->diag.errors;
-    if (!generate(&kg) || b->ctx->diag.errors > before) return NULL;
+    for (int i = 0; i < n_v; i++) {
+        uint32_t buffer = plan_buffer(b, v[i]);
+        size_t k = 0;
+        while (k < *n && list[k] != buffer) k++;
+        if (k == *n) list[(*n)++] = buffer;
+    }
+}
 
-    Dlvk__Plan__Dispatch *d = PLAN_NEW(b, Dispatch, dispatch);
-    d->name = pool_strdup(b->pool, k->name);
-    d->variant = POOL_ARRAY(b->pool, Dlvk__Plan__Variant *, kg.variants.n * 2);
-    for (int i = 0; i < kg.variants.n; i++) {
-        Shader *s = kg.variants.at[i];
+static void add_variants(PlanBuilder *b, Dlvk__Plan__Dispatch *d, const Kernel *k, KernelGen *kg, const Dim *const *groups)
+{
+    d->variant = POOL_ARRAY(b->pool, Dlvk__Plan__Variant *, kg->variants.n * 2);
+    for (int i = 0; i < kg->variants.n; i++) {
+        Shader *s = kg->variants.at[i];
         uint32_t features = s->features;
         KernelVariant v;
         /* 64-bit integers, doubles, f16, 16-bit loads and stores: native where the device has them, emulated beside it. */
         s->features = features | DLVK_FEATURE_INT64 | DLVK_FEATURE_FLOAT64 | DLVK_FEATURE_FLOAT16 | DLVK_FEATURE_STORAGE16;
+        if (groups) s->grid[0] = groups[i];
         shader_finish(s, &v);
         bool native = v.features & ~features;
         if (native) {
@@ -129,23 +127,119 @@ Dlvk__Plan__Dispatch *plan_dispatch(PlanBuilder *b, const Kernel *k)
             s->features = features;
             shader_finish(s, &v);
         }
-        add_variant(b, d, k, &v, i == kg.variants.n - 1);
+        add_variant(b, d, k, &v, i == kg->variants.n - 1);
     }
+}
 
-    d->reads = buffer_list(b, &kg, kg.reads.at, kg.reads.n);
-    d->n_reads = (size_t)kg.reads.n;
-    d->writes = buffer_list(b, &kg, kg.writes.at, kg.writes.n);
-    d->n_writes = (size_t)kg.writes.n;
-    d->arg = POOL_ARRAY(b->pool, Dlvk__Plan__Arg *, kg.args.n);
+static void add_args(PlanBuilder *b, Dlvk__Plan__Dispatch *d, const KernelGen *kg)
+{
+    int bytes = 0;
     for (int pass = 0; pass < 2; pass++)
-        for (int i = 0; i < kg.args.n; i++)
-            if ((kg.args.at[i].kind == ARG_BUFFER) == (pass == 0)) d->arg[d->n_arg++] = make_arg(b, d, &kg.args.at[i]);
-    d->source = POOL_ARRAY(b->pool, uint32_t, k->origins.n);
-    for (int i = 0; i < k->origins.n; i++) d->source[d->n_source++] = plan_source(b, k->origins.at[i]);
-    d->flops = plan_expr(b, count_flops(b->ctx, k));
-    const Dim *bytes = dim_const(&b->ctx->dims, 0);
-    for (int i = 0; i < kg.reads.n; i++) bytes = dim_add(&b->ctx->dims, bytes, plan_value_bytes(b, kg.reads.at[i]));
-    for (int i = 0; i < kg.writes.n; i++) bytes = dim_add(&b->ctx->dims, bytes, plan_value_bytes(b, kg.writes.at[i]));
+        for (int i = 0; i < kg->args.n; i++) {
+            const KernelArg *a = &kg->args.at[i];
+            if ((a->kind == ARG_BUFFER) != (pass == 0)) continue;
+            d->arg[d->n_arg++] = make_arg(b, d, a);
+            bytes += a->kind == ARG_BUFFER ? 8 : a->kind == ARG_INT ? 4 : 12;
+        }
+    if (!kg->parts || bytes % 8 == 0) return;
+    Dlvk__Plan__Arg *m = d->arg[d->n_arg++] = PLAN_NEW(b, Arg, arg); /* the table's stride */
+    m->kind_case = DLVK__PLAN__ARG__KIND_VALUE;
+    m->value = plan_expr(b, dim_const(&b->ctx->dims, 0));
+}
+
+/* The part of kernel k, at number `i` of those in its dispatch. */
+static const Kernel *part_of(const Kernel *k, int i)
+{
+    return i ? k->parts.at[i - 1] : k;
+}
+
+/* Generates every part, with the workgroups that come before its own; the whole grids go to `groups`. */
+static bool generate_parts(PlanBuilder *b, const Kernel *k, KernelGen *kg, const Dim **groups)
+{
+    DimTable *dt = &b->ctx->dims;
+    const Dim *items = dim_const(dt, 0);
+    int n = 1 + k->parts.n, before = b->ctx->diag.errors;
+    for (int i = 0; i < n; i++) items = dim_add(dt, items, type_count(b->ctx, part_of(k, i)->out.at[0]->type));
+    for (int i = 0; i < n; i++) {
+        kg[i] = (KernelGen){.ctx = b->ctx,
+                            .pool = b->pool,
+                            .sched = b->s,
+                            .kernel = part_of(k, i),
+                            .strings = b->strings,
+                            .parts = n > 1,
+                            .items = n > 1 ? items : NULL};
+        if (!generate(&kg[i]) || b->ctx->diag.errors > before) return false;
+        for (int v = 0; n > 1 && v < kg[i].variants.n; v++) {
+            if (i == 0) groups[v] = dim_const(dt, 0);
+            arg_first_group(&kg[i], v, groups[v]);
+            groups[v] = dim_add(dt, groups[v], kg[i].variants.at[v]->grid[0]);
+        }
+    }
+    return true;
+}
+
+Dlvk__Plan__Dispatch *plan_dispatch(PlanBuilder *b, const Kernel *k)
+{
+    int n = 1 + k->parts.n, args = 0, buffers = 0;
+    KernelGen *kg = POOL_ARRAY(b->pool, KernelGen, n);
+    const Dim *groups[MAX_PART_VARIANTS];
+    b->ctx->origin = k->origins.n ? k->origins.at[0] : NULL;
+    if (!generate_parts(b, k, kg, groups)) return NULL;
+
+    Dlvk__Plan__Dispatch *d = PLAN_NEW(b, Dispatch, dispatch);
+    d->name = pool_strdup(b->pool, k->name);
+    d->parts = n > 1 ? (uint32_t)n : 0;
+    add_variants(b, d, k, &kg[0], n > 1 ? groups : NULL);
+    for (int i = 0; i < n; i++) {
+        args += kg[i].args.n + 1;
+        buffers += kg[i].reads.n + kg[i].writes.n + kg[i].args.n; /* and its own */
+    }
+    d->reads = POOL_ARRAY(b->pool, uint32_t, buffers);
+    d->writes = POOL_ARRAY(b->pool, uint32_t, buffers);
+    d->arg = POOL_ARRAY(b->pool, Dlvk__Plan__Arg *, args);
+    const Dim *bytes = dim_const(&b->ctx->dims, 0), *flops = bytes;
+    for (int i = 0; i < n; i++) {
+        const Kernel *part = part_of(k, i);
+        add_buffers(b, d->reads, &d->n_reads, kg[i].reads.at, kg[i].reads.n);
+        add_buffers(b, d->writes, &d->n_writes, kg[i].writes.at, kg[i].writes.n);
+        for (int r = 0; r < kg[i].reads.n; r++) bytes = dim_add(&b->ctx->dims, bytes, plan_value_bytes(b, kg[i].reads.at[r]));
+        for (int w = 0; w < kg[i].writes.n; w++) bytes = dim_add(&b->ctx->dims, bytes, plan_value_bytes(b, kg[i].writes.at[w]));
+        flops = dim_add(&b->ctx->dims, flops, count_flops(b->ctx, part));
+    }
+    for (int i = 0; i < n; i++) add_args(b, d, &kg[i]);
+    for (int i = 0; i < n; i++) {
+        const Kernel *part = part_of(k, i);
+        uint32_t *source = POOL_ARRAY(b->pool, uint32_t, d->n_source + (size_t)part->origins.n);
+        if (d->n_source) memcpy(source, d->source, d->n_source * sizeof *source);
+        d->source = source;
+        for (int o = 0; o < part->origins.n; o++) d->source[d->n_source++] = plan_source(b, part->origins.at[o]);
+    }
+    d->flops = plan_expr(b, flops);
     d->bytes = plan_expr(b, bytes);
     return d;
+}
+
+const char *kernel_text(PlanBuilder *b, const Kernel *k)
+{
+    KernelGen kg = {.ctx = b->ctx,
+                    .pool = b->pool,
+                    .sched = b->s,
+                    .kernel = k,
+                    .strings = b->strings,
+                    .parts = true,
+                    .items = dim_const(&b->ctx->dims, 1)};
+    if (!generate(&kg) || kg.variants.n > MAX_PART_VARIANTS) return NULL;
+    for (int v = 0; v < kg.variants.n; v++) arg_first_group(&kg, v, dim_const(&b->ctx->dims, 0));
+    const char *text = "";
+    for (int i = 0; i < kg.variants.n; i++) {
+        KernelVariant v;
+        for (int d = 1; d < 3; d++)
+            if (!dim_is(kg.variants.at[i]->grid[d], 1)) return NULL;
+        shader_finish(kg.variants.at[i], &v);
+        if (v.when) return NULL;
+        text = pool_printf(b->pool, "%s%u ", text, v.features);
+        for (int c = 0; c < v.n_spec; c++) text = pool_printf(b->pool, "%s%u ", text, v.spec[c]);
+        text = pool_printf(b->pool, "%s\n%s", text, v.glsl);
+    }
+    return text;
 }

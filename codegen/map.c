@@ -16,6 +16,23 @@ static uint32_t items_for(const Dim *count, bool scalar)
     return (uint32_t)(items < 1 ? 1 : items > 32 ? 32 : items);
 }
 
+/* The elements number i of all outputs. Everything is computed before anything is stored: an output may take the place of
+ * something that another is computed from (codegen/states.c). */
+static void compute_outputs(Shader *s, const Ix *i)
+{
+    const Kernel *k = s->kg->kernel;
+    const char **x = POOL_ARRAY(s->pool, const char *, k->out.n);
+    for (int o = 0; o < k->out.n; o++) x[o] = emit_value(s, k->out.at[o], index_of_flat(s, k->out.at[o]->type, i));
+    for (int o = 0; o < k->out.n; o++) emit_store(s, k->out.at[o], ix_text(s, i), x[o]);
+}
+
+/* The number of pieces of work; of parts, whose text must not depend on what other sizes this happens to be equal to, an argument
+ * of its own. */
+static const char *limit(Shader *s, const Dim *count)
+{
+    return s->kg->parts ? arg_size(s, count, "limit") : arg_int(s, count);
+}
+
 static void write_map(KernelGen *kg, bool scalar)
 {
     Shader *s = shader_new(kg, scalar ? DLVK_FEATURE_SCALAR : 0);
@@ -24,21 +41,19 @@ static void write_map(KernelGen *kg, bool scalar)
     const Dim *count = type_count(s->ctx, v->type);
     int per = storage_per_word(kg, v), bits = 32 / per;
     const Dim *words = per == 1 ? count : dim_ceildiv(dt, count, dim_const(dt, per));
-    uint32_t items = items_for(words, scalar);
+    uint32_t items = items_for(kg->items ? kg->items : words, scalar);
 
     *VEC_PUSH(s->pool, s->spec) = items;
     sh_decl(s, "layout(constant_id = 0) const uint ITEMS = 1;");
     s->local[0] = GROUP;
     s->grid[0] = dim_ceildiv(dt, words, dim_const(dt, (int64_t)GROUP * items));
 
-    sh_line(s, "uint first = %s * ITEMS * %du + gl_LocalInvocationID.x;", GROUP_INDEX, GROUP);
+    sh_line(s, "uint first = %s * ITEMS * %du + gl_LocalInvocationID.x;", group_number(s), GROUP);
     sh_open(s, "for (uint item = 0; item < ITEMS; item++) {");
     sh_line(s, "int i = int(first + item * %du);", GROUP);
-    sh_line(s, "if (i >= %s) break;", arg_int(s, words));
+    sh_line(s, "if (i >= %s) break;", limit(s, words));
     if (per == 1) {
-        const Ix *i = ix_var(s, "i", count);
-        const char *x = emit_value(s, v, index_of_flat(s, v->type, i));
-        emit_store(s, v, "i", x);
+        compute_outputs(s, ix_var(s, "i", count));
     } else {
         /* The elements of one word in turn, for stores below 32 bits would race. */
         sh_line(s, "uint word = 0;");
@@ -64,7 +79,8 @@ static bool write_vectors(KernelGen *kg)
     const Dim *blocks = dim_floordiv(dt, count, eight);
     int64_t n;
     uint32_t items = 16;
-    if (dim_is_const(blocks, &n)) items = (uint32_t)(n < 32 ? 1 : n < 8192 ? n / 16 : 512);
+    if (dim_is_const(kg->items ? dim_floordiv(dt, kg->items, eight) : blocks, &n))
+        items = (uint32_t)(n < 32 ? 1 : n < 8192 ? n / 16 : 512);
 
     Shader *s = shader_new(kg, CPU_VECTORS);
     *VEC_PUSH(s->pool, s->spec) = items;
@@ -74,13 +90,12 @@ static bool write_vectors(KernelGen *kg)
     sh_decl(s, "uint lane;");
     /* The subgroup's number where it can be: lavapipe knows then that lanes differ by one. */
     sh_line(s, "lane = gl_SubgroupSize == 8 ? gl_SubgroupInvocationID : gl_LocalInvocationID.x;");
-    sh_line(s, "int lane_number = int(lane), first = int(%s * ITEMS);", GROUP_INDEX);
-    sh_line(s, "int last = min(first + int(ITEMS), %s);", arg_int(s, blocks));
+    sh_line(s, "int lane_number = int(lane), first = int(%s * ITEMS);", group_number(s));
+    sh_line(s, "int last = min(first + int(ITEMS), %s);", limit(s, blocks));
     const char *block = sh_loop(s, "block", "first", "last", "1");
     s->vector = ix_var(s, "lane_number", eight);
     const Ix *i = ix_add(s, ix_mul(s, ix_var(s, block, blocks), eight), s->vector);
-    const char *x = emit_value(s, v, index_of_flat(s, v->type, i));
-    emit_store(s, v, ix_text(s, i), x);
+    compute_outputs(s, i);
     sh_close(s);
     const char *functions = neighbours_used(s->pool, s->body.at);
     if (*functions) sh_decl(s, "%s", functions);

@@ -67,6 +67,12 @@ uint32_t plan_pipeline(PlanBuilder *b, uint32_t module, const KernelVariant *v);
 
 /* The dispatch of a kernel (codegen/dispatch.c). NULL: an error is recorded. */
 Dlvk__Plan__Dispatch *plan_dispatch(PlanBuilder *b, const Kernel *k);
+/* What two kernels must have in common to be parts of one dispatch: the code and constants of all their variants. NULL: it cannot
+ * be a part. */
+enum { MAX_PART_VARIANTS = 4 };
+const char *kernel_text(PlanBuilder *b, const Kernel *k);
+/* Kernels of a region that can share a dispatch do so from here on (codegen/merge.c). */
+void plan_merge(PlanBuilder *b, RegionSchedule *rs);
 Dlvk__Plan__Region *plan_region(PlanBuilder *b, Region *r);   /* codegen/steps.c */
 void plan_states(PlanBuilder *b, Dlvk__Plan__Region *region); /* codegen/states.c: the top region's last steps */
 
@@ -78,9 +84,11 @@ void plan_states(PlanBuilder *b, Dlvk__Plan__Region *region); /* codegen/states.
     X(Buffer, buffer)                                                                                                            \
     X(Module, module)                                                                                                            \
     X(Pipeline, pipeline)                                                                                                        \
-    X(Source, source) X(Step, step) X(Dispatch, dispatch) X(Variant, variant) X(Arg, arg) X(BufferRef, buffer_ref)               \
-        X(Region, region) X(ReadDims, read_dims) X(If, if) X(Loop, loop) X(Copy, copy) X(Define, define) X(Host, host)           \
-            X(HostValue, host_value) X(Tensor, tensor) X(Param, param) X(Formal, formal) X(Constraint, constraint) X(Plan, plan)
+    X(Source, source)                                                                                                            \
+    X(Step, step)                                                                                                                \
+    X(Dispatch, dispatch) X(Variant, variant) X(Arg, arg) X(BufferRef, buffer_ref) X(Region, region) X(ReadDims, read_dims)      \
+        X(If, if) X(Loop, loop) X(Copy, copy) X(Define, define) X(Host, host) X(HostValue, host_value) X(Tensor, tensor)         \
+            X(Param, param) X(Formal, formal) X(Constraint, constraint) X(Plan, plan)
 #define PLAN_INIT(T, lower)                                                                                                      \
     static inline Dlvk__Plan__##T *plan_init_##lower(Pool *p)                                                                    \
     {                                                                                                                            \

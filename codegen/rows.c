@@ -117,7 +117,7 @@ static void write_rows(KernelGen *kg, bool scalar)
 
     const char *of[] = {s->columns ? "/ (GROUP / LANES)" : "% LANES", s->columns ? "% (GROUP / LANES)" : "/ LANES"};
     sh_line(s, "uint lane = gl_LocalInvocationID.x %s;", of[0]);
-    sh_line(s, "uint row_number = %s * (GROUP / LANES) + gl_LocalInvocationID.x %s;", GROUP_INDEX, of[1]);
+    sh_line(s, "uint row_number = %s * (GROUP / LANES) + gl_LocalInvocationID.x %s;", group_number(s), of[1]);
     sh_line(s, "bool live = row_number < uint(%s);", arg_int(s, rows));
     sh_line(s, "int row = live ? int(row_number) : 0; /* a row too many is computed and not stored: barriers want everyone */");
     s->lanes = "int(LANES)";

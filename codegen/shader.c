@@ -187,6 +187,21 @@ const char *arg_divisor(Shader *s, const Dim *d)
     return pool_strdup(s->pool, arg_find(s->kg, (KernelArg){.kind = ARG_DIVISOR, .dim = d, .role = s->role})->name);
 }
 
+static const char *first_group_role(Pool *p, int variant)
+{
+    return pool_printf(p, "first group of variant %d", variant);
+}
+
+void arg_first_group(KernelGen *kg, int variant, const Dim *first)
+{
+    arg_find(kg, (KernelArg){.kind = ARG_INT, .dim = first, .role = first_group_role(kg->pool, variant)});
+}
+
+const char *group_number(const Shader *s)
+{
+    return s->kg->parts ? "my_group" : GROUP_INDEX;
+}
+
 /* ---- assembly ----------------------------------------------------------------------------------------------------- */
 
 Shader *shader_new(KernelGen *kg, uint32_t features)
@@ -257,18 +272,51 @@ static uint32_t add_members(Shader *s, Text *t)
     return (bytes + 7) & ~7u;
 }
 
+/* The argument block of a part, the table of them, and the search that main() begins with. */
+static const char *add_parts(Shader *s, const char *members, Text *t)
+{
+    Pool *p = s->pool;
+    const KernelGen *kg = s->kg;
+    int variant = 0;
+    while (kg->variants.at[variant] != s) variant++;
+    const char *role = first_group_role(p, variant), *first = "";
+    for (int i = 0; i < kg->args.n; i++)
+        if (same_role(kg->args.at[i].role, role)) first = kg->args.at[i].name + 2;
+    text_puts(p, t, pool_printf(p, "struct Part {\n%s};\n", members));
+    text_puts(p, t,
+              "layout(buffer_reference, std430, buffer_reference_align = 8) readonly buffer Parts { Part at[]; };\n"
+              "layout(push_constant, std430) uniform Push { Parts table; uint n_parts; };\n"
+              "uint my_part, my_group;\n"
+              "#define a table.at[my_part]\n");
+    return pool_printf(
+        p,
+        "    my_part = 0, my_group = " GROUP_INDEX ";\n"
+        "    for (uint end = n_parts; end - my_part > 1;) { /* the last part that begins at or before this workgroup */\n"
+        "        uint middle = (my_part + end) / 2;\n"
+        "        if (uint(table.at[middle].%s) <= my_group)\n"
+        "            my_part = middle;\n"
+        "        else\n"
+        "            end = middle;\n"
+        "    }\n"
+        "    my_group -= uint(a.%s);\n",
+        first, first);
+}
+
 void shader_finish(Shader *s, KernelVariant *out)
 {
+    const char *search = "";
     Text t = {0}, members = {0}, code = {0};
     Pool *p = s->pool;
     uint32_t bytes = add_members(s, &members);
     /* GPUs have 256 bytes of push constants (one that has not takes the next variant): arguments in memory cost a read before any
      * other can begin. */
-    bool indirect = bytes > (s->features & DLVK_FEATURE_WAVE ? 256 : 128);
+    bool indirect = bytes > (s->features & DLVK_FEATURE_WAVE ? 256 : 128) || s->kg->parts;
 
     add_buffer_types(s, &code);
     if (bytes == 0) {
         /* A kernel without arguments would have nothing to write to. */
+    } else if (s->kg->parts) {
+        search = add_parts(s, members.at, &code);
     } else if (indirect) {
         text_puts(p, &code, "layout(buffer_reference, std430, buffer_reference_align = 8) readonly buffer Args {\n");
         text_puts(p, &code, members.at);
@@ -291,6 +339,7 @@ void shader_finish(Shader *s, KernelVariant *out)
                               s->local[1], s->local[2]));
     if (s->decl.n) text_puts(p, &code, s->decl.at);
     text_puts(p, &code, "\nvoid main()\n{\n");
+    text_puts(p, &code, search);
     if (s->body.n) text_puts(p, &code, s->body.at);
     text_puts(p, &code, "}\n");
 
@@ -312,7 +361,9 @@ void shader_finish(Shader *s, KernelVariant *out)
                            .n_spec = s->spec.n,
                            .grid = {s->grid[0], s->grid[1], s->grid[2]},
                            .when = s->when,
-                           .push_bytes = indirect ? 8 : bytes,
+                           .push_bytes = s->kg->parts ? 16
+                                         : indirect   ? 8
+                                                      : bytes,
                            .indirect = indirect};
 }
 

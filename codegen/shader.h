@@ -49,6 +49,9 @@ typedef struct KernelGen {
     VEC(Value *) reads, writes;
     const Dim *flops, *bytes;
     StringTable *strings;
+    bool parts; /* the kernel is one of several of equal text in one dispatch (codegen/merge.c): workgroups find their part, and
+                   with it their arguments, in a table */
+    const Dim *items; /* of parts: the elements of all their first outputs together; NULL: those of the kernel's own */
 } KernelGen;
 
 /* What memory holds of a constant: of strings their handles. */
@@ -167,6 +170,10 @@ const char *neighbours_used(Pool *p, const char *text);
 Shader *shader_new(KernelGen *kg, uint32_t features);
 /* The flat workgroup number, for grids whose x is folded into y (see plan.proto): GLSL uint. */
 #define GROUP_INDEX "(gl_WorkGroupID.x + gl_WorkGroupID.y * gl_NumWorkGroups.x)"
+/* The same for archetypes that may be parts of a dispatch: within the part. */
+const char *group_number(const Shader *s);
+/* Of a part: the argument that says how many workgroups of the variant come before its own; the parts take theirs in turn. */
+void arg_first_group(KernelGen *kg, int variant, const Dim *first);
 /* Text of the whole source: extensions, prelude functions used, argument block, declarations, main(). After all variants are
  * written. */
 void shader_finish(Shader *s, KernelVariant *out);

@@ -104,15 +104,35 @@ static bool reads_own(States *s, const Kernel *k, Value *v, const Value *p, bool
     return true;
 }
 
-static const Kernel *kernel_of(const States *s, const Value *v)
+/* The kernel that computes v; *lead is the one that it is a part of, or itself. */
+static const Kernel *kernel_of(const States *s, const Value *v, const Kernel **lead)
 {
     const RegionSchedule *rs = schedule_region(s->b->s, s->b->s->graph->top);
     for (int i = 0; i < rs->steps.n; i++) {
         const Kernel *k = rs->steps.at[i].kernel;
-        for (int o = 0; k && o < k->out.n; o++)
-            if (k->out.at[o] == v) return k;
+        for (int p = -1; k && p < k->parts.n; p++) {
+            const Kernel *part = p < 0 ? k : k->parts.at[p];
+            for (int o = 0; o < part->out.n; o++)
+                if (part->out.at[o] == v) {
+                    *lead = k;
+                    return part;
+                }
+        }
     }
     return NULL;
+}
+
+/* Whether other parts of the dispatch use p. */
+static bool others_read(States *s, const Kernel *lead, const Kernel *k, const Value *p)
+{
+    for (int i = -1; i < lead->parts.n; i++) {
+        const Kernel *part = i < 0 ? lead : lead->parts.at[i];
+        if (part == k) continue;
+        memset(s->seen, 0, (size_t)s->b->s->graph->n_values * 2);
+        for (int o = 0; o < part->out.n; o++)
+            if (!reads_own(s, part, part->out.at[o], p, false, true)) return true;
+    }
+    return false;
 }
 
 static bool in_place(States *s, const Value *p, uint32_t state, Value *next, uint32_t buffer)
@@ -128,10 +148,10 @@ static bool in_place(States *s, const Value *p, uint32_t state, Value *next, uin
         const Value *r = schedule_storage(s->b->s, g->top->results.at[i]);
         if (r == p || (i < outputs && r == next)) return false;
     }
-    const Kernel *k = kernel_of(s, next);
-    if (!k) return false;
+    const Kernel *lead = NULL, *k = kernel_of(s, next, &lead);
+    if (!k || others_read(s, lead, k, p)) return false;
     for (int i = 0; i < k->out.n; i++) {
-        bool mine = k->out.at[i] == next;
+        bool mine = k->out.at[i] == next || (k->arch == ARCH_MAP && !k->anchor); /* which computes all before it stores any */
         memset(s->seen, 0, (size_t)g->n_values * 2);
         if (!reads_own(s, k, k->out.at[i], p, mine, true)) return false;
     }

@@ -25,7 +25,8 @@ typedef struct Kernel {
     VEC(Node *) reduces; /* rows: the reductions, in order; all with the same operand shape and axes */
     VEC(Value *) out;
     VEC(const Origin *) origins;
-    const char *name; /* "conv_add_max": the ops in it */
+    const char *name;           /* "conv_add_max": the ops in it */
+    VEC(struct Kernel *) parts; /* further kernels of the same text that its dispatch carries out too (codegen/merge.c) */
 } Kernel;
 
 /* One step of a region: a kernel, or a node that the runtime carries out (if, loop, read_dims). */
@@ -56,5 +57,6 @@ static inline Value *schedule_storage(const Schedule *s, Value *v)
 RegionSchedule *schedule_region(const Schedule *s, const Region *r); /* passes/schedule.c */
 void schedule_print(FILE *f, const Schedule *s);
 Schedule *schedule_build(Graph *g, bool fuse); /* passes/fuse.c: forms the kernels */
+void schedule_join(Schedule *s); /* passes/join.c: joins those that compute element by element what others read so */
 
 #endif

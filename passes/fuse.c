@@ -678,5 +678,6 @@ Schedule *schedule_build(Graph *g, bool fuse)
     f.group = POOL_ARRAY(p, Kernel *, nn);
     f.late = POOL_ARRAY(p, bool, nn);
     schedule_one(&f, g->top);
+    if (fuse) schedule_join(s);
     return s;
 }

@@ -15,6 +15,7 @@
 typedef struct Layout {
     VEC(bool) ours; /* by new value id: a transpose to carry on */
     Context *c;
+    bool *update; /* by old node id */
 } Layout;
 
 static bool is_ours(const Layout *l, const Value *v)
@@ -244,13 +245,33 @@ static bool layout(Rewrite *rw, const Node *old, Value *const *in, Value **out)
         out[0] = carry(l, rw, in[0], attr_ints(old, A_PERM));
         return true;
     }
+    if (l->update[old->id]) return false;
     if (old->op == OP_RESHAPE && is_ours(l, in[0])) return sink_reshape(l, rw, old, in, out);
     int moved = operands_moved(old, in);
     return moved && sink(l, rw, old, moved, in, out);
 }
 
+/* Nodes that compute nothing but states' next values from what they are given, element by element: an optimizer's update. States
+ * have their own order, so a transpose carried past these would take one for every state that comes in, and one back. */
+static bool *find_updates(Graph *g)
+{
+    Region *top = g->top;
+    bool *update = POOL_ARRAY(g->ctx->pool, bool, g->n_nodes + 1), *other = POOL_ARRAY(g->ctx->pool, bool, g->n_values + 1);
+    for (int i = 0; i < top->results.n - g->n_states; i++) other[top->results.at[i]->id] = true;
+    for (int i = top->nodes.n - 1; i >= 0; i--) {
+        Node *n = top->nodes.at[i];
+        bool point = op_info[n->op].point || n->op == OP_CAST;
+        update[n->id] = point && !other[n->out[0]->id];
+        for (int k = 0; k < n->n_in && !update[n->id]; k++) other[n->in[k]->id] = true;
+        if (n->n_region) /* which may use anything */
+            for (int k = 0; k < i; k++)
+                for (int o = 0; o < top->nodes.at[k]->n_out; o++) other[top->nodes.at[k]->out[o]->id] = true;
+    }
+    return update;
+}
+
 Graph *pass_layout(Graph *g)
 {
-    Layout l = {.c = g->ctx};
+    Layout l = {.c = g->ctx, .update = find_updates(g)};
     return graph_rewrite(g, layout, &l, true);
 }

@@ -285,6 +285,7 @@ static dlvk_status check_dispatch(Check *c, const Dlvk__Plan__Dispatch *d, uint3
         const Dlvk__Plan__Arg *a = d->arg[i];
         switch (a->kind_case) {
         case DLVK__PLAN__ARG__KIND_ADDRESS:
+            if (words && d->parts && i % (d->n_arg / d->parts ? d->n_arg / d->parts : 1) == 0) words = false;
             if (words) FAIL(c, "kernel '%s' has an address behind 32-bit arguments", d->name);
             TRY(buffer_ok(c, a->address->buffer));
             if (a->address->offset) TRY(expr_ok(c, a->address->offset - 1));
@@ -299,8 +300,10 @@ static dlvk_status check_dispatch(Check *c, const Dlvk__Plan__Dispatch *d, uint3
         default: FAIL(c, "kernel '%s' has an argument of an unknown kind", d->name);
         }
     }
-    if (!d->n_variant) FAIL(c, "kernel '%s' has no variant", d->name);
     if (d->n_arg > 1u << 16) FAIL(c, "kernel '%s' has %zu arguments", d->name, d->n_arg);
+    if (d->parts && (d->parts > d->n_arg || d->n_arg % d->parts || rt_plan_arg_bytes(d) % (8 * d->parts)))
+        FAIL(c, "kernel '%s' has %zu arguments for %u parts", d->name, d->n_arg, d->parts);
+    if (!d->n_variant) FAIL(c, "kernel '%s' has no variant", d->name);
     for (size_t i = 0; i < d->n_variant; i++) {
         const Dlvk__Plan__Variant *v = d->variant[i];
         TRY(index_ok(c, "pipeline", v->pipeline, p->n_pipeline));
@@ -308,7 +311,9 @@ static dlvk_status check_dispatch(Check *c, const Dlvk__Plan__Dispatch *d, uint3
         for (int k = 0; k < 3; k++) TRY(expr_ok(c, v->grid[k]));
         if (v->when) TRY(expr_ok(c, v->when - 1));
         if (v->when && i + 1 == d->n_variant) FAIL(c, "kernel '%s' has no variant for some sizes", d->name);
+        if (d->parts && !v->indirect) FAIL(c, "kernel '%s' has parts, but a variant without a table of them", d->name);
         uint32_t push = p->module[p->pipeline[v->pipeline]->module]->push_bytes, need = v->indirect ? 8 : rt_plan_arg_bytes(d);
+        if (d->parts) need = 12;
         if (need > push) FAIL(c, "kernel '%s' takes %u bytes of push constants, its module has %u", d->name, need, push);
     }
     TRY(expr_ok(c, d->flops));

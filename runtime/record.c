@@ -196,6 +196,7 @@ static dlvk_status record_dispatch(Recorder *c, const Dispatch *d, const Dlvk__P
         st = pack_args(c, d, c->r->args.map + c->args_at);
         uint64_t address = c->r->args.address + c->args_at;
         memcpy(push, &address, 8);
+        memcpy(push + 8, &d->parts, 4);
         c->args_at += (rt_plan_arg_bytes(d) + 63) / 64 * 64;
     } else if (!st) {
         st = pack_args(c, d, push);
