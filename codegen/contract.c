@@ -360,13 +360,8 @@ Splits contract_splits(Shader *s, const Cut *cut, int n)
     const Dim *one = dim_const(dt, 1), *bytes = NULL;
     for (int i = 0; i < n; i++) {
         if (dim_is(cut[i].splits, 1)) continue;
-        /* Nothing where there is nothing to share, or the cut is not for these sizes. */
+        /* Nothing where there is nothing to share. A tuning may want the cut at sizes that it is not for. */
         const Dim *sharing = dim_min(dt, dim_sub(dt, cut[i].splits, one), one);
-        for (int j = 0; j <= i; j++) {
-            if (!cut[j].when) continue;
-            const Dim *is = dim_min(dt, cut[j].when, one);
-            sharing = dim_mul(dt, sharing, j == i ? is : dim_sub(dt, one, is));
-        }
         const Dim *tile = dim_const(dt, (int64_t)4 * cut[i].m * cut[i].n);
         const Dim *x = dim_mul(dt, dim_mul(dt, dim_mul(dt, sharing, cut[i].splits), cut[i].tiles), tile);
         bytes = bytes ? dim_max(dt, bytes, x) : x;

@@ -221,6 +221,7 @@ dlvk_status session_bind(dlvk_session *s, dlvk_error *err)
     s->generation++;
     if (!st) st = rt_env_solve(&s->env, shape, err);
     free(shape);
+    if (!st) session_tune(s);
     for (uint32_t i = 0; !st && i < p->n_input; i++) st = bind_input(s, i, err);
     if (!st) st = pack(s, KIND(ARENA), &s->arena, "arena", &s->planned_arena, err);
     if (!st) st = pack(s, KIND(OUTPUT), &s->outputs, "outputs", NULL, err);

@@ -338,6 +338,21 @@ static void put_plan(Json *j, const Plan *p)
     json_close(j, ']');
     at = 0;
     put_program(j, "program", p, p->region, &at);
+    json_open(j, "tunings", '[');
+    for (size_t i = 0; i < p->n_tuning; i++) {
+        const Dlvk__Plan__Tuning *t = p->tuning[i];
+        size_t changed = 0, k = 0;
+        for (size_t s = 0; s < t->n_variant; s++) changed += t->variant[s] != 0;
+        open_line(j);
+        json_string(j, "device", t->device_name);
+        json_int(j, "kernels", (int64_t)changed);
+        json_open(j, "sizes", '{');
+        for (size_t s = 0; s < p->n_symbol && k < t->n_size; s++)
+            if (!p->symbol[s]->data) json_int(j, p->symbol[s]->name, t->size[k++]);
+        json_close(j, '}');
+        close_line(j);
+    }
+    json_close(j, ']');
     put_storage(j, p);
 }
 

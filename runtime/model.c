@@ -54,13 +54,16 @@ static dlvk_status load_program(dlvk_model *m, const char *cache, const dlvk_loa
 {
     dlvk_status st = make_dim_texts(m, err);
     if (!st) st = model_program(m, o, err);
-    if (!st) st = model_pipelines(m, cache, o->threads, err);
+    if (!st) st = model_tuning(m, o, err);
+    if (!st) st = model_pipelines(m, cache, o, err);
     return st ? st : model_weights(m, o->threads, err);
 }
 
 static dlvk_status load_further(dlvk_model *m, size_t i, const char *cache, const dlvk_load_options *o, dlvk_error *err)
 {
     size_t size = (cache ? strlen(cache) : 0) + 24;
+    dlvk_load_options rest = *o; /* a tuning file is of the first program */
+    if (o->tuning) rest.tuning = "";
     dlvk_model *p = m->program[i] = calloc(1, sizeof *p);
     char *own = malloc(size);
     dlvk_status st = p && own ? DLVK_OK : rt_error(err, DLVK_OUT_OF_MEMORY, "out of memory");
@@ -69,7 +72,7 @@ static dlvk_status load_further(dlvk_model *m, size_t i, const char *cache, cons
         p->dev = m->dev;
         p->bundle = m->bundle;
         p->plan = m->bundle.plan->program[i];
-        st = load_program(p, cache ? own : NULL, o, err);
+        st = load_program(p, cache ? own : NULL, &rest, err);
     }
     free(own);
     return st;
@@ -138,6 +141,7 @@ static void free_program(dlvk_model *m)
     if (!m || !m->plan) return;
     model_weights_free(m);
     model_pipelines_free(m);
+    model_tuning_free(m);
     model_program_free(m);
     for (size_t i = 0; m->dim_text && i < (m->plan->n_input + m->plan->n_output) * DLVK_MAX_RANK; i++) free(m->dim_text[i]);
     free(m->dim_text);

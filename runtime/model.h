@@ -68,7 +68,14 @@ struct dlvk_model {
     uint32_t n_chunk;
     Slice *weight;   /* by buffer; CONSTANT ones */
     char **dim_text; /* of inputs, then outputs, DLVK_MAX_RANK each; NULL for constants */
+    Dlvk__Plan__Tunings *tuning_file;
+    const Dlvk__Plan__Tuning **tuning; /* those that hold here, of the file or the bundle */
+    uint32_t n_tuning;
 };
+
+/* tuning.c. After model_program(): finds the tunings for this device, from the file if the options name one. */
+dlvk_status model_tuning(dlvk_model *m, const dlvk_load_options *o, dlvk_error *err);
+void model_tuning_free(dlvk_model *m);
 
 /* program.c */
 dlvk_status model_program(dlvk_model *m, const dlvk_load_options *o, dlvk_error *err);
@@ -76,8 +83,8 @@ void model_program_free(dlvk_model *m);
 /* "conv_relu (from /layer1/conv, /layer1/relu)" */
 const char *model_kernel_text(const Dlvk__Plan__Plan *plan, const Dlvk__Plan__Dispatch *d, char *buf, size_t size);
 
-/* pipeline.c: picks variants, then builds the pipelines they need. cache: file name or NULL */
-dlvk_status model_pipelines(dlvk_model *m, const char *cache, int threads, dlvk_error *err);
+/* pipeline.c: picks variants, then builds the pipelines they and the tunings need, or all. cache: file name or NULL */
+dlvk_status model_pipelines(dlvk_model *m, const char *cache, const dlvk_load_options *o, dlvk_error *err);
 void model_pipelines_free(dlvk_model *m);
 /* Whether the device has what the variant needs. */
 bool model_runs(const dlvk_model *m, const Dlvk__Plan__Variant *v);

@@ -49,8 +49,18 @@ bool model_runs(const dlvk_model *m, const Dlvk__Plan__Variant *v)
     return !(mod->features & ~info->features) && mod->push_bytes <= info->push_constant_bytes;
 }
 
-/* Of every dispatch, the first variant for all sizes that this device runs, and those for some sizes before it. */
-static dlvk_status pick_variants(dlvk_model *m, bool *used, dlvk_error *err)
+static dlvk_status no_variant(const dlvk_model *m, const Dlvk__Plan__Dispatch *d, dlvk_error *err)
+{
+    char text[512], lack[256];
+    const Dlvk__Plan__Module *mod = m->plan->module[m->plan->pipeline[d->variant[d->n_variant - 1]->pipeline]->module];
+    feature_text(mod->features & ~m->dev->info.features, lack, sizeof lack);
+    return rt_error(err, DLVK_UNSUPPORTED, "device '%s' cannot run kernel %s: it lacks %s", m->dev->info.name,
+                    model_kernel_text(m->plan, d, text, sizeof text), lack[0] ? lack : "the push constants it takes");
+}
+
+/* Of every dispatch, the first variant for all sizes that this device runs, and those for some sizes before it; and what tunings
+ * want. */
+static dlvk_status pick_variants(dlvk_model *m, bool all, bool *used, dlvk_error *err)
 {
     for (uint32_t s = 0; s < m->n_step; s++) {
         if (m->step[s]->kind_case != DLVK__PLAN__STEP__KIND_DISPATCH) continue;
@@ -62,16 +72,15 @@ static dlvk_status pick_variants(dlvk_model *m, bool *used, dlvk_error *err)
             if (when && d->variant[v]->when == when) continue; /* the one before is for the same sizes */
             when = d->variant[v]->when;
             used[d->variant[v]->pipeline] = true;
-            if (!d->variant[v]->when) break;
+            if (!when) break;
         }
-        if (v == d->n_variant) {
-            char text[512], lack[256];
-            const Dlvk__Plan__Module *mod = m->plan->module[m->plan->pipeline[d->variant[v - 1]->pipeline]->module];
-            feature_text(mod->features & ~m->dev->info.features, lack, sizeof lack);
-            return rt_error(err, DLVK_UNSUPPORTED, "device '%s' cannot run kernel %s: it lacks %s", m->dev->info.name,
-                            model_kernel_text(m->plan, d, text, sizeof text), lack[0] ? lack : "the push constants it takes");
-        }
+        if (v == d->n_variant) return no_variant(m, d, err);
         m->variant[s] = (uint32_t)v;
+        for (v = 0; all && v < d->n_variant; v++)
+            if (model_runs(m, d->variant[v])) used[d->variant[v]->pipeline] = true;
+        for (uint32_t t = 0; t < m->n_tuning; t++)
+            if (s < m->tuning[t]->n_variant && m->tuning[t]->variant[s])
+                used[d->variant[m->tuning[t]->variant[s] - 1]->pipeline] = true;
     }
     return DLVK_OK;
 }
@@ -203,7 +212,7 @@ static dlvk_status build_cached(Build *b, int n, const char *path, int threads, 
     return st;
 }
 
-dlvk_status model_pipelines(dlvk_model *m, const char *path, int threads, dlvk_error *err)
+dlvk_status model_pipelines(dlvk_model *m, const char *path, const dlvk_load_options *o, dlvk_error *err)
 {
     size_t n_pipeline = m->plan->n_pipeline, n_module = m->plan->n_module;
     bool *used = calloc(n_pipeline + 1, 1);
@@ -214,11 +223,12 @@ dlvk_status model_pipelines(dlvk_model *m, const char *path, int threads, dlvk_e
                .module_used = calloc(n_module + 1, 1)};
     m->pipeline = calloc(n_pipeline + 1, sizeof *m->pipeline);
     bool ok = used && b.list && b.module && b.module_used && m->pipeline;
-    dlvk_status st = ok ? pick_variants(m, used, err) : rt_error(err, DLVK_OUT_OF_MEMORY, "out of memory");
+    dlvk_status st = ok ? pick_variants(m, o->all_variants, used, err) : rt_error(err, DLVK_OUT_OF_MEMORY, "out of memory");
     int n = 0;
     if (!st) st = prepare(&b, &n, err);
     if (!st && n)
-        st = m->dev->create_shaders ? model_shaders(m, b.list, n, path, threads, err) : build_cached(&b, n, path, threads, err);
+        st = m->dev->create_shaders ? model_shaders(m, b.list, n, path, o->threads, err)
+                                    : build_cached(&b, n, path, o->threads, err);
     for (size_t i = 0; b.module && i < n_module; i++) vkDestroyShaderModule(m->dev->device, b.module[i], NULL);
     free(used);
     free(b.list);

@@ -58,6 +58,8 @@ dlvk_status profile_collect(dlvk_session *s, uint32_t segment, dlvk_error *err)
     uint64_t *ticks = malloc(2 * g->dispatches * sizeof *ticks);
     if (!ticks) return rt_error(err, DLVK_OUT_OF_MEMORY, "out of memory");
     bool ok = get_ticks(s, r->queries, 0, 2 * g->dispatches, ticks);
+    int number = 0; /* of the segment's first dispatch */
+    for (uint32_t i = 0; i < g->first; i++) number += s->m->step[i]->kind_case == DLVK__PLAN__STEP__KIND_DISPATCH;
     for (uint32_t i = g->first, k = 0; ok && i < g->first + g->n; i++) {
         if (s->m->step[i]->kind_case != DLVK__PLAN__STEP__KIND_DISPATCH) continue;
         const Dlvk__Plan__Dispatch *d = s->m->step[i]->dispatch;
@@ -67,7 +69,8 @@ dlvk_status profile_collect(dlvk_session *s, uint32_t segment, dlvk_error *err)
                                                     .time_us = between(s, ticks[2 * k], ticks[2 * k + 1]) / 1e3,
                                                     .flops = value(s, d->flops),
                                                     .bytes = value(s, d->bytes),
-                                                    .grid = {r->grid[k][0], r->grid[k][1], r->grid[k][2]}};
+                                                    .grid = {r->grid[k][0], r->grid[k][1], r->grid[k][2]},
+                                                    .kernel = number + (int)k};
         k++;
     }
     free(ticks);

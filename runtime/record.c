@@ -259,18 +259,18 @@ dlvk_status command_end(VkCommandBuffer cmd, dlvk_error *err)
     return r ? vk_error(r, "vkEndCommandBuffer", err) : DLVK_OK;
 }
 
-/* What a dispatch runs at the sizes there are. */
-static dlvk_status variant_of(dlvk_session *s, uint32_t step, const Dlvk__Plan__Variant **v, dlvk_error *err)
+dlvk_status session_variant(const dlvk_session *s, uint32_t step, const Dlvk__Plan__Variant **v, dlvk_error *err)
 {
     const Dispatch *d = s->m->step[step]->dispatch;
-    for (uint32_t i = 0; i < s->m->variant[step]; i++) {
+    *v = d->variant[s->choice[step] ? s->choice[step] - 1 : s->m->variant[step]];
+    for (uint32_t i = 0; !s->choice[step] && i < s->m->variant[step]; i++) {
         int64_t when = 0;
+        if (!d->variant[i]->when || !model_runs(s->m, d->variant[i])) continue;
+        dlvk_status st = rt_env_get(&s->env, d->variant[i]->when - 1, d->name, &when, err);
+        if (!st && !when) continue;
         *v = d->variant[i];
-        if (!(*v)->when || !model_runs(s->m, *v)) continue;
-        dlvk_status st = rt_env_get(&s->env, (*v)->when - 1, d->name, &when, err);
-        if (st || when) return st;
+        return st;
     }
-    *v = d->variant[s->m->variant[step]];
     return DLVK_OK;
 }
 
@@ -282,7 +282,7 @@ static dlvk_status prepare(dlvk_session *s, const Segment *g, Recorded *r, dlvk_
     for (uint32_t i = g->first; !st && i < g->first + g->n; i++) {
         const Dlvk__Plan__Variant *v;
         if (s->m->step[i]->kind_case != DLVK__PLAN__STEP__KIND_DISPATCH) continue;
-        st = variant_of(s, i, &v, err);
+        st = session_variant(s, i, &v, err);
         if (!st && v->indirect) bytes += (rt_plan_arg_bytes(s->m->step[i]->dispatch) + 63) / 64 * 64;
     }
     if (!st && bytes > r->args.size) {
@@ -334,7 +334,7 @@ dlvk_status session_record(dlvk_session *s, uint32_t segment, dlvk_error *err)
             st = record_copy(&c, step->copy);
         } else {
             const Dlvk__Plan__Variant *v;
-            st = variant_of(s, i, &v, err);
+            st = session_variant(s, i, &v, err);
             if (!st) st = record_dispatch(&c, step->dispatch, v);
             c.dispatch++;
         }

@@ -16,7 +16,8 @@ static dlvk_status make_tables(dlvk_session *s, dlvk_error *err)
     s->download_at = calloc(p->n_output + 1, sizeof *s->download_at);
     s->rec = calloc(m->n_segment + 1, sizeof *s->rec);
     s->nodes = calloc(m->n_step + 1, sizeof *s->nodes);
-    if (!s->slice || !s->input || !s->dynamic || !s->download_at || !s->rec || !s->nodes)
+    s->choice = calloc(m->n_step + 1, sizeof *s->choice);
+    if (!s->choice || !s->slice || !s->input || !s->dynamic || !s->download_at || !s->rec || !s->nodes)
         return rt_error(err, DLVK_OUT_OF_MEMORY, "out of memory");
     for (uint32_t i = 0; i < p->n_buffer; i++) {
         s->slice[i] = slice_empty(s->dev);
@@ -151,6 +152,7 @@ void dlvk_session_free(dlvk_session *s)
     free(s->input);
     free(s->dynamic);
     free(s->download_at);
+    free(s->choice);
     free(s->rec);
     free(s->pending);
     free(s->flight);

@@ -24,7 +24,7 @@ typedef struct Input {
     size_t bytes;
     bool set, dirty; /* dirty: staging is newer than mem */
     VkCommandBuffer upload;
-    uint64_t upload_bytes; /* that the command buffer copies */
+    uint64_t upload_bytes;              /* that the command buffer copies */
     dlvk_string *strings, *old_strings; /* of an input of strings, in one allocation with their texts; and the ones before */
 } Input;
 
@@ -59,6 +59,9 @@ struct dlvk_session {
     dlvk_session *next;  /* the sessions on the same states, in a ring */
     bool bound, ran;     /* ran: outputs are there */
     uint64_t generation; /* raised whenever recorded addresses or sizes become stale */
+
+    uint32_t *choice; /* by step: 1 + the variant of a dispatch that runs instead of the default; 0: none */
+    bool chosen;      /* by the caller, not by a tuning */
 
     Slice *slice; /* by buffer */
     Space arena, outputs, states, counters;
@@ -111,7 +114,12 @@ dlvk_status session_output_dims(const dlvk_session *s, uint32_t i, int64_t *dim,
 /* Bytes of a dense tensor; false: a negative dim, or more than memory can hold. */
 bool tensor_bytes(dlvk_dtype t, size_t rank, const int64_t *dim, size_t *bytes);
 
+/* tuning.c: of the sizes just bound */
+void session_tune(dlvk_session *s);
+
 /* record.c */
+/* What a dispatch runs at the sizes there are. */
+dlvk_status session_variant(const dlvk_session *s, uint32_t step, const Dlvk__Plan__Variant **v, dlvk_error *err);
 dlvk_status session_record(dlvk_session *s, uint32_t segment, dlvk_error *err);
 dlvk_status session_record_ends(dlvk_session *s, dlvk_error *err);
 dlvk_status session_record_upload(dlvk_session *s, uint32_t input, dlvk_error *err);

@@ -9,7 +9,7 @@
 
 typedef struct BenchOptions {
     StrList inputs, dims;
-    const char *device, *json;
+    const char *device, *json, *tuning;
     PrecisionArgs precision;
     int warmup, runs, seed;
     double min_time;
@@ -304,7 +304,7 @@ static void fill_for_training(InputSet *in, dlvk_model *m, bool classes)
 static int bench_main(const BenchOptions *o, const char *path)
 {
     dlvk_training_options training = DLVK_TRAINING_OPTIONS_INIT;
-    LoadedModel m = {.precision = &o->precision};
+    LoadedModel m = {.precision = &o->precision, .tuning = o->tuning};
     InputSet in = {0};
     Bench b = {0};
     StrList dims = {0};
@@ -359,6 +359,7 @@ static int run(const Command *self, int argc, char **argv)
         {"turns", OPT_FLAG, NULL, &o.turns,
          "for scripts that compare programs: load, print a line of JSON, and then, for each line with a\n"
          "number of seconds on standard input, measure that long and print one"},
+        {"tuning", OPT_STR, "FILE", &o.tuning, "of `dlvkc tune --file`, for this bundle; empty: not even the bundle's own"},
         PRECISION_OPTS(o.precision),
         {"seed", OPT_INT, "N", &o.seed, "of random inputs; 0"},
         {"json", OPT_STR, "FILE.json", &o.json, "write all figures to a file"},

@@ -98,6 +98,20 @@ static void print_sizes(yyjson_val *root)
     }
 }
 
+static void print_tunings(yyjson_val *root)
+{
+    size_t i, n, k, sizes;
+    yyjson_val *t, *name, *v;
+    yyjson_arr_foreach(yyjson_obj_get(root, "tunings"), i, n, t)
+    {
+        heading("tuned for", i);
+        printf("%s: %" PRId64 " kernels", text(t, "device"), yyjson_get_sint(yyjson_obj_get(t, "kernels")));
+        yyjson_obj_foreach(yyjson_obj_get(t, "sizes"), k, sizes, name, v)
+            printf("%s%s=%" PRId64, k ? ", " : ", where ", yyjson_get_str(name), yyjson_get_sint(v));
+        printf("\n");
+    }
+}
+
 /* Steps in which the host takes part, in the order of the program. */
 static void print_host_steps(yyjson_val *steps, size_t *line)
 {
@@ -174,6 +188,7 @@ static void print_program(yyjson_val *root)
     print_values(root, "output_values");
     print_tensors(root, "states");
     print_sizes(root);
+    print_tunings(root);
     heading("memory", 0);
     printf("weights %s, arena %s\n", size_text(number(yyjson_obj_get(memory, "weights")), a),
            arena ? size_text(number(arena), b) : "by the inputs' sizes");

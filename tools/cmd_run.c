@@ -7,7 +7,7 @@
 
 typedef struct RunOptions {
     StrList inputs, dims, expect;
-    const char *output_dir, *device, *profile, *reference;
+    const char *output_dir, *device, *profile, *reference, *tuning;
     PrecisionArgs precision;
     double rtol, atol, stol;
     int seed;
@@ -212,7 +212,7 @@ static int run_session(const RunOptions *o, const char *path, LoadedModel *m, co
 
 static int run_model(const RunOptions *o, const char *path)
 {
-    LoadedModel m = {.precision = &o->precision};
+    LoadedModel m = {.precision = &o->precision, .tuning = o->tuning};
     InputSet in = {0};
     dlvk_session *s = NULL;
     dlvk_error err;
@@ -253,6 +253,7 @@ static int run(const Command *self, int argc, char **argv)
         {"atol", OPT_REAL, "A", &o.atol, "absolute tolerance of comparisons; 1e-7"},
         {"stol", OPT_REAL, "S", &o.stol,
          "tolerance relative to the output's largest magnitude; 0, with f16 1e-2, with bf16 8e-2"},
+        {"tuning", OPT_STR, "FILE", &o.tuning, "of `dlvkc tune --file`, for this bundle; empty: not even the bundle's own"},
         PRECISION_OPTS(o.precision),
         {"seed", OPT_INT, "N", &o.seed, "of random inputs; 0"},
         {"device", OPT_STR, "N|NAME", &o.device, "number or part of the name, see `dlvkc devices`; otherwise the best"},

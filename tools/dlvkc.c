@@ -6,19 +6,9 @@
 #include <string.h>
 #include <unistd.h>
 
-const Command *const commands[] = {&command_compile,
-                                   &command_run,
-                                   &command_test,
-                                   &command_grad,
-                                   &command_bench,
-                                   &command_inspect,
-                                   &command_unpack,
-                                   &command_devices,
-                                   &command_zoo,
-                                   &command_operators,
-                                   &command_classify,
-                                   &command_train,
-                                   NULL};
+const Command *const commands[] = {&command_compile,  &command_run,    &command_test,    &command_grad, &command_bench,
+                                   &command_inspect,  &command_unpack, &command_devices, &command_zoo,  &command_operators,
+                                   &command_classify, &command_train,  &command_tune,    NULL};
 
 static void help_print(FILE *f)
 {

@@ -105,6 +105,7 @@ typedef struct LoadedModel {
     const dlvk_host_value *assumed; /* the caller's: values of inputs that a compilation may use; see compiler.h */
     int n_assumed;
     const PrecisionArgs *precision;        /* the caller's; NULL: f32 */
+    const char *tuning;                    /* the caller's: a tuning file; NULL: what the bundle holds */
     const dlvk_gradient_options *gradient; /* the caller's: compile the model's gradient; NULL: the model */
     const dlvk_training_options *training; /* the caller's: compile its training; NULL */
 } LoadedModel;

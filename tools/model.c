@@ -36,6 +36,7 @@ dlvk_status model_open(LoadedModel *m, const char *path, const char *device, int
     }
     dlvk_load_options load = DLVK_LOAD_OPTIONS_INIT;
     load.threads = threads;
+    load.tuning = m->tuning;
     dlvk_compile_options o = DLVK_COMPILE_OPTIONS_INIT;
     s = precision_set(m->precision, &o, err);
     bool bundle = path_is_bundle(path) && !m->gradient && !m->training;

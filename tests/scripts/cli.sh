@@ -12,7 +12,7 @@ cp "$model" "$tmp/relu.onnx"
 check_exit "no argument: help, exit 2" 2 'Commands:' "$DLVKC"
 check_exit "--help" 0 'Commands:' "$DLVKC" --help
 check_exit "--version" 0 '^dlvkc [0-9]+\.[0-9]+' "$DLVKC" --version
-for command in compile run test grad bench inspect unpack devices zoo operators; do
+for command in compile run test grad bench tune inspect unpack devices zoo operators; do
     check_exit "$command --help" 0 'Exit code:' "$DLVKC" $command --help
 done
 check_exit "operators" 0 '^Attention .*23 24 25' "$DLVKC" operators
@@ -96,6 +96,21 @@ check_exit "bench --train: no such loss" 2 'cross-entropy, mse' "$DLVKC" bench "
 matmul=$data/node/test_matmul_4d/model.onnx
 check_exit "--precision stores f16" 0 'stored=1' "$DLVKC" compile "$matmul" -o "$tmp/x.dlvk" --precision f16 --print-after=precision
 check_exit "--keep-f32 keeps" 0 'asked for' "$DLVKC" compile "$matmul" -o "$tmp/x.dlvk" --precision f16 --keep-f32 'Mat*' --print-policy
+check "zoo: a bundle to tune" "$DLVKC" zoo lenet -o "$tmp/lenet.dlvk"
+check "zoo: and its model" "$DLVKC" zoo lenet -o "$tmp/lenet.onnx"
+check_exit "tune" 0 'of [0-9]+ kernels have another variant' "$DLVKC" tune "$tmp/lenet.dlvk" --dim batch=3 --budget 1 -o "$tmp/tuned.dlvk" \
+    --file "$tmp/lenet.tune"
+check_exit "a tuned bundle: the same results" 0 'PASS' "$DLVKC" run "$tmp/tuned.dlvk" --dim batch=3 --reference "$tmp/lenet.onnx"
+check_exit "a tuned bundle at other sizes" 0 'PASS' "$DLVKC" run "$tmp/tuned.dlvk" --dim batch=2 --reference "$tmp/lenet.onnx"
+check_exit "--tuning: the same results" 0 'PASS' "$DLVKC" run "$tmp/lenet.dlvk" --dim batch=3 --tuning "$tmp/lenet.tune" --reference "$tmp/lenet.onnx"
+check_exit "tune an ONNX file, f16" 0 'x.dlvk' "$DLVKC" tune "$model" --precision f16 --budget 0.2 -o "$tmp/x.dlvk"
+check_exit "inspect shows tunings" 0 'tuned for' "$DLVKC" inspect "$tmp/tuned.dlvk"
+check_exit "--tuning of another model" 2 'another model' "$DLVKC" run "$tmp/relu.dlvk" --tuning "$tmp/lenet.tune"
+check_exit "--tuning: not such a file" 2 'not a tuning file' "$DLVKC" run "$tmp/relu.dlvk" --tuning "$tmp/relu.dlvk"
+if [ -e "$SWIFTSHADER" ]; then
+    check_exit "--tuning of another device" 2 'says nothing about' env VK_DRIVER_FILES="$SWIFTSHADER" "$DLVKC" run "$tmp/lenet.dlvk" --tuning "$tmp/lenet.tune"
+    check_exit "a bundle tuned for another device" 0 'scores' env VK_DRIVER_FILES="$SWIFTSHADER" "$DLVKC" run "$tmp/tuned.dlvk" --dim batch=3
+fi
 check_exit "inspect" 0 'f32\[3,4,5\]' "$DLVKC" inspect "$tmp/relu.dlvk"
 check_exit "inspect --json" 0 '"kernels"' "$DLVKC" inspect "$tmp/relu.dlvk" --json
 check_exit "inspect: buffers of every kind" 0 '"kind": "counter"' "$DLVKC" inspect "$data/light/light_squeezenet.onnx" --json

@@ -177,7 +177,9 @@ def take_turns(o, case, rivals, end):
                 for column, ms in program.measure(case.id, o.seconds).items():
                     times.setdefault(column, []).append(ms)
             except Exception as e:
-                case.errors.setdefault(getattr(program, "label", "DLVK"), str(e))
+                case.errors.setdefault(getattr(program, "label", "DLVK"), str(e) or type(e).__name__)
+                if program is not case.dlvk:
+                    program.ready.discard(case.id)
     case.ms = {k: float(np.median(v)) for k, v in times.items()}
 
 
@@ -189,6 +191,7 @@ def main():
         return 0
     start = time.time()
     ready_by, end = start + o.prepare * o.budget, start + o.budget
+    o.end = end
     with tempfile.TemporaryDirectory() as tmp:
         locks = {}
         for c in chosen:

@@ -77,7 +77,7 @@ class Dlvk:
         self.ready = True
 
     def measure(self, _, seconds):
-        got = self.process.ask(str(seconds))
+        got = self.process.ask(str(seconds), max(5, min(120, self.o.end - time.time())))
         return {"dlvk": got["wall_ms"], "dlvk_device": got["device_ms"]}
 
     def look_at_kernels(self):
@@ -109,7 +109,7 @@ class Rival:
     def __init__(self, o, tmp, label, command, cases, variants):
         self.label, self.command, self.cases, self.variants = label, command, cases, variants
         self.spec = f"{tmp}/{label.replace('/', '_').replace(' ', '_')}.json"
-        self.threads, self.ready, self.process = o.threads, set(), None
+        self.o, self.threads, self.ready, self.process = o, o.threads, set(), None
         self.wanted = not o.no_rivals
 
     def prepare(self, deadline):
@@ -124,7 +124,7 @@ class Rival:
         try:
             self.process = Process([*self.command, self.spec], self.spec + ".log")
             while True:
-                got = self.process.read(deadline + (0 if self.variants == ["compiled"] else 15) - time.time())  # it stops by itself
+                got = self.process.read(deadline + (0 if self.variants == ["compiled"] else 6) - time.time())  # it stops by itself
                 if "fatal" in got:
                     raise RuntimeError(got["fatal"])
                 if got.get("done"):
@@ -134,6 +134,7 @@ class Rival:
                 else:
                     self.ready.add(got["id"])
         except queue.Empty:
+            self.ready.clear()  # what is ready cannot be asked: it is in the midst of another case
             self._miss(given, "not ready in time")
             self.stop()
         except (OSError, RuntimeError) as e:
@@ -146,7 +147,7 @@ class Rival:
                 c.errors[self.label] = why
 
     def measure(self, case_id, seconds):
-        got = self.process.ask(json.dumps({"id": case_id, "seconds": seconds}))
+        got = self.process.ask(json.dumps({"id": case_id, "seconds": seconds}), max(5, min(120, self.o.end - time.time())))
         if "error" in got:
             raise RuntimeError(got["error"])
         return got["ms"]

@@ -54,6 +54,9 @@ DLVK_API dlvk_status dlvk_compile_file_to_memory(const char *onnx, void **bundle
                                                  dlvk_error *err);
 DLVK_API dlvk_status dlvk_compile_graph(dlvk_graph *g, void **bundle, size_t *size, const dlvk_compile_options *o, dlvk_error *err);
 DLVK_API void dlvk_free(void *p);
+/* Writes the bundle again, to `out` (which may be the same file), with a tuning that dlvk_session_tuning() made from it; one that is there
+ * already for the same device and sizes goes. */
+DLVK_API dlvk_status dlvk_bundle_tune(const char *bundle, const void *tuning, size_t size, const char *out, dlvk_error *err);
 
 /* A tensor on the host, owned by whoever made it (dlvk_host_tensor_free). Dense. Strings: data is an array of dlvk_string, with the texts
  * behind it in the same allocation, or elsewhere; bytes counts the array alone. */

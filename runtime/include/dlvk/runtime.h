@@ -85,6 +85,8 @@ typedef struct dlvk_load_options {
     int threads;         /* that build pipelines; 0: all cores */
     const struct dlvk_host_op *host_ops; /* functions of the caller's for host steps (dlvk/host.h), which must outlive the model */
     int n_host_ops;
+    const char *tuning;  /* file of dlvk_session_tuning(), for this model and device; "": not even the bundle's own; NULL: those */
+    bool all_variants;   /* build every variant that this device runs, for dlvk_session_choose() */
 } dlvk_load_options;
 #define DLVK_LOAD_OPTIONS_INIT                                                                                                   \
     {                                                                                                                            \
@@ -182,11 +184,28 @@ typedef struct dlvk_kernel_time {
     double start_us, time_us; /* from the start of the run */
     double flops, bytes;      /* counted by the compiler */
     uint32_t grid[3];
+    int kernel; /* its number, see dlvk_model_kernels() */
 } dlvk_kernel_time;
 DLVK_API dlvk_status dlvk_session_profile(dlvk_session *s, bool on, dlvk_error *err);
 DLVK_API dlvk_status dlvk_session_kernel_times(dlvk_session *s, const dlvk_kernel_time **kernels, int *n, dlvk_error *err);
 DLVK_API double
 dlvk_session_device_ms(const dlvk_session *s); /* of the last run, from the first command to the last; always measured */
+
+/* Variants: a bundle holds several of each kernel, and the first that the device runs (and that is for the sizes there are) is the
+ * default. Which is fastest is found by measurement: load with all_variants, choose, compare dlvk_session_kernel_times(); then
+ * dlvk_session_tuning() puts the choice into a file for dlvk_load_options.tuning, or for dlvk_bundle_tune() (dlvk/compiler.h), which
+ * puts it into the bundle. A tuning holds for one kind of device (vendor and device number), one bundle's kernels, and the sizes
+ * that were bound; at other sizes the defaults run, and a bundle's tunings for other devices are passed over. */
+DLVK_API int dlvk_model_kernels(const dlvk_model *m); /* dispatches of the program, those in branches and loops too */
+DLVK_API int dlvk_model_kernel_variants(const dlvk_model *m, int kernel); /* 0: there is no such kernel */
+/* Of a variant, what it needs (bits of dlvk_feature). False: it is not built, as when the device lacks something. */
+DLVK_API bool dlvk_model_kernel_variant(const dlvk_model *m, int kernel, int variant, uint32_t *features);
+/* The variant that runs at the sizes bound; -1 where that is not known yet. */
+DLVK_API int dlvk_session_variant(dlvk_session *s, int kernel);
+/* Makes a kernel run as that variant from the next run on; -1: as the default. DLVK_UNSUPPORTED: it is not built. */
+DLVK_API dlvk_status dlvk_session_choose(dlvk_session *s, int kernel, int variant, dlvk_error *err);
+/* A tuning file with the choices of a session that has been bound. *data is freed with free(). */
+DLVK_API dlvk_status dlvk_session_tuning(dlvk_session *s, void **data, size_t *size, dlvk_error *err);
 
 /* ---- bundles without a device ------------------------------------------------------------------------------------- */
 
