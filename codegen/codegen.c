@@ -177,7 +177,8 @@ bool codegen(Schedule *s, const char *program, const CodegenOptions *o, Compiled
 {
     Context *c = s->graph->ctx;
     StringTable strings = {.resize = pool_resize, .user = c->pool};
-    PlanBuilder b = {.ctx = c, .pool = c->pool, .s = s, .device = o->device, .strings = &strings};
+    PlanBuilder b = {
+        .ctx = c, .pool = c->pool, .s = s, .device = o->device, .strings = &strings, .loose = loose_values(c->pool, s)};
     for (size_t i = 0; i < out->n_blobs; i++) *VEC_PUSH(c->pool, b.blobs) = out->blobs[i];
     b.buffer_of = POOL_ARRAY(c->pool, int, s->graph->n_values + 1);
     Dlvk__Plan__Plan *plan = PLAN_NEW(&b, Plan, plan);

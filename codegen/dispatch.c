@@ -118,11 +118,11 @@ static void add_variants(PlanBuilder *b, Dlvk__Plan__Dispatch *d, const Kernel *
         uint32_t features = s->features;
         KernelVariant v;
         /* 64-bit integers, doubles, f16, 16-bit loads and stores: native where the device has them, emulated beside it. */
-        s->features = features | DLVK_FEATURE_INT64 | DLVK_FEATURE_FLOAT64 | DLVK_FEATURE_FLOAT16 | DLVK_FEATURE_STORAGE16;
+        if (s->twin != TWIN_PLAIN)
+            s->features = features | DLVK_FEATURE_INT64 | DLVK_FEATURE_FLOAT64 | DLVK_FEATURE_FLOAT16 | DLVK_FEATURE_STORAGE16;
         if (groups) s->grid[0] = groups[i];
         shader_finish(s, &v);
-        bool native = v.features & ~features;
-        if (native) {
+        if (s->twin == TWIN_BOTH && (v.features & ~features)) {
             add_variant(b, d, k, &v, false);
             s->features = features;
             shader_finish(s, &v);
@@ -166,6 +166,7 @@ static bool generate_parts(PlanBuilder *b, const Kernel *k, KernelGen *kg, const
                             .sched = b->s,
                             .kernel = part_of(k, i),
                             .strings = b->strings,
+                            .loose = b->loose,
                             .parts = n > 1,
                             .items = n > 1 ? items : NULL};
         if (!generate(&kg[i]) || b->ctx->diag.errors > before) return false;
@@ -226,6 +227,7 @@ const char *kernel_text(PlanBuilder *b, const Kernel *k)
                     .sched = b->s,
                     .kernel = k,
                     .strings = b->strings,
+                    .loose = b->loose,
                     .parts = true,
                     .items = dim_const(&b->ctx->dims, 1)};
     if (!generate(&kg) || kg.variants.n > MAX_PART_VARIANTS) return NULL;

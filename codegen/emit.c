@@ -47,6 +47,25 @@ void emit_bind(Shader *s, Value *v, Index idx, const char *name)
     *VEC_PUSH(s->pool, s->memo) = (Memo){v, idx, name, s->scopes.at[s->scopes.n - 1]};
 }
 
+/* What a GPU computes in a few instructions, where that is exact enough. */
+static const char *loose_text(Op op)
+{
+    switch (op) {
+    case OP_EXP: return "exp2($a * 1.44269504)";
+    case OP_DIV: return "$a * (1.0 / $b)";
+    case OP_RSQRT: return "inversesqrt($a)";
+    case OP_SIGMOID: return "1.0 / (1.0 + exp2($a * -1.44269504))";
+    case OP_TANH: return "loose_tanh($a)";
+    case OP_ERF: return "loose_erf($a)";
+    default: return NULL;
+    }
+}
+
+static bool is_loose(const Shader *s, const Value *v)
+{
+    return s->strip.width && s->kg->loose[v->id];
+}
+
 const char *emit_point(Shader *s, const Node *n, const char *const *x)
 {
     const OpInfo *o = &op_info[n->op];
@@ -58,6 +77,7 @@ const char *emit_point(Shader *s, const Node *n, const char *const *x)
     } else {
         text = c == 'f' ? o->glsl_f : o->glsl_i;
         if (n->op == OP_DIV && c == 'f' && !(s->features & DLVK_FEATURE_SCALAR)) text = "float_div($a, $b)";
+        if (c == 'f' && n->n_out && is_loose(s, n->out[0]) && loose_text(n->op)) text = loose_text(n->op);
     }
     char out[1024];
     size_t m = 0;
@@ -120,14 +140,6 @@ static const char *emit_dims(Shader *s, Value *v, Index *idx)
 
 /* ---- movement ----------------------------------------------------------------------------------------------------- */
 
-/* Declares a variable of v's class for results of branches. */
-static const char *declare(Shader *s, const Value *v)
-{
-    const char *name = sh_fresh(s, "v");
-    sh_line(s, "%s %s;", glsl_class(v->type.dtype), name);
-    return name;
-}
-
 /* Before a branch on where `at` is: taken by some lanes only, it cannot load whole vectors, whose other elements may not exist.
  */
 static void part_of_vector(Shader *s, const Ix *at)
@@ -142,6 +154,12 @@ static const char *emit_pad(Shader *s, Value *v, Index *idx)
     Value *x = n->in[0];
     const Ix *ax[DLVK_MAX_RANK];
     const char *cond = NULL;
+    /* Strip that all go the same way load whole vectors on it: the branch stands around loops over the strip. */
+    bool leave = strip_direct(s);
+    for (int i = 0; i < v->type.rank; i++)
+        leave &= (dim_is(lo[i], 0) && dim_is(hi[i], 0)) || strip_fixed(s, index_axis(s, v->type, idx, i));
+    Outside o;
+    if (leave) strip_leave(s, &o);
     for (int i = 0; i < v->type.rank; i++) {
         ax[i] = ix_sub(s, index_axis(s, v->type, idx, i), ix_dim(s, lo[i]));
         if (dim_is(lo[i], 0) && dim_is(hi[i], 0)) continue;
@@ -149,26 +167,29 @@ static const char *emit_pad(Shader *s, Value *v, Index *idx)
         cond = cond ? sh_printf(s, "%s && %s", cond, c) : c;
     }
     const char *fill = emit_value(s, n->in[1], (Index){0});
-    const char *name = declare(s, v);
+    const char *name = strip_declare(s, glsl_class(v->type.dtype), NULL, leave);
     const Ix *vector = s->vector;
     for (int i = 0; i < v->type.rank; i++)
         if (!dim_is(lo[i], 0) || !dim_is(hi[i], 0)) part_of_vector(s, ax[i]);
     sh_open(s, "if (%s) {", cond ? cond : "true");
+    if (leave) strip_open(s);
     const char *inside = emit_value(s, x, index_of_axes(x->type, ax));
     sh_line(s, "%s = %s;", name, inside);
+    if (leave) strip_close(s);
     sh_else(s, "} else {");
-    sh_line(s, "%s = %s;", name, fill);
+    sh_line(s, "%s%s = %s;", leave ? "[[unroll]] for (int j = 0; j < WIDTH; j++) " : "", name, fill);
     sh_close(s);
     s->vector = vector;
+    if (leave) strip_return(s, &o);
     return name;
 }
 
 /* Whether all pieces of a concat begin and end at whole vectors along the axis. */
-static bool whole_vectors(const Node *n, int axis)
+static bool whole_vectors(const Node *n, int axis, int width)
 {
     for (int k = 0; k < n->n_in; k++) {
         int64_t size;
-        if (!dim_is_const(n->in[k]->type.dim[axis], &size) || size == 0 || size % 8) return false;
+        if (!dim_is_const(n->in[k]->type.dim[axis], &size) || size == 0 || size % width) return false;
     }
     return true;
 }
@@ -181,9 +202,17 @@ static const char *emit_concat(Shader *s, Value *v, Index *idx)
     const Ix *ax[DLVK_MAX_RANK];
     for (int i = 0; i < v->type.rank; i++) ax[i] = index_axis(s, v->type, idx, i);
     const Ix *at = ax[axis], *vector = s->vector, *block = NULL;
-    if (vector && whole_vectors(n, axis)) block = ix_without(s, at, vector);
+    bool leave = strip_direct(s);
+    Outside o;
+    if (leave && !strip_fixed(s, at)) {
+        block = whole_vectors(n, axis, s->strip.width) ? ix_without(s, at, s->strip.j) : NULL;
+        leave = block && strip_fixed(s, block);
+        if (!leave) block = NULL;
+    }
+    if (leave) strip_leave(s, &o);
+    if (vector && whole_vectors(n, axis, 8)) block = ix_without(s, at, vector);
     if (!block) part_of_vector(s, at);
-    const char *pos = ix_text(s, block ? block : at), *name = declare(s, v);
+    const char *pos = ix_text(s, block ? block : at), *name = strip_declare(s, glsl_class(v->type.dtype), NULL, leave);
     const Dim *start = dim_const(dt, 0);
     for (int k = 0; k < n->n_in; k++) {
         Value *x = n->in[k];
@@ -195,18 +224,21 @@ static const char *emit_concat(Shader *s, Value *v, Index *idx)
         else
             sh_else(s, "} else {");
         ax[axis] = ix_sub(s, at, ix_dim(s, start));
-        if (block) {
+        if (block && !leave) {
             /* All lanes go the same way; the loads of the other ways are done too, and must find something. */
             const char *c = sh_fresh(s, "c");
             sh_line(s, "int %s = clamp(%s - %s, 0, %s);", c, pos, arg_int(s, start),
                     arg_int(s, dim_sub(dt, size, dim_const(dt, 8))));
             ax[axis] = ix_add(s, ix_var(s, c, size), vector);
         }
+        if (leave) strip_open(s);
         sh_line(s, "%s = %s;", name, emit_value(s, x, index_of_axes(x->type, ax)));
+        if (leave) strip_close(s);
         start = end;
     }
     sh_close(s);
     s->vector = vector;
+    if (leave) strip_return(s, &o);
     return name;
 }
 
@@ -216,7 +248,10 @@ static const char *emit_gather(Shader *s, Value *v, Index *idx)
     Value *data = n->in[0], *at = n->in[1];
     int axis = (int)attr_i(n, A_AXIS, 0), r = at->type.rank;
     const Ix *ax[DLVK_MAX_RANK], *ix[DLVK_MAX_RANK];
-    for (int i = 0; i < r; i++) ix[i] = index_axis(s, v->type, idx, axis + i);
+    bool leave = strip_direct(s);
+    for (int i = 0; i < r; i++) leave &= strip_fixed(s, ix[i] = index_axis(s, v->type, idx, axis + i));
+    Outside o;
+    if (leave) strip_leave(s, &o);
     const char *k = emit_value(s, at, index_of_axes(at->type, ix));
     const char *limit = arg_int(s, data->type.dim[axis]);
     const char *pos = sh_fresh(s, "g");
@@ -224,8 +259,9 @@ static const char *emit_gather(Shader *s, Value *v, Index *idx)
         sh_line(s, "int %s = int(min(%s, uint(%s - 1)));", pos, emit_cast(s, at->type.dtype, DLVK_U32, k, true), limit);
     else
         sh_line(s, "int %s = clamp(%s, 0, %s - 1);", pos, emit_cast(s, at->type.dtype, DLVK_I32, k, true), limit);
-    for (int i = 0; i < axis; i++) ax[i] = index_axis(s, v->type, idx, i);
     ax[axis] = ix_var(s, pos, data->type.dim[axis]);
+    if (leave) strip_return(s, &o);
+    for (int i = 0; i < axis; i++) ax[i] = index_axis(s, v->type, idx, i);
     for (int i = axis + 1; i < data->type.rank; i++) ax[i] = index_axis(s, v->type, idx, i - 1 + r);
     return emit_value(s, data, index_of_axes(data->type, ax));
 }
@@ -301,6 +337,9 @@ static const char *emit_def(Shader *s, Value *v, Index *idx)
 /* The element number `flat`; a vector load where lanes read neighbours. */
 static const char *load_at(Shader *s, Value *v, const Ix *flat)
 {
+    const char *wide = tile_load(s, v, flat);
+    if (!wide) wide = strip_load(s, v, flat);
+    if (wide) return wide;
     bool half = dtype_bits(v->type.dtype) == 16;
     const Ix *base = s->vector && (v->type.dtype == DLVK_F32 || half) ? ix_without(s, flat, s->vector) : NULL;
     if (!base) return emit_load(s, v, ix_text(s, flat));
@@ -327,6 +366,13 @@ const char *emit_value(Shader *s, Value *v, Index idx)
 
     const Tensor *t;
     if (value_const(v, &t) && (t->splat || t->count == 1)) return literal_of(s, t);
+    if (strip_direct(s) && strip_fixed(s, idx.flat)) { /* the same for all lanes */
+        Outside o;
+        strip_leave(s, &o);
+        const char *name = emit_value(s, v, idx);
+        strip_return(s, &o);
+        return name;
+    }
     const char *text;
     bool load = s->kg->sched->materialized[v->id] && !(v->def && is_output_of_kernel(s, v));
     if (load)
@@ -335,16 +381,23 @@ const char *emit_value(Shader *s, Value *v, Index idx)
         text = emit_def(s, v, &idx);
 
     const char *name = text;
-    bool plain = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_") == strlen(text);
+    bool plain = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_[]") == strlen(text);
     if (!plain) {
         name = sh_fresh(s, "v");
         /* precise: what is computed twice must come out the same (a softmax's x - max(x) is then never above 0), which a
          * multiplication and an addition made one would spoil. */
-        sh_line(s, "%s%s %s = %s;", glsl_class_letter(v->type.dtype) == 'f' ? "precise " : "", glsl_class(v->type.dtype), name,
-                text);
+        sh_line(s, "%s%s %s = %s;", glsl_class_letter(v->type.dtype) == 'f' && !is_loose(s, v) ? "precise " : "",
+                glsl_class(v->type.dtype), name, text);
     }
     *VEC_PUSH(s->pool, s->memo) = (Memo){v, idx, name, s->scopes.at[s->scopes.n - 1]};
     return name;
+}
+
+const char *emit_stored(Shader *s, Value *v, Index idx)
+{
+    bool narrow = v->def && v->def->op == OP_CAST && v->type.dtype == DLVK_F16;
+    return narrow && glsl_class_letter(v->def->in[0]->type.dtype) == 'f' ? emit_value(s, v->def->in[0], idx)
+                                                                         : emit_value(s, v, idx);
 }
 
 /* ---- affine views -------------------------------------------------------------------------------------------------- */

@@ -44,12 +44,58 @@ static const char *open_loop(Shader *s, const Dim *count, const char *stem, cons
     return k;
 }
 
-const char *open_shared_loop(Shader *s, const char *condition, const Dim *count)
+const Ix *open_shared_loop(Shader *s, const char *condition, const Dim *count)
 {
+    if (s->along) { /* strips of the row; always under the same names, so that what one loop loads is known in the next */
+        DimTable *dt = &s->ctx->dims;
+        const Dim *width = dim_const(dt, s->strip.width), *strips = dim_floordiv(dt, count, width);
+        const char *first = "trip * int(LANES)";
+        if (s->trips)
+            sh_open(s, "[[unroll]] for (int trip = 0; trip < TRIPS; trip++) {");
+        else
+            first = sh_loop(s, "k", "0", arg_int(s, strips), s->lanes);
+        sh_line(s, "int strip = %s + %s;", first, s->lane);
+        sh_open(s, s->exact ? "if (%s) {" : "if (%s && strip < %s) {", condition, arg_int(s, strips));
+        s->trip_scopes = s->scopes.n;
+        return ix_add(s, ix_mul(s, ix_var(s, "strip", strips), width), s->strip.j);
+    }
     const char *first = sh_loop(s, "k", "0", arg_int(s, count), s->lanes), *k = sh_fresh(s, "k");
     sh_line(s, "int %s = %s + %s;", k, first, s->lane);
     sh_open(s, "if (%s && (%s == 1 || %s < %s)) {", condition, s->lanes, k, arg_int(s, count));
-    return k;
+    return ix_var(s, k, count);
+}
+
+/* An accumulator, and where the loops around it stand. */
+typedef struct Accumulate {
+    const char *acc;
+    bool each,
+        left; /* there is one for each element of the strip, and loops over it go innermost; which took leaving such a loop */
+    Outside o;
+} Accumulate;
+
+/* fixed: the loops are the same for the whole strip. */
+static Accumulate accumulate(Shader *s, const Value *v, Index *idx, bool fixed, DType t, const char *init)
+{
+    Accumulate a = {.left = fixed && strip_direct(s)};
+    if (a.left) strip_leave(s, &a.o);
+    a.each = s->strip.width && !s->strip.open && v->type.rank && ix_depends(index_flat(s, v->type, idx), s->strip.j);
+    a.acc = strip_declare(s, glsl_class(t), init, a.each);
+    return a;
+}
+
+/* The result, brought from type t to v's, and from now on known as v. */
+static const char *accumulated(Shader *s, Value *v, Index *idx, DType t, const Accumulate *a)
+{
+    const char *x = t == v->type.dtype ? a->acc : emit_cast(s, t, v->type.dtype, a->acc, true);
+    if (a->each && x != a->acc) {
+        sh_line(s, "[[unroll]] for (int j = 0; j < WIDTH; j++) %s = %s;", a->acc, x);
+        x = a->acc;
+    }
+    if (a->left) {
+        if (a->each) emit_bind(s, v, *idx, x);
+        strip_return(s, &a->o);
+    }
+    return x;
 }
 
 static const char *emit_reduce(Shader *s, Value *v, Index *idx)
@@ -65,17 +111,16 @@ static const char *emit_reduce(Shader *s, Value *v, Index *idx)
     for (int i = 0; i < v->type.rank; i++)
         if (!reduced[i]) ax[i] = index_axis(s, v->type, idx, i);
 
-    const char *acc = sh_fresh(s, "acc");
-    sh_line(s, "%s %s = %s;", glsl_class(t), acc, emit_identity(s, kind, t));
+    Accumulate a = accumulate(s, v, idx, true, t, emit_identity(s, kind, t));
+    const char *acc = a.acc;
     int opened = 0;
     if (s->lanes) {
         /* One loop over all reduced axes, dealt out to the lanes. */
         const Dim *count = dim_const(&s->ctx->dims, 1);
         for (int i = 0; i < x->type.rank; i++)
             if (reduced[i]) count = dim_mul(&s->ctx->dims, count, x->type.dim[i]);
-        const char *k = open_shared_loop(s, "true", count);
+        const Ix *flat = open_shared_loop(s, "true", count);
         opened = 2;
-        const Ix *flat = ix_var(s, k, count);
         const Dim *stride = dim_const(&s->ctx->dims, 1);
         for (int i = x->type.rank - 1; i >= 0; i--)
             if (reduced[i]) {
@@ -89,11 +134,14 @@ static const char *emit_reduce(Shader *s, Value *v, Index *idx)
                 opened++;
             }
     }
+    bool strip = a.each || (s->along && s->lanes && !s->strip.open);
+    if (strip) strip_open(s);
     const char *e = emit_value(s, x, index_of_axes(x->type, ax));
     sh_line(s, "%s = %s;", acc, emit_combine(s, kind, t, acc, e));
+    if (strip) strip_close(s);
     while (opened--) sh_close(s);
-    if (s->lanes) return emit_lane_reduce(s, kind, t, acc);
-    return acc;
+    if (s->lanes) emit_lane_reduce(s, kind, t, acc, a.each);
+    return accumulated(s, v, idx, t, &a);
 }
 
 /* The extremum's position: pos of the first or last best element. Integers compare as themselves; NaN wins and stays. */
@@ -142,6 +190,12 @@ static const Ix *open_window(Shader *s, int64_t count)
     return ix_var(s, sh_loop(s, "k", "0", sh_printf(s, "%d", (int)count), "1"), d);
 }
 
+/* A window that does nothing along an axis. */
+static bool is_one(int64_t window, int64_t step, const Dim *lo, const Dim *hi)
+{
+    return window == 1 && step == 1 && dim_is(lo, 0) && dim_is(hi, 0);
+}
+
 static const char *emit_window(Shader *s, Value *v, Index *idx)
 {
     Node *n = v->def;
@@ -151,16 +205,18 @@ static const char *emit_window(Shader *s, Value *v, Index *idx)
     const Dim *const *lo = attr_dims(n, A_LO), *const *hi = attr_dims(n, A_HI);
     DimTable *dt = &s->ctx->dims;
     DType t = x->type.dtype;
-    bool arg = n->op == OP_ARGWINDOW;
-    const char *acc = sh_fresh(s, "acc"), *where = sh_fresh(s, "where");
-    sh_line(s, "%s %s = %s;", glsl_class(t), acc, emit_identity(s, kind, t));
-    if (arg) sh_line(s, "int %s = -1;", where);
+    bool arg = n->op == OP_ARGWINDOW, fixed = !arg && s->strip.open;
+    for (int i = 0; i < v->type.rank && fixed; i++)
+        fixed = is_one(window[i], step[i], lo[i], hi[i]) || strip_fixed(s, index_axis(s, v->type, idx, i));
     const Ix *ax[DLVK_MAX_RANK];
     int opened = 0;
     for (int i = 0; i < v->type.rank; i++) ix_text(s, index_axis(s, v->type, idx, i)); /* once, outside the loops */
+    Accumulate a = accumulate(s, v, idx, fixed, t, emit_identity(s, kind, t));
+    const char *acc = a.acc, *where = sh_fresh(s, "where");
+    if (arg) sh_line(s, "int %s = -1;", where);
     for (int i = 0; i < v->type.rank; i++) {
         const Ix *o = index_axis(s, v->type, idx, i);
-        if (window[i] == 1 && step[i] == 1 && dim_is(lo[i], 0) && dim_is(hi[i], 0)) {
+        if (is_one(window[i], step[i], lo[i], hi[i])) {
             ax[i] = o;
             continue;
         }
@@ -177,13 +233,15 @@ static const char *emit_window(Shader *s, Value *v, Index *idx)
         ax[i] = ix_var(s, p, x->type.dim[i]);
     }
     Index at = index_of_axes(x->type, ax);
+    if (a.each) strip_open(s);
     const char *e = emit_value(s, x, at);
     if (arg)
         emit_arg_step(s, kind, t, false, acc, where, e, ix_text(s, index_flat(s, x->type, &at)));
     else
         sh_line(s, "%s = %s;", acc, emit_combine(s, kind, t, acc, e));
+    if (a.each) strip_close(s);
     while (opened--) sh_close(s);
-    return arg ? emit_cast(s, DLVK_I32, DLVK_I64, sh_printf(s, "max(%s, 0)", where), true) : acc;
+    return arg ? emit_cast(s, DLVK_I32, DLVK_I64, sh_printf(s, "max(%s, 0)", where), true) : accumulated(s, v, idx, t, &a);
 }
 
 static const char *emit_cumulate(Shader *s, Value *v, Index *idx)
@@ -240,14 +298,16 @@ static const char *emit_dot(Shader *s, Value *v, Index *idx)
     for (int i = 0; i < r - 2; i++) ax[i] = bx[i] = index_axis(s, v->type, idx, i);
     ax[r - 2] = index_axis(s, v->type, idx, r - 2);
     bx[r - 1] = index_axis(s, v->type, idx, r - 1);
-    const char *acc = sh_fresh(s, "acc");
-    sh_line(s, "%s %s = %s;", glsl_class(t), acc, emit_identity(s, KIND_SUM, t));
+    Accumulate a0 = accumulate(s, v, idx, true, t, emit_identity(s, KIND_SUM, t));
+    const char *acc = a0.acc;
     open_loop(s, x->type.dim[r - 1], "k", &k);
     ax[r - 1] = bx[r - 2] = k;
+    if (a0.each) strip_open(s);
     const char *a = emit_value(s, x, index_of_axes(x->type, ax)), *b = emit_value(s, y, index_of_axes(y->type, bx));
     emit_fma(s, t, acc, x->type.dtype, a, y->type.dtype, b);
+    if (a0.each) strip_close(s);
     sh_close(s);
-    return emit_cast(s, t, v->type.dtype, acc, true);
+    return accumulated(s, v, idx, t, &a0);
 }
 
 /* A loop over an axis of the weights, none for a single place; returns how many scopes it opened. */
@@ -278,12 +338,14 @@ static const char *emit_conv(Shader *s, Value *v, Index *idx)
     const Ix *ax[DLVK_MAX_RANK], *wx[DLVK_MAX_RANK], *c;
     ax[0] = index_axis(s, v->type, idx, 0);
     wx[r - 1] = index_axis(s, v->type, idx, r - 1);
-    const char *acc = sh_fresh(s, "acc");
-    sh_line(s, "%s %s = %s;", glsl_class(t), acc, emit_identity(s, KIND_SUM, t));
+    bool fixed = s->strip.open;
+    for (int i = 0; i < sp && fixed; i++) fixed = strip_fixed(s, index_axis(s, v->type, idx, i + 1));
+    for (int i = 0; i < r; i++) ix_text(s, index_axis(s, v->type, idx, i)); /* once, outside the loops */
+    Accumulate a0 = accumulate(s, v, idx, fixed, t, emit_identity(s, KIND_SUM, t));
+    const char *acc = a0.acc;
     int opened = 0;
     const char *inside =
         NULL; /* outside is read as the first place and then left out: a branch for each tap costs a third more */
-    for (int i = 0; i < r; i++) ix_text(s, index_axis(s, v->type, idx, i)); /* once, outside the loops */
     for (int i = 0; i < sp; i++) {
         const Ix *o = index_axis(s, v->type, idx, i + 1);
         bool stretched = in_dil && in_dil[i] != 1;
@@ -315,11 +377,13 @@ static const char *emit_conv(Shader *s, Value *v, Index *idx)
         const Ix *g = ix_split(s, wx[r - 1], dim_floordiv(dt, v->type.dim[r - 1], dim_const(dt, group)), NULL);
         ax[r - 1] = ix_add(s, ix_mul(s, g, per), c);
     }
+    if (a0.each) strip_open(s);
     const char *a = emit_value(s, x, index_of_axes(x->type, ax)), *b = emit_value(s, w, index_of_axes(w->type, wx));
     if (inside) a = sh_printf(s, "(%s ? %s : %s)", inside, a, emit_literal(s, x->type.dtype, 0, 0));
     emit_fma(s, t, acc, x->type.dtype, a, w->type.dtype, b);
+    if (a0.each) strip_close(s);
     while (opened--) sh_close(s);
-    return emit_cast(s, t, v->type.dtype, acc, true);
+    return accumulated(s, v, idx, t, &a0);
 }
 
 const char *emit_loop_op(Shader *s, Value *v, Index idx)

@@ -41,7 +41,26 @@ const Ix *ix_const(Shader *s, int64_t v)
 
 const Ix *ix_var(Shader *s, const char *text, const Dim *bound)
 {
+    struct IxVar *var = NULL;
+    for (int i = 0; i < s->ix_vars.n && !var; i++)
+        if (strcmp(s->ix_vars.at[i].text, text) == 0) var = &s->ix_vars.at[i];
+    if (!var) *(var = VEC_PUSH(s->pool, s->ix_vars)) = (struct IxVar){text, -1};
+    if (!sh_scope_open(s, var->scope)) var->scope = s->scopes.at[s->scopes.n - 1];
     return ix_intern(s, (Ix){.kind = IX_VAR, .text = text, .bound = bound});
+}
+
+void ix_var_here(Shader *s, const char *text)
+{
+    for (int i = 0; i < s->ix_vars.n; i++)
+        if (strcmp(s->ix_vars.at[i].text, text) == 0) s->ix_vars.at[i].scope = s->scopes.at[s->scopes.n - 1];
+}
+
+bool ix_var_visible(const Shader *s, const Ix *a, int scopes)
+{
+    for (int i = 0; i < s->ix_vars.n; i++)
+        for (int k = 0; k < scopes && strcmp(s->ix_vars.at[i].text, a->text) == 0; k++)
+            if (s->scopes.at[k] == s->ix_vars.at[i].scope) return true;
+    return false;
 }
 
 bool ix_is_zero(const Ix *a)
@@ -94,6 +113,7 @@ static const Ix *make_sum(Shader *s, int n, const IxTerm *t, const Dim *c)
         while (j < m && out[j].x != t[i].x) j++;
         if (j < m) {
             out[j].stride = dim_add(dt, out[j].stride, t[i].stride);
+            if (dim_is(out[j].stride, 0)) memmove(&out[j], &out[j + 1], (size_t)(--m - j) * sizeof *out);
             continue;
         }
         assert(m < 32);
@@ -289,20 +309,20 @@ const Ix *index_flat(Shader *s, Type t, Index *i)
 
 /* ---- text --------------------------------------------------------------------------------------------------------- */
 
-static bool scope_open(const Shader *s, int scope)
-{
-    for (int i = 0; i < s->scopes.n; i++)
-        if (s->scopes.at[i] == scope) return true;
-    return false;
-}
-
 const char *ix_text(Shader *s, const Ix *a)
 {
     if (a->kind == IX_DIM) return arg_int(s, a->dim);
     if (a->kind == IX_VAR) return a->text;
     for (int i = s->ix_names.n - 1; i >= 0; i--)
-        if (s->ix_names.at[i].ix == a && scope_open(s, s->ix_names.at[i].scope)) return s->ix_names.at[i].name;
+        if (s->ix_names.at[i].ix == a && sh_scope_open(s, s->ix_names.at[i].scope)) return s->ix_names.at[i].name;
 
+    if (s->strip.open && strip_fixed(s, a)) {
+        Outside o;
+        strip_leave(s, &o);
+        const char *name = ix_text(s, a);
+        strip_return(s, &o);
+        return name;
+    }
     const char *text = NULL;
     if (a->kind == IX_SUM) {
         for (int i = 0; i < a->n; i++) {

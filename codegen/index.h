@@ -38,6 +38,8 @@ typedef struct Index {
 const Ix *ix_dim(Shader *s, const Dim *d);
 const Ix *ix_const(Shader *s, int64_t v);
 const Ix *ix_var(Shader *s, const char *text, const Dim *bound); /* text: a GLSL int variable, unique in the shader */
+void ix_var_here(Shader *s, const char *text);                   /* the variable is declared anew, in the innermost block */
+bool ix_var_visible(const Shader *s, const Ix *a, int scopes); /* the variable a exists in the first so many of the open blocks */
 const Ix *ix_add(Shader *s, const Ix *a, const Ix *b);
 const Ix *ix_add_dim(Shader *s, const Ix *a, const Dim *d);
 const Ix *ix_mul(Shader *s, const Ix *a, const Dim *d);

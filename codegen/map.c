@@ -5,7 +5,10 @@
 #include "codegen/shader.h"
 #include "dlvk/runtime.h"
 
-enum { GROUP = 128 };
+enum {
+    GROUP = 128,
+    ENOUGH = 1 << 14 /* invocations */
+};
 
 /* Elements that each invocation computes: a CPU driver pays for every workgroup, a GPU hides latency by having many. */
 static uint32_t items_for(const Dim *count, bool scalar)
@@ -22,7 +25,7 @@ static void compute_outputs(Shader *s, const Ix *i)
 {
     const Kernel *k = s->kg->kernel;
     const char **x = POOL_ARRAY(s->pool, const char *, k->out.n);
-    for (int o = 0; o < k->out.n; o++) x[o] = emit_value(s, k->out.at[o], index_of_flat(s, k->out.at[o]->type, i));
+    for (int o = 0; o < k->out.n; o++) x[o] = emit_stored(s, k->out.at[o], index_of_flat(s, k->out.at[o]->type, i));
     for (int o = 0; o < k->out.n; o++) emit_store(s, k->out.at[o], ix_text(s, i), x[o]);
 }
 
@@ -60,7 +63,7 @@ static void write_map(KernelGen *kg, bool scalar)
         sh_open(s, "for (int part = 0; part < %d; part++) {", per);
         sh_line(s, "int e = i * %d + part;", per);
         sh_line(s, "if (e >= %s) break;", arg_int(s, count));
-        const char *x = emit_value(s, v, index_of_flat(s, v->type, ix_var(s, "e", count)));
+        const char *x = emit_stored(s, v, index_of_flat(s, v->type, ix_var(s, "e", count)));
         sh_line(s, "word |= %s << (part * %d);", emit_bits(s, v->type.dtype, x), bits);
         sh_close(s);
         sh_line(s, "%s.d[i] = word;", arg_buffer(s, v, true, "BufU32"));
@@ -102,9 +105,54 @@ static bool write_vectors(KernelGen *kg)
     return true;
 }
 
+/* Neighbouring elements that an invocation of a GPU computes, 16 bytes of the result where that leaves enough invocations; 0: no
+ * such view. */
+static int strip_width(KernelGen *kg, const Value *v, const Dim *count)
+{
+    DimTable *dt = &kg->ctx->dims;
+    int per = storage_per_word(kg, v), width = per > 1 ? 8 : dtype_bits(v->type.dtype) == 64 ? 2 : 4;
+    int64_t n;
+    while (!kg->parts && width > per && dim_is_const(count, &n) && n / width < ENOUGH) width /= 2;
+    while (width >= per && !dim_is(dim_mod(dt, count, dim_const(dt, width)), 0)) width /= 2;
+    return width >= per && width > 1 ? width : 0;
+}
+
+/* On a GPU. */
+static bool write_strips(KernelGen *kg)
+{
+    DimTable *dt = &kg->ctx->dims;
+    const Kernel *k = kg->kernel;
+    const Dim *count = type_count(kg->ctx, k->out.at[0]->type);
+    int width = strip_width(kg, k->out.at[0], count), args = kg->args.n;
+    if (!width) return false;
+    const Dim *w = dim_const(dt, width), *strips = dim_floordiv(dt, count, w);
+    Shader *s = shader_new(kg, DLVK_FEATURE_WAVE);
+    s->twin = TWIN_NATIVE;
+    s->local[0] = GROUP;
+    s->grid[0] = dim_ceildiv(dt, strips, dim_const(dt, GROUP));
+    strip_begin(s, width);
+    sh_line(s, "int strip = int(%s * %du + gl_LocalInvocationID.x);", group_number(s), GROUP);
+    sh_line(s, "if (strip >= %s) return;", limit(s, strips));
+    const Ix *i = ix_add(s, ix_mul(s, ix_var(s, "strip", strips), w), s->strip.j);
+    const char **x = POOL_ARRAY(s->pool, const char *, k->out.n);
+    for (int o = 0; o < k->out.n; o++) x[o] = strip_declare(s, glsl_class(k->out.at[o]->type.dtype), NULL, true);
+    strip_open(s);
+    for (int o = 0; o < k->out.n; o++)
+        sh_line(s, "%s = %s;", x[o], emit_stored(s, k->out.at[o], index_of_flat(s, k->out.at[o]->type, i)));
+    strip_close(s);
+    bool ok = s->strip.elements <= s->strip.vectors;
+    for (int o = 0; o < k->out.n && ok; o++) ok = strip_store(s, k->out.at[o], i, x[o]);
+    if (ok) return true;
+    kg->variants.n--;
+    kg->args.n = args;
+    return false;
+}
+
 bool gen_map(KernelGen *kg)
 {
     if (!write_vectors(kg)) write_map(kg, true);
+    bool strips = gen_tiles(kg) || write_strips(kg);
     write_map(kg, false);
+    if (strips) kg->variants.at[kg->variants.n - 1]->twin = TWIN_PLAIN;
     return true;
 }

@@ -6,42 +6,40 @@
 #include "codegen/shader.h"
 #include "dlvk/runtime.h"
 
-const char *emit_lane_reduce(Shader *s, Kind k, DType t, const char *acc)
+void emit_lane_reduce(Shader *s, Kind k, DType t, const char *acc, bool each)
 {
+    /* In two steps of about the root of LANES: the first HEAD lanes combine what they and the lanes HEAD, 2 * HEAD, ... behind
+     * them have, then everyone combines theirs. */
     char c = glsl_class_letter(t);
+    const char *step = s->columns ? " * (GROUP / LANES)" : ""; /* between neighbouring lanes */
+    const char *each_j = each ? "[[unroll]] for (int j = 0; j < WIDTH; j++) " : "", *row = each ? " + j * GROUP" : "";
+    const char *mine = sh_printf(s, "red_%c[gl_LocalInvocationID.x%s]", c == 'b' ? 'u' : c, row);
+    const char *other = sh_printf(s, "red_%c[gl_LocalInvocationID.x%s + (l - lane)%s]", c == 'b' ? 'u' : c, row, step);
+    const char *to = c == 'b' ? "uint" : "", *back = c == 'b' ? " != 0u" : "";
     sh_open(s, "if (LANES > 1) {");
     sh_line(s, "barrier();");
-    if (c == 'b')
-        sh_line(s, "red_u[gl_LocalInvocationID.x] = uint(%s);", acc);
-    else
-        sh_line(s, "red_%c[gl_LocalInvocationID.x] = %s;", c, acc);
+    sh_line(s, "%s%s = %s(%s);", each_j, mine, to, acc);
     sh_line(s, "barrier();");
-    sh_open(s, "for (uint half_row = LANES / 2; half_row > 0; half_row /= 2) {");
-    sh_open(s, "if (lane < half_row) {");
-    const char *step = s->columns ? " * (GROUP / LANES)" : ""; /* between neighbouring lanes */
-    const char *x = "red_u[gl_LocalInvocationID.x] != 0u";
-    const char *y = sh_printf(s, "red_u[gl_LocalInvocationID.x + half_row%s] != 0u", step);
-    if (c == 'b') {
-        sh_line(s, "red_u[gl_LocalInvocationID.x] = uint(%s);",
-                emit_combine(s, k, t, sh_printf(s, "(%s)", x), sh_printf(s, "(%s)", y)));
-    } else {
-        x = sh_printf(s, "red_%c[gl_LocalInvocationID.x]", c);
-        y = sh_printf(s, "red_%c[gl_LocalInvocationID.x + half_row%s]", c, step);
-        sh_line(s, "%s = %s;", x, emit_combine(s, k, t, x, y));
-    }
+    sh_open(s, "if (LANES > HEAD) {");
+    sh_open(s, "if (lane < HEAD) {");
+    sh_line(s, "for (uint l = lane + HEAD; l < LANES; l += HEAD)");
+    sh_line(s, "    %s%s = %s;", each_j, acc, emit_combine(s, k, t, acc, sh_printf(s, "(%s%s)", other, back)));
+    sh_line(s, "%s%s = %s(%s);", each_j, mine, to, acc);
     sh_close(s);
     sh_line(s, "barrier();");
     sh_close(s);
-    if (c == 'b')
-        sh_line(s, "%s = red_u[gl_LocalInvocationID.x - lane%s] != 0u;", acc, step);
-    else
-        sh_line(s, "%s = red_%c[gl_LocalInvocationID.x - lane%s];", acc, c, step);
+    const char *first = sh_printf(s, "red_%c[gl_LocalInvocationID.x%s - lane%s]%s", c == 'b' ? 'u' : c, row, step, back);
+    sh_line(s, "%s%s = %s;", each_j, acc, first);
+    sh_line(s, "for (uint l = 1; l < min(HEAD, LANES); l++)");
+    sh_line(s, "    %s%s = %s;", each_j, acc, emit_combine(s, k, t, acc, sh_printf(s, "(%s%s)", other, back)));
     sh_close(s);
-    return acc;
 }
 
 typedef struct Shape {
     uint32_t lanes, group;
+    uint32_t width; /* neighbouring elements an invocation takes together: along the row, or of so many rows; 0: one by one */
+    uint32_t trips; /* along: each lane takes so many strips of a row, and may keep them; 0: not known */
+    bool exact;     /*   and every lane that many */
 } Shape;
 
 /* How many lanes share a row, and how large a workgroup is. Sizes that are not known get a middling choice. */
@@ -69,6 +67,27 @@ static Shape choose(const Dim *rows, const Dim *length, bool scalar, bool column
     return (Shape){lanes, lanes > 128 ? lanes : 128};
 }
 
+enum { BUSY = 1 << 17, MAX_TRIPS = 8 }; /* invocations that keep a large GPU's memory busy */
+
+/* The same for strips: rows or lengths are counted in those. */
+static Shape choose_strips(const Dim *rows, const Dim *length, bool columns, uint32_t width)
+{
+    int64_t r = 4096, n = 256;
+    dim_is_const(rows, &r);
+    bool know_n = dim_is_const(length, &n);
+    uint32_t lanes = 1, near = 8;
+    if (columns) {
+        while (lanes < 32 && lanes * 4 < n && lanes * r < BUSY) lanes *= 2;
+        while (near * lanes < 256 && near * 2 <= r) near *= 2;
+        return (Shape){lanes, near * lanes < 64 ? 64 : near * lanes, width};
+    }
+    while (lanes < 256 && lanes < n && (lanes * 4 < n || lanes * r < BUSY)) lanes *= 2;
+    if (lanes > 1 && n % lanes && n % (lanes / 2) == 0) lanes /= 2;
+    int64_t trips = (n + lanes - 1) / lanes;
+    bool keep = know_n && trips <= MAX_TRIPS;
+    return (Shape){lanes, lanes > 128 ? lanes : 128, width, keep ? (uint32_t)trips : 0, keep && n % lanes == 0};
+}
+
 /* Whether a value of the kernel has the rows' full length; else it has one element a row. */
 static bool is_full(Type rows, const bool *reduced, Type t)
 {
@@ -79,9 +98,44 @@ static bool is_full(Type rows, const bool *reduced, Type t)
     return false;
 }
 
-static void write_rows(KernelGen *kg, bool scalar)
+/* Elements of a 16-byte vector of what is reduced. */
+static int strip_width(KernelGen *kg)
 {
-    Shader *s = shader_new(kg, scalar ? DLVK_FEATURE_SCALAR : 0);
+    Value *v = kg->kernel->reduces.at[0]->in[0];
+    while (!kg->sched->materialized[v->id] && v->def && v->def->n_in) v = v->def->in[0];
+    int bits = storage_per_word(kg, v) > 1 ? 32 / storage_per_word(kg, v) : dtype_bits(v->type.dtype) == 64 ? 64 : 32;
+    return bits < 16 ? 8 : 128 / bits;
+}
+
+/* An output at ax, each element of a strip where there is one. */
+static bool write_output(Shader *s, Value *v, const Ix *const *ax, const char *condition)
+{
+    Index at = index_of_axes(v->type, ax);
+    const Ix *flat = index_flat(s, v->type, &at);
+    if (!s->strip.width || !ix_depends(flat, s->strip.j)) {
+        const char *x = emit_stored(s, v, at);
+        if (condition) sh_open(s, "if (%s) {", condition);
+        emit_store(s, v, ix_text(s, flat), x);
+        if (condition) sh_close(s);
+        return true;
+    }
+    const char *result = strip_declare(s, glsl_class(v->type.dtype), NULL, true);
+    strip_open(s);
+    sh_line(s, "%s = %s;", result, emit_stored(s, v, at));
+    strip_close(s);
+    if (condition) sh_open(s, "if (%s) {", condition);
+    bool ok = strip_store(s, v, flat, result);
+    if (condition) sh_close(s);
+    return ok;
+}
+
+typedef enum Style { ROWS_SCALAR, ROWS_STRIPS, ROWS_PORTABLE } Style;
+
+/* False: not in this style. */
+static bool write_rows(KernelGen *kg, Style style, bool alone)
+{
+    Shader *s = shader_new(kg, style == ROWS_SCALAR ? DLVK_FEATURE_SCALAR : style == ROWS_STRIPS ? DLVK_FEATURE_WAVE : 0);
+    s->twin = style == ROWS_STRIPS ? TWIN_NATIVE : alone ? TWIN_BOTH : TWIN_PLAIN;
     DimTable *dt = &s->ctx->dims;
     const Kernel *k = kg->kernel;
     Type t = k->reduces.at[0]->in[0]->type;
@@ -97,8 +151,21 @@ static void write_rows(KernelGen *kg, bool scalar)
     }
     int last = t.rank - 1;
     while (last > 0 && dim_is(t.dim[last], 1)) last--;
-    s->columns = !scalar && last >= 0 && !reduced[last];
-    Shape shape = choose(rows, length, scalar, s->columns);
+    s->columns = style != ROWS_SCALAR && last >= 0 && !reduced[last];
+    Shape shape = choose(rows, length, style == ROWS_SCALAR, s->columns);
+    if (style == ROWS_STRIPS) {
+        int width = strip_width(kg);
+        const Dim *w = dim_const(dt, width);
+        if (last < 0 || !dim_is(dim_mod(dt, s->columns ? t.dim[last] : length, w), 0)) {
+            kg->variants.n--;
+            return false;
+        }
+        if (s->columns) rows = dim_floordiv(dt, rows, w);
+        shape = choose_strips(rows, s->columns ? length : dim_floordiv(dt, length, w), s->columns, (uint32_t)width);
+        s->along = !s->columns;
+        s->trips = shape.trips > 0;
+        s->exact = shape.exact;
+    }
     *VEC_PUSH(s->pool, s->spec) = shape.lanes;
     *VEC_PUSH(s->pool, s->spec) = shape.group;
     s->local[0] = 0;
@@ -106,12 +173,19 @@ static void write_rows(KernelGen *kg, bool scalar)
     sh_decl(s, "layout(constant_id = 0) const uint LANES = 1; /* invocations that share a row: a power of two */");
     sh_decl(s, "layout(constant_id = 1) const uint GROUP = 64;");
     sh_decl(s, "layout(local_size_x_id = 1) in;");
+    sh_decl(s, "const uint HEAD = LANES >= 64 ? 16 : LANES >= 16 ? 4 : LANES;");
+    if (shape.width) strip_begin(s, (int)shape.width);
+    if (s->trips) {
+        sh_decl(s, "layout(constant_id = %d) const int TRIPS = 1; /* strips that a lane takes of its row */", s->spec.n);
+        *VEC_PUSH(s->pool, s->spec) = shape.trips;
+    }
     bool declared[128] = {0};
     for (int i = 0; i < k->reduces.n; i++) {
         DType rt = k->reduces.at[i]->out[0]->type.dtype;
         char c = glsl_class_letter(rt);
         if (c == 'b') c = 'u';
-        if (!declared[(int)c]) sh_decl(s, "shared %s red_%c[256];", c == 'u' ? "uint" : glsl_class(rt), c);
+        const char *size = shape.width && s->columns ? "GROUP * WIDTH" : "GROUP";
+        if (!declared[(int)c]) sh_decl(s, "shared %s red_%c[%s];", c == 'u' ? "uint" : glsl_class(rt), c, size);
         declared[(int)c] = true;
     }
 
@@ -124,6 +198,7 @@ static void write_rows(KernelGen *kg, bool scalar)
     s->lane = "int(lane)";
 
     const Ix *row = ix_var(s, "row", rows), *ax[DLVK_MAX_RANK], *full[DLVK_MAX_RANK];
+    if (shape.width && s->columns) row = ix_add(s, ix_mul(s, row, dim_const(dt, shape.width)), s->strip.j);
     const Dim *stride = dim_const(dt, 1);
     for (int i = t.rank - 1; i >= 0; i--) {
         ax[i] = ix_const(s, 0);
@@ -131,7 +206,8 @@ static void write_rows(KernelGen *kg, bool scalar)
         ax[i] = dim_is(t.dim[i], 1) ? ix_const(s, 0) : ix_split(s, row, stride, t.dim[i]);
         stride = dim_mul(dt, stride, t.dim[i]);
     }
-    for (int i = 0; i < t.rank; i++) ix_text(s, ax[i]); /* once, outside the loops */
+    for (int i = 0; i < t.rank; i++) /* once, outside the loops */
+        if (!s->strip.width || !ix_depends(ax[i], s->strip.j)) ix_text(s, ax[i]);
     for (int i = 0; i < k->reduces.n; i++) {
         Value *v = k->reduces.at[i]->out[0];
         emit_value(s, v, index_of_axes(v->type, ax));
@@ -139,41 +215,35 @@ static void write_rows(KernelGen *kg, bool scalar)
 
     /* Outputs of one value a row, by lane 0; then one loop for those with the rows' full length. */
     int n_full = 0;
+    bool ok = true;
     for (int i = 0; i < k->out.n; i++) {
         Value *v = k->out.at[i];
-        if (is_full(t, reduced, v->type)) {
+        if (is_full(t, reduced, v->type))
             n_full++;
-            continue;
+        else
+            ok &= write_output(s, v, ax, "live && lane == 0");
+    }
+    if (n_full) {
+        const Ix *kx = open_shared_loop(s, "live", length);
+        stride = dim_const(dt, 1);
+        for (int i = t.rank - 1; i >= 0; i--) {
+            full[i] = ax[i];
+            if (!reduced[i]) continue;
+            full[i] = dim_is(t.dim[i], 1) ? ix_const(s, 0) : ix_split(s, kx, stride, t.dim[i]);
+            stride = dim_mul(dt, stride, t.dim[i]);
         }
-        Index at = index_of_axes(v->type, ax);
-        const char *x = emit_value(s, v, at);
-        sh_open(s, "if (live && lane == 0) {");
-        emit_store(s, v, ix_text(s, index_flat(s, v->type, &at)), x);
+        for (int i = 0; i < k->out.n; i++)
+            if (is_full(t, reduced, k->out.at[i]->type)) ok &= write_output(s, k->out.at[i], full, NULL);
+        sh_close(s);
         sh_close(s);
     }
-    if (!n_full) return;
-    const Ix *kx = ix_var(s, open_shared_loop(s, "live", length), length);
-    stride = dim_const(dt, 1);
-    for (int i = t.rank - 1; i >= 0; i--) {
-        full[i] = ax[i];
-        if (!reduced[i]) continue;
-        full[i] = dim_is(t.dim[i], 1) ? ix_const(s, 0) : ix_split(s, kx, stride, t.dim[i]);
-        stride = dim_mul(dt, stride, t.dim[i]);
-    }
-    for (int i = 0; i < k->out.n; i++) {
-        Value *v = k->out.at[i];
-        if (!is_full(t, reduced, v->type)) continue;
-        Index at = index_of_axes(v->type, full);
-        const char *x = emit_value(s, v, at);
-        emit_store(s, v, ix_text(s, index_flat(s, v->type, &at)), x);
-    }
-    sh_close(s);
-    sh_close(s);
+    if (!ok) kg->variants.n--;
+    return ok;
 }
 
 bool gen_rows(KernelGen *kg)
 {
-    write_rows(kg, true);
-    write_rows(kg, false);
+    write_rows(kg, ROWS_SCALAR, true);
+    write_rows(kg, ROWS_PORTABLE, !write_rows(kg, ROWS_STRIPS, true));
     return true;
 }

@@ -99,6 +99,18 @@ const char *sh_loop(Shader *s, const char *stem, const char *from, const char *l
     return k;
 }
 
+void sh_text(Shader *s, const char *text, size_t n)
+{
+    text_add(s->pool, (Text *)&s->body, text, n);
+}
+
+bool sh_scope_open(const Shader *s, int scope)
+{
+    for (int i = 0; i < s->scopes.n; i++)
+        if (s->scopes.at[i] == scope) return true;
+    return false;
+}
+
 void sh_decl(Shader *s, const char *fmt, ...)
 {
     FORMAT(line);

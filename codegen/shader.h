@@ -51,11 +51,39 @@ typedef struct KernelGen {
     StringTable *strings;
     bool parts; /* the kernel is one of several of equal text in one dispatch (codegen/merge.c): workgroups find their part, and
                    with it their arguments, in a table */
-    const Dim *items; /* of parts: the elements of all their first outputs together; NULL: those of the kernel's own */
+    const Dim *items;  /* of parts: the elements of all their first outputs together; NULL: those of the kernel's own */
+    const bool *loose; /* by value id: see loose_values() */
 } KernelGen;
+
+bool *loose_values(Pool *p, const Schedule *s); /* codegen/loose.c */
 
 /* What memory holds of a constant: of strings their handles. */
 const Tensor *stored_tensor(Pool *p, StringTable *strings, const Tensor *t);
+
+/* An invocation of a GPU may compute a strip of neighbouring elements (codegen/strip.c): what differs between them stands in
+ * loops over the variable j. */
+typedef struct Strip {
+    int width;             /* how many; 0: elements are computed one by one */
+    const Ix *j;           /* which of them */
+    bool open;             /* such a loop is open: */
+    size_t at;             /*   where in the body it begins, */
+    int scopes;            /*   and how many blocks stand around it */
+    int vectors, elements; /* loads of whole vectors, and those a lane does by itself: whether all this is worth it */
+} Strip;
+
+/* A map kernel that turns operands round in shared memory (codegen/tile.c): an element's place is pa along one axis, pb * width +
+ * j along the other, and while operands are loaded to_a and to_b. */
+enum { TILE_LOADS = 4 };
+typedef struct Turn {
+    const Ix *pa, *pb, *to_a, *to_b;
+    const Dim *width;
+    struct TileLoad {
+        Value *v;
+        const Ix *from;
+        const char *name;
+    } load[TILE_LOADS];
+    int n;
+} Turn;
 
 typedef struct Memo Memo;
 struct Shader {
@@ -90,6 +118,30 @@ struct Shader {
     bool columns;      /* rows: neighbouring invocations have neighbouring rows, and the lanes of one row lie apart */
     const Ix *vector;  /* on a CPU driver: the number, below 8, of the vector's lane; NULL */
     const char *lane;
+    Strip strip;
+    Turn *tile;
+    VEC(struct StripLoad {
+        const Value *root;
+        const Ix *base;
+        int bits;
+        const char *words;
+        int scope; /* -1: kept from pass to pass of a rows kernel */
+    })
+    strip_loads;
+    bool along;      /* rows: the lanes lie along the row, not across rows */
+    bool trips;      /* rows: the shared loops make TRIPS trips, and what they load is kept; */
+    bool exact;      /*   every lane has a strip in each */
+    int trip_scopes; /*   the blocks around a trip */
+    VEC(struct IxVar {
+        const char *text;
+        int scope;
+    })
+    ix_vars; /* where the variables of indices exist */
+    enum {
+        TWIN_BOTH,
+        TWIN_NATIVE,
+        TWIN_PLAIN
+    } twin;             /* with native 16- and 64-bit types, without, or both, one after the other */
     const Node *expand; /* emit this node's definition although its value is materialised */
 };
 
@@ -108,6 +160,9 @@ void sh_decl(Shader *s, const char *fmt, ...) __attribute__((format(printf, 2, 3
 const char *sh_fresh(Shader *s, const char *stem); /* stem + number */
 const char *sh_printf(Shader *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+void sh_text(Shader *s, const char *text, size_t n); /* as it is */
+bool sh_scope_open(const Shader *s, int scope);
+
 /* Arguments: each gives the GLSL text that names it; equal ones are shared. */
 const char *arg_buffer(Shader *s, Value *v, bool write, const char *type);
 const char *arg_scratch(Shader *s, const Dim *bytes); /* memory of the kernel's own, with any contents */
@@ -120,6 +175,7 @@ const char *arg_divisor(Shader *s, const Dim *d);                /* for fastdiv(
 const char *glsl_class(DType t);                                       /* "float", "int", "uint", "bool", "I64", "U64", "F64" */
 char glsl_class_letter(DType t);                                       /* f i u b l m d */
 int storage_per_word(const KernelGen *kg, const Value *v);             /* elements in a 32-bit word: 1, 2, 4, 8 */
+const char *storage_block(const KernelGen *kg, const Value *v);        /* block type of the buffer v lies in */
 const char *emit_load(Shader *s, Value *v, const char *flat);          /* GLSL int -> expression of v's class */
 void emit_store(Shader *s, Value *v, const char *flat, const char *x); /* v's elements take whole words */
 const char *emit_literal(Shader *s, DType t, double f, int64_t i);
@@ -128,19 +184,44 @@ const char *emit_wrap(Shader *s, DType t, const char *x);      /* an int or uint
 const char *emit_from_bits(Shader *s, DType t, const char *x); /* the inverse */
 const char *emit_bits(Shader *s, DType t, const char *x);      /* value as its bits in a uint (types up to 32 bits) */
 
+/* Strip. */
+typedef struct Outside {
+    Strip strip;
+    const char *tail, **ends;
+    size_t tail_n;
+    int *scopes, n;
+} Outside;
+void strip_begin(Shader *s, int width);
+void strip_open(Shader *s); /* a loop over the strip; sh_line() and all else write into it */
+void strip_close(Shader *s);
+bool strip_direct(const Shader *s);             /* in such a loop, and in no block within */
+bool strip_fixed(const Shader *s, const Ix *a); /* the same in all lanes, and known before the loop */
+void strip_leave(Shader *s, Outside *o);        /* what is written from now on stands before the loop, which is closed; */
+void strip_return(Shader *s, const Outside *o); /* until now */
+/* A variable of that class, with an initial value or NULL, one for `each` lane or for all; what it is called in a loop over the
+ * strip. */
+const char *strip_declare(Shader *s, const char *class, const char *init, bool each);
+/* v's element number flat by a vector load before the loop; NULL: cannot be. */
+const char *strip_load(Shader *s, Value *v, const Ix *flat);
+/* The same from shared memory; codegen/tile.c. */
+const char *tile_load(Shader *s, Value *v, const Ix *flat);
+/* Outside of loops over lanes: stores x, a variable that each lane has. False: cannot be. */
+bool strip_store(Shader *s, Value *v, const Ix *flat, const char *x);
+
 /* Values. */
 const char *emit_value(Shader *s, Value *v, Index idx);
+const char *emit_stored(Shader *s, Value *v, Index idx); /* the same for an output that is stored next, which rounds */
 void emit_bind(Shader *s, Value *v, Index idx,
                const char *name); /* v at idx is the GLSL variable `name` from here on, in this block */
 const char *emit_point(Shader *s, const Node *n, const char *const *operands);
 /* acc (of class t) combined with x by k: statement-ready expression. */
 const char *emit_combine(Shader *s, Kind k, DType t, const char *acc, const char *x);
-/* rows: acc of every lane of the row combined, the same in all; codegen/rows.c */
-const char *emit_lane_reduce(Shader *s, Kind k, DType t, const char *acc);
+/* rows: acc, one for `each` element of the strip or not, of every lane of the row combined, the same in all; codegen/rows.c */
+void emit_lane_reduce(Shader *s, Kind k, DType t, const char *acc, bool each);
 const char *emit_identity(Shader *s, Kind k, DType t);
 /* rows: a loop dealt out to the row's lanes, and a block for those who have an element and meet `condition`; returns its number.
  */
-const char *open_shared_loop(Shader *s, const char *condition, const Dim *count);
+const Ix *open_shared_loop(Shader *s, const char *condition, const Dim *count);
 const char *emit_loop_op(Shader *s, Value *v, Index idx); /* reduce, dot, conv, window, ... as loops */
 
 /* Is v stored, transposes, broadcasts, slices and reshapes apart? Then offset = base + sum of index[axis] *
@@ -180,6 +261,7 @@ void shader_finish(Shader *s, KernelVariant *out);
 
 /* Archetypes: fill kg->variants. False: an error is recorded. */
 bool gen_map(KernelGen *kg);
+bool gen_tiles(KernelGen *kg); /* a variant of map; false: none, and no error */
 bool gen_rows(KernelGen *kg);
 bool gen_contract(KernelGen *kg); /* codegen/contract.c */
 bool gen_sort(KernelGen *kg);

@@ -82,6 +82,11 @@ static const char *word_block(DType t)
     }
 }
 
+const char *storage_block(const KernelGen *kg, const Value *v)
+{
+    return storage_per_word(kg, v) > 1 ? "BufU32" : word_block(v->type.dtype);
+}
+
 const char *emit_load(Shader *s, Value *v, const char *flat)
 {
     DType t = v->type.dtype;

@@ -7,3 +7,6 @@ uint f32_to_f16(float x)
     if (magnitude_bits(x) >= 0x47800000u) return sign | 0x7c00u; // 65536
     return sign | narrow_encode(x, 10, 15); // rounding up from 65520 gives infinity by itself
 }
+
+//# f16_pair:
+uint f16_pair(float x, float y) { return f32_to_f16(x) | f32_to_f16(y) << 16; }

@@ -367,6 +367,24 @@ float op_erf(float x)
     return x < 0.0 ? -y : y;
 }
 
+//# loose_erf:
+// For results that are rounded to 16 bits: Abramowitz and Stegun 7.1.26, which is right to 1.5e-7, and the series for small x.
+float loose_erf(float x)
+{
+    float a = abs(x), z = x * x, t = 1.0 / (0.3275911 * a + 1.0);
+    float p = t * ((((1.061405429 * t - 1.453152027) * t + 1.421413741) * t - 0.284496736) * t + 0.254829592);
+    float y = 1.0 - p * exp2(z * -1.44269504);
+    return a < 0.05 ? x * (1.12837917 - 0.376126389 * z) : x < 0.0 ? -y : y;
+}
+
+//# loose_tanh:
+// The same; 1 - 2/(exp(2x) + 1).
+float loose_tanh(float x)
+{
+    float a = abs(x), z = x * x, y = 1.0 - 2.0 / (exp2(a * 2.88539008) + 1.0);
+    return a < 0.1 ? x * (1.0 - z * (0.333333333 - 0.133333333 * z)) : x < 0.0 ? -y : y;
+}
+
 //# op_sigmoid:
 float op_sigmoid(float x)
 {

@@ -35,6 +35,14 @@ uint narrow_encode(float x, int man, int bias)
 //# f16_to_f32:
 float f16_to_f32(uint h) { return unpackHalf2x16(h).x; }
 
+//# f16_half:
+// Number j % 2 of the two in a word.
+float f16_half(uint w, int j)
+{
+    vec2 x = unpackHalf2x16(w);
+    return (j & 1) != 0 ? x.y : x.x;
+}
+
 //# f16_round:
 // x as f16 can hold it. Not there and back by conversions: a driver may leave out such a pair.
 float f16_round(float x)
