@@ -80,10 +80,23 @@ static bool parse_lists(Words *w, dlvk_training_options *t, Lists *l)
     return true;
 }
 
+/* What suits small networks, decays of the schedule included. */
+static double default_lr(const char *optimizer)
+{
+    static const struct {
+        const char *name;
+        double lr;
+    } known[] = {{"rmsprop", 1e-3}, {"sgd", 0.05}, {"adagrad", 0.02}, {"adadelta", 1}, {"lamb", 0.01}, {"lion", 3e-4}};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (!strcmp(optimizer, known[i].name)) return known[i].lr;
+    return 3e-3;
+}
+
 static bool understand(TrainOptions *o, Words *w, Lists *l)
 {
     dlvk_training_options *t = &o->training;
     if (!train_parse_loss(w->loss, t)) return false;
+    if (o->lr == 0) o->lr = default_lr(w->optimizer);
     t->loss.label_smoothing = w->label_smoothing;
     if (w->weight_decay >= 0) t->weight_decay = w->weight_decay;
     if (w->loss_scale >= 0) t->loss_scale = w->loss_scale;
@@ -105,9 +118,8 @@ static char *default_out(const char *model)
 
 static int run(const Command *self, int argc, char **argv)
 {
-    TrainOptions o = {
-        .training = DLVK_TRAINING_OPTIONS_INIT, .epochs = 1, .lr = 1e-3, .lr_gamma = 0.1, .lr_every = 1, .deviation = 1};
-    Words w = {.loss = "cross-entropy", .optimizer = "adam", .schedule = "constant", .weight_decay = -1, .loss_scale = -1};
+    TrainOptions o = {.training = DLVK_TRAINING_OPTIONS_INIT, .epochs = 1, .lr_gamma = 0.1, .lr_every = 1, .deviation = 1};
+    Words w = {.loss = "cross-entropy", .optimizer = "adam", .schedule = "cosine", .weight_decay = -1, .loss_scale = -1};
     StrList words = {0};
     Lists lists = {0};
     int code;
@@ -117,7 +129,9 @@ static int run(const Command *self, int argc, char **argv)
          ".gz"},
         {"loss", OPT_STR, "LOSS", &w.loss, "cross-entropy (the default), mse, l1, huber, bce, nll or kl"},
         {"optimizer", OPT_STR, "NAME", &w.optimizer, "adam (the default), sgd, adamw, rmsprop, adagrad, adadelta, lamb or lion"},
-        {"lr", OPT_REAL, "X", &o.lr, "learning rate; 0.001"},
+        {"lr", OPT_REAL, "X", &o.lr,
+         "learning rate; by the optimizer: 0.003 with adam and adamw, 0.001 with rmsprop, 0.05 with sgd, 0.02 with\nadagrad, 1 "
+         "with adadelta, 0.01 with lamb, 0.0003 with lion"},
         {"epochs", OPT_INT, "N", &o.epochs, "times through the data; 1"},
         {"batch", OPT_INT, "N", &o.batch, "images a step; the model's own, or 64"},
         PRECISION_OPTS(o.precision),
@@ -139,7 +153,9 @@ static int run(const Command *self, int argc, char **argv)
         {"ema", OPT_REAL, "D", &o.training.ema,
          "decay of a moving average of the weights, which is then what is validated\nand written"},
         {"label-smoothing", OPT_REAL, "S", &w.label_smoothing, "cross-entropy: move S of every target to all classes alike"},
-        {"schedule", OPT_STR, "NAME", &w.schedule, "of the learning rate: constant, step, exponential, linear or cosine"},
+        {"schedule", OPT_STR, "NAME", &w.schedule,
+         "of the learning rate: cosine (the default: down to --lr-min with the last step), linear, step,\nexponential or "
+         "constant"},
         {"warmup", OPT_INT, "STEPS", &o.warmup, "the first steps, over which it grows from 0"},
         {"lr-min", OPT_REAL, "X", &o.lr_min, "where linear and cosine end, and no schedule goes below; 0"},
         {"lr-gamma", OPT_REAL, "X", &o.lr_gamma, "step, exponential: the factor; 0.1"},

@@ -7,6 +7,10 @@
 #include <string.h>
 #include <unistd.h>
 
+enum {
+    LR_FALL = 2
+}; /* the inverse schedule: after an epoch the rate is 1 / (1 + this) of what it was, after two 1 / (1 + 2 this) */
+
 double train_lr(const TrainOptions *o, int64_t step, int64_t steps_per_epoch, int64_t total)
 {
     if (step < o->warmup) return o->lr * (double)(step + 1) / o->warmup;

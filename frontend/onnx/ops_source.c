@@ -245,7 +245,13 @@ static bool given_seed(const OnnxNode *n, double *seed)
     return a != NULL;
 }
 
-/* A seed for a node: the one given, or a hash of its name. */
+/* The parts of a model that is imported for training, whose steps each have numbers of their own; else NULL. */
+static ModelParts *trained(const OnnxNode *n)
+{
+    return n->im->parts && n->im->parts->training ? n->im->parts : NULL;
+}
+
+/* A seed for a node: the one given, or a hash of its name; in training changed by the step's, which is 0 in an evaluation. */
 static Value *seed_of(OnnxNode *n, uint64_t salt)
 {
     uint64_t seed = 1469598103934665603u; /* FNV-1a */
@@ -255,7 +261,8 @@ static Value *seed_of(OnnxNode *n, uint64_t salt)
     } else {
         for (const char *c = n->name; *c; c++) seed = (seed ^ (unsigned char)*c) * 1099511628211u;
     }
-    return build_scalar_i(n->b, DLVK_U64, (int64_t)(seed + salt * 0x9E3779B97F4A7C15u));
+    Value *own = build_scalar_i(n->b, DLVK_U64, (int64_t)(seed + salt * 0x9E3779B97F4A7C15u));
+    return trained(n) ? build_map2(n->b, OP_XOR, trained(n)->seed, own) : own;
 }
 
 /* Uniform in [0, 1), 24 bits, counter-based. */
@@ -269,12 +276,13 @@ static Value *counted(OnnxNode *n, int rank, const Dim *const *shape, uint64_t s
     return build_map2s(b, OP_MUL, build_cast(b, top, DLVK_F32), 0x1p-24);
 }
 
-/* The same; with a seed and of modest size, the reference implementation's. */
+/* The same; with a seed and of modest size, the reference implementation's, which are constants and so not for training steps. */
 static Value *uniform(OnnxNode *n, int rank, const Dim *const *shape)
 {
     double seed;
     Value *u = given_seed(n, &seed) ? legacy_uniform(n->b, seed, rank, shape) : NULL;
-    return u ? u : counted(n, rank, shape, 0);
+    if (!u || !trained(n)) return u ? u : counted(n, rank, shape, 0);
+    return build_map3(n->b, OP_SELECT, trained(n)->training, counted(n, rank, shape, 0), u);
 }
 
 /* Box and Muller. */
@@ -357,11 +365,10 @@ void lower_dropout(OnnxNode *n)
     double off;
     Value *mask = build_broadcast(b, build_scalar_i(b, n->opset < 10 ? x->type.dtype : DLVK_BOOL, 1), x->type.rank, x->type.dim);
     n->out[0] = x;
-    ModelParts *parts = n->im->parts;
-    if (parts && parts->training) {
+    if (trained(n)) {
         Value *ratio = n->opset >= 12 ? in(n, 1) : NULL;
         if (!ratio) ratio = build_scalar(b, DLVK_F32, onnx_float(n, "ratio", 0.5));
-        n->out[0] = mode_dropout(b, parts, x, build_cast(b, ratio, DLVK_F32), &mask);
+        n->out[0] = mode_dropout(b, trained(n), x, build_cast(b, ratio, DLVK_F32), &mask);
         if (n->n_out > 1) n->out[1] = build_cast(b, mask, n->opset < 10 ? x->type.dtype : DLVK_BOOL);
         return;
     }

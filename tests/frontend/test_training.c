@@ -7,6 +7,8 @@
 
 #include "tests/frontend/trainee.h"
 
+#include "tests/frontend/torch_trajectories.h"
+
 enum { STEPS = 200, BATCHES = 5 };
 
 /* ---- optimizers in double precision: a call a tensor and step; h: hyperparameters, s: slots ---- */
@@ -92,8 +94,18 @@ static void lion(Ref *r)
     }
 }
 
+/* Where PyTorch ends; NULL: it is not asked. */
+static const double *torch_end(const char *name)
+{
+    if (!name) return NULL;
+    for (size_t i = 0; i < sizeof torch_trajectory / sizeof *torch_trajectory; i++)
+        if (strcmp(torch_trajectory[i].name, name) == 0) return torch_trajectory[i].parameter;
+    cr_assert_fail("no trajectory '%s'", name);
+    return NULL;
+}
+
 /* 200 steps on the device and here; what `o` says of clipping, decay, and averages holds in both. */
-static void follow(dlvk_training_options *o, void (*reference)(Ref *), double lr)
+static void follow(dlvk_training_options *o, void (*reference)(Ref *), double lr, const char *torch_name)
 {
     static double w[PARAMETERS], g[PARAMETERS], slots[3][PARAMETERS], average[PARAMETERS];
     static float start[PARAMETERS], got[PARAMETERS], got_average[PARAMETERS];
@@ -128,12 +140,16 @@ static void follow(dlvk_training_options *o, void (*reference)(Ref *), double lr
         for (int i = 0; i < PARAMETERS; i++) average[i] = o->ema * average[i] + (1 - o->ema) * w[i];
     }
     trainee_weights(&t, got);
+    const double *torch = torch_end(torch_name);
     for (int k = 0, at = 0; k < TENSORS; at += trainee_size[k++]) {
         double most = 0;
         for (int i = at; i < at + trainee_size[k]; i++) most = fmax(most, fabs(w[i]));
         for (int i = at; i < at + trainee_size[k]; i++)
             cr_assert(fabs(got[i] - w[i]) <= 1e-4 * most, "%s: element %d of %s is %g, not %g", o->optimizer->name, i - at,
                       trainee_name[k], (double)got[i], w[i]);
+        for (int i = at; torch && i < at + trainee_size[k]; i++)
+            cr_assert(fabs(got[i] - torch[i]) <= 1e-4 * most, "%s: element %d of %s is %g, PyTorch's %g", torch_name, i - at,
+                      trainee_name[k], (double)got[i], torch[i]);
         if (o->ema <= 0) continue;
         char name[64];
         dlvk_error err;
@@ -148,7 +164,7 @@ static void follow(dlvk_training_options *o, void (*reference)(Ref *), double lr
 }
 
 #define HYPER(...) .hyper = (dlvk_hyper[]){__VA_ARGS__}, .n_hyper = sizeof((dlvk_hyper[]){__VA_ARGS__}) / sizeof(dlvk_hyper)
-#define FOLLOW(formula, rate, opt, ...)                                                                                          \
+#define FOLLOW(formula, rate, torch_name, opt, ...)                                                                              \
     do {                                                                                                                         \
         dlvk_training_options o = DLVK_TRAINING_OPTIONS_INIT;                                                                    \
         dlvk_training_options given = {__VA_ARGS__};                                                                             \
@@ -158,45 +174,47 @@ static void follow(dlvk_training_options *o, void (*reference)(Ref *), double lr
         given.loss = o.loss;                                                                                                     \
         given.optimizer = dlvk_optimizer_find(opt);                                                                              \
         cr_assert_not_null(given.optimizer);                                                                                     \
-        follow(&given, formula, rate);                                                                                           \
+        follow(&given, formula, rate, torch_name);                                                                               \
     } while (0)
 
 Test(training, sgd, .timeout = 120)
 {
-    FOLLOW(sgd, 0.1, "sgd", .l2 = 0);
-    FOLLOW(sgd, 0.05, "sgd", HYPER({"momentum", 0.9}), .l2 = 0.01);
-    FOLLOW(sgd, 0.05, "sgd", HYPER({"momentum", 0.8}, {"nesterov", 1}), .clip_norm = 0.3);
-    FOLLOW(sgd, 0.05, "sgd", HYPER({"momentum", 0.8}, {"dampening", 0.5}), .clip_value = 0.05, .ema = 0.95);
+    FOLLOW(sgd, 0.1, "sgd", "sgd", .l2 = 0);
+    FOLLOW(sgd, 0.05, "momentum and l2", "sgd", HYPER({"momentum", 0.9}), .l2 = 0.01);
+    FOLLOW(sgd, 0.05, "nesterov and clip_norm", "sgd", HYPER({"momentum", 0.8}, {"nesterov", 1}), .clip_norm = 0.3);
+    FOLLOW(sgd, 0.05, "dampening and clip_value", "sgd", HYPER({"momentum", 0.8}, {"dampening", 0.5}), .clip_value = 0.05,
+           .ema = 0.95);
 }
 
 Test(training, adam, .timeout = 120)
 {
-    FOLLOW(adam, 0.01, "adam", .l2 = 0);
-    FOLLOW(adam, 0.01, "adamw", .ema = 0.9);
-    FOLLOW(adam, 0.01, "adamw", HYPER({"beta1", 0.8}, {"epsilon", 1e-5}), .weight_decay = 0.1);
+    FOLLOW(adam, 0.01, "adam", "adam", .l2 = 0);
+    FOLLOW(adam, 0.01, "adamw", "adamw", .ema = 0.9);
+    FOLLOW(adam, 0.01, "adamw, other numbers", "adamw", HYPER({"beta1", 0.8}, {"epsilon", 1e-5}), .weight_decay = 0.1);
 }
 
 Test(training, rmsprop, .timeout = 120)
 {
-    FOLLOW(rmsprop, 0.005, "rmsprop", .l2 = 0);
-    FOLLOW(rmsprop, 0.005, "rmsprop", HYPER({"momentum", 0.5}, {"centered", 1}, {"epsilon", 1e-3}), .l2 = 0.01);
+    FOLLOW(rmsprop, 0.005, "rmsprop", "rmsprop", .l2 = 0);
+    FOLLOW(rmsprop, 0.005, "rmsprop, centred", "rmsprop", HYPER({"momentum", 0.5}, {"centered", 1}, {"epsilon", 1e-3}),
+           .l2 = 0.01);
 }
 
 Test(training, adagrad_and_adadelta, .timeout = 120)
 {
-    FOLLOW(adagrad, 0.05, "adagrad", .l2 = 0);
-    FOLLOW(adagrad, 0.05, "adagrad", HYPER({"lr_decay", 0.01}, {"epsilon", 1e-6}), .l2 = 0.001);
-    FOLLOW(adadelta, 1, "adadelta", .l2 = 0);
+    FOLLOW(adagrad, 0.05, "adagrad", "adagrad", .l2 = 0);
+    FOLLOW(adagrad, 0.05, "adagrad, decaying", "adagrad", HYPER({"lr_decay", 0.01}, {"epsilon", 1e-6}), .l2 = 0.001);
+    FOLLOW(adadelta, 1, "adadelta", "adadelta", .l2 = 0);
 }
 
 Test(training, lamb_and_lion, .timeout = 120)
 {
-    FOLLOW(lamb, 0.01, "lamb", .l2 = 0);
-    FOLLOW(lion, 0.001, "lion", .weight_decay = 0.1);
+    FOLLOW(lamb, 0.01, NULL, "lamb", .l2 = 0);
+    FOLLOW(lion, 0.001, NULL, "lion", .weight_decay = 0.1);
 }
 
 /* l1 * sign(w) makes weights jump about zero: few steps' worth of it, from far away. */
 Test(training, elastic_net, .timeout = 120)
 {
-    FOLLOW(sgd, 0.001, "sgd", .l1 = 0.1, .l2 = 0.1);
+    FOLLOW(sgd, 0.001, NULL, "sgd", .l1 = 0.1, .l2 = 0.1);
 }

@@ -432,6 +432,78 @@ Test(training_state, a_loss_in_a_file_of_its_own, .timeout = 60)
     model_free(&m);
 }
 
+/* A weight times what five random operators say, summed by the loss: steps differ, the same seed repeats them, an evaluation has
+ * the numbers of a plain run. */
+Test(training_state, random_operators_advance_with_the_step, .timeout = 120)
+{
+    static const char *const op[] = {"RandomNormal", "RandomUniform", "RandomNormalLike", "Bernoulli", "Multinomial"};
+    enum { OPS = 5, STEPS = 4 };
+    for (int o = 0; o < OPS; o++) {
+        TestModel m;
+        model_init(&m, 17);
+        model_input(&m, "x", ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT, "4,64");
+        Onnx__TensorProto *w = model_initializer(&m, "w", ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT, 1, (int64_t[]){1});
+        float one = 1;
+        w->has_raw_data = true;
+        w->raw_data = (ProtobufCBinaryData){sizeof one, pool_dup(&m.pool, &one, sizeof one)};
+        Onnx__NodeProto *n = model_node(&m, op[o], o < 2 ? "" : "x", "r");
+        if (o < 2) {
+            n->n_input = 0;
+            Onnx__AttributeProto *shape = node_attr_new(&m, n, "shape", ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INTS);
+            shape->ints = pool_dup(&m.pool, (int64_t[]){4, 64}, 2 * sizeof(int64_t));
+            shape->n_ints = 2;
+        }
+        Onnx__AttributeProto *seed = node_attr_new(&m, n, "seed", ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOAT);
+        seed->has_f = true;
+        seed->f = 3;
+        if (o == 4) node_int(&m, n, "sample_size", 64);
+        node_int(&m, model_node(&m, "Cast", "r", "noise"), "to", ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT);
+        model_node(&m, "Mul", "noise,w", "weighted");
+        model_node(&m, "Mul", "weighted,x", "placed");
+        node_int(&m, model_node(&m, "ReduceMean", "placed", "cost"), "keepdims", 0);
+        model_output(&m, "cost");
+        model_write(&m);
+
+        dlvk_training_options t = options("sgd");
+        t.loss_output = "cost";
+        void *bundle;
+        size_t size;
+        dlvk_error err;
+        dlvk_device *device;
+        dlvk_model *model, *evaluate;
+        dlvk_session *train[2], *evaluation;
+        if (dlvk_device_open(NULL, &device, &err)) cr_skip_test("%s", err.text);
+        cr_assert_eq(dlvk_compile_training_to_memory(m.path, &bundle, &size, &t, NULL, &err), DLVK_OK, "%s: %s", op[o], err.text);
+        cr_assert_eq(dlvk_model_load_memory(device, bundle, size, NULL, &model, &err), DLVK_OK, "%s", err.text);
+        float x[256], seen[2][STEPS], lr = 0;
+        uint64_t number = 7;
+        for (int i = 0; i < 256; i++) x[i] = (float)(i + 1) / 257; /* probabilities, and places told apart */
+        for (int k = 0; k < 2; k++) {
+            cr_assert_eq(dlvk_session_create(model, &train[k], &err), DLVK_OK, "%s", err.text);
+            cr_assert_eq(dlvk_session_set_input(train[k], "x", (int64_t[]){4, 64}, 2, x, sizeof x, &err), DLVK_OK, "%s",
+                         err.text);
+            trainee_scalar(train[k], "lr", &lr, sizeof lr);
+            trainee_scalar(train[k], "seed", &number, sizeof number);
+            for (int i = 0; i < STEPS; i++) seen[k][i] = trainee_loss(train[k]);
+        }
+        for (int i = 0; i < STEPS; i++) {
+            cr_assert_eq(seen[0][i], seen[1][i], "%s: the seed does not repeat step %d", op[o], i);
+            for (int k = 0; k < i; k++) cr_assert_neq(seen[0][i], seen[0][k], "%s: steps %d and %d are alike", op[o], k, i);
+        }
+        cr_assert_eq(dlvk_model_program(model, "evaluate", &evaluate, &err), DLVK_OK, "%s", err.text);
+        cr_assert_eq(dlvk_session_create_with(evaluate, train[0], &evaluation, &err), DLVK_OK, "%s", err.text);
+        cr_assert_eq(dlvk_session_set_input(evaluation, "x", (int64_t[]){4, 64}, 2, x, sizeof x, &err), DLVK_OK, "%s", err.text);
+        float first = trainee_loss(evaluation);
+        cr_assert_eq(trainee_loss(evaluation), first);
+        dlvk_session_free(evaluation);
+        for (int k = 0; k < 2; k++) dlvk_session_free(train[k]);
+        dlvk_model_free(model);
+        dlvk_device_close(device);
+        dlvk_free(bundle);
+        model_free(&m);
+    }
+}
+
 static void refused(const dlvk_training_options *o, const char *says)
 {
     dlvk_graph *g = trainee_graph();
