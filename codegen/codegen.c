@@ -9,6 +9,7 @@
 
 #include "codegen/plan.h"
 #include "codegen/spirv.h"
+#include "runtime/footprint.h"
 
 /* SPIR-V for every module; equal texts are compiled once. Fills the modules' messages. */
 static bool compile_modules(PlanBuilder *b, const CodegenOptions *o, Compiled *out, Dlvk__Plan__Plan *plan)
@@ -173,44 +174,82 @@ static void add_program(Pool *p, Dlvk__Plan__Plan *to, Dlvk__Plan__Plan *program
     to->program = list;
 }
 
+static void begin_plan(PlanBuilder *b, Schedule *s, const CodegenOptions *o, StringTable *strings)
+{
+    Context *c = s->graph->ctx;
+    *strings = (StringTable){.resize = pool_resize, .user = c->pool};
+    *b = (PlanBuilder){
+        .ctx = c, .pool = c->pool, .s = s, .device = o->device, .strings = strings, .loose = loose_values(c->pool, s)};
+    b->buffer_of = POOL_ARRAY(c->pool, int, s->graph->n_values + 1);
+}
+
+/* All but the modules, whose GLSL is ready. NULL: errors are in the context. */
+static Dlvk__Plan__Plan *make_plan(PlanBuilder *b, const char *program, const CodegenOptions *o)
+{
+    const Graph *g = b->s->graph;
+    Dlvk__Plan__Plan *plan = PLAN_NEW(b, Plan, plan);
+    plan->producer = pool_strdup(b->pool, "dlvk " DLVK_VERSION);
+    plan->model = pool_strdup(b->pool, g->name ? g->name : "");
+    plan->name = pool_strdup(b->pool, program);
+
+    add_signature(b, plan, true);
+    if (o->merge)
+        for (int i = 0; i < b->s->regions.n; i++) plan_merge(b, b->s->regions.at[i]);
+    plan->region = plan_region(b, g->top);
+    if (!plan->region) return NULL;
+    plan_states(b, plan->region);
+    add_states(b, plan);
+    add_signature(b, plan, false);
+    const Signature *sig = g->signature;
+    if (sig) {
+        plan->n_formal_input = add_formals(b, sig->inputs.n, sig->inputs.at, &plan->formal_input);
+        plan->n_formal_output = add_formals(b, sig->outputs.n, sig->outputs.at, &plan->formal_output);
+    }
+    add_constraints(b, plan);
+    add_strings(b->pool, b->strings, plan);
+    return plan;
+}
+
+static void take_tables(PlanBuilder *b, Dlvk__Plan__Plan *plan)
+{
+    plan->n_symbol = (size_t)b->symbols.n, plan->symbol = b->symbols.at;
+    plan->n_expr = (size_t)b->exprs.n, plan->expr = b->exprs.at;
+    plan->n_pipeline = (size_t)b->pipelines.n, plan->pipeline = b->pipelines.at;
+    plan->n_source = (size_t)b->sources.n, plan->source = b->sources.at;
+    plan->n_buffer = (size_t)b->buffers.n;
+    plan->buffer = POOL_ARRAY(b->pool, Dlvk__Plan__Buffer *, b->buffers.n);
+    for (int i = 0; i < b->buffers.n; i++) plan->buffer[i] = b->buffers.at[i].msg;
+}
+
+bool codegen_footprint(Graph *g, const CodegenOptions *o, const dlvk_symbol_size *sizes, int n, dlvk_memory *mem)
+{
+    PlanBuilder b;
+    StringTable strings;
+    dlvk_error err;
+    begin_plan(&b, schedule_build(g, o->optimize), o, &strings);
+    Dlvk__Plan__Plan *plan = make_plan(&b, "", o);
+    if (!plan || b.ctx->diag.errors) return false;
+    take_tables(&b, plan);
+    *mem = (dlvk_memory){0};
+    dlvk_status st = rt_footprint_at(plan, sizes, n, mem, &err);
+    if (st) diag_error(&b.ctx->diag, st, "%s", err.text);
+    return !st;
+}
+
 bool codegen(Schedule *s, const char *program, const CodegenOptions *o, Compiled *out)
 {
     Context *c = s->graph->ctx;
-    StringTable strings = {.resize = pool_resize, .user = c->pool};
-    PlanBuilder b = {
-        .ctx = c, .pool = c->pool, .s = s, .device = o->device, .strings = &strings, .loose = loose_values(c->pool, s)};
+    PlanBuilder b;
+    StringTable strings;
+    begin_plan(&b, s, o, &strings);
     for (size_t i = 0; i < out->n_blobs; i++) *VEC_PUSH(c->pool, b.blobs) = out->blobs[i];
-    b.buffer_of = POOL_ARRAY(c->pool, int, s->graph->n_values + 1);
-    Dlvk__Plan__Plan *plan = PLAN_NEW(&b, Plan, plan);
-    plan->producer = pool_strdup(c->pool, "dlvk " DLVK_VERSION);
-    plan->model = pool_strdup(c->pool, s->graph->name ? s->graph->name : "");
-    plan->name = pool_strdup(c->pool, program);
-
-    add_signature(&b, plan, true);
-    if (o->merge)
-        for (int i = 0; i < s->regions.n; i++) plan_merge(&b, s->regions.at[i]);
-    plan->region = plan_region(&b, s->graph->top);
-    if (!plan->region) return false;
-    plan_states(&b, plan->region);
-    add_states(&b, plan);
-    add_signature(&b, plan, false);
-    const Signature *sig = s->graph->signature;
-    if (sig) {
-        plan->n_formal_input = add_formals(&b, sig->inputs.n, sig->inputs.at, &plan->formal_input);
-        plan->n_formal_output = add_formals(&b, sig->outputs.n, sig->outputs.at, &plan->formal_output);
-    }
-    add_constraints(&b, plan);
-    add_strings(c->pool, &strings, plan);
+    Dlvk__Plan__Plan *plan = make_plan(&b, program, o);
+    if (!plan) return false;
     if (o->dump_glsl) dump_glsl(&b, o->dump_glsl);
     if (!compile_modules(&b, o, out, plan)) return false;
-
-    plan->n_symbol = (size_t)b.symbols.n, plan->symbol = b.symbols.at;
-    plan->n_expr = (size_t)b.exprs.n, plan->expr = b.exprs.at;
-    plan->n_pipeline = (size_t)b.pipelines.n, plan->pipeline = b.pipelines.at;
-    plan->n_source = (size_t)b.sources.n, plan->source = b.sources.at;
-    plan->n_buffer = (size_t)b.buffers.n;
-    plan->buffer = POOL_ARRAY(c->pool, Dlvk__Plan__Buffer *, b.buffers.n);
-    for (int i = 0; i < b.buffers.n; i++) plan->buffer[i] = b.buffers.at[i].msg;
+    take_tables(&b, plan);
+    plan->max_memory = o->max_memory;
+    plan->unlimited_memory = o->unlimited_memory;
     if (out->plan)
         add_program(c->pool, out->plan, plan);
     else

@@ -3,6 +3,7 @@
 #define DLVK_CODEGEN_CODEGEN_H
 
 #include "codegen/bundle_write.h"
+#include "dlvk/runtime.h"
 #include "ir/kernel.h"
 
 typedef struct CodegenOptions {
@@ -14,6 +15,7 @@ typedef struct CodegenOptions {
     const char *dump_glsl; /* directory for one .comp a module, or NULL */
     void (*progress)(void *user, int done, int total);
     void *user;
+    uint64_t max_memory, unlimited_memory; /* of the plan's fields of these names */
 } CodegenOptions;
 
 typedef struct Compiled {
@@ -29,5 +31,8 @@ typedef struct Compiled {
  * states are the first one's of the same names. */
 bool codegen(Schedule *s, const char *program, const CodegenOptions *o, Compiled *out);
 void compiled_free(Compiled *c);
+/* The planned fields of *mem for what codegen() would make of the graph's schedule, at these sizes (see dlvk_bundle_memory); equal constants
+ * count as many. False: errors are in the context. */
+bool codegen_footprint(Graph *g, const CodegenOptions *o, const dlvk_symbol_size *sizes, int n, dlvk_memory *mem);
 
 #endif

@@ -9,6 +9,7 @@
 #include "frontend/compile.h"
 #include "frontend/gradient.h"
 #include "frontend/host_tensor.h"
+#include "frontend/memory_fit.h"
 #include "frontend/onnx/import.h"
 #include "frontend/training.h"
 #include "passes/pass.h"
@@ -89,15 +90,6 @@ static dlvk_status add_program(Job *j, Graph *g, const char *name, bool *stopped
     if (!g || ctx->diag.errors) return compile_report(&ctx->diag, err);
     if (*stopped) return DLVK_OK;
 
-    Schedule *s = schedule_build(g, o->optimize > 0);
-    if (ctx->diag.errors) return compile_report(&ctx->diag, err);
-    if (o->print_after && (strcmp(o->print_after, "fuse") == 0 || strcmp(o->print_after, "all") == 0)) {
-        fprintf(po.log, "// after fuse\n");
-        schedule_print(po.log, s);
-    }
-    *stopped = o->stop_after && strcmp(o->stop_after, "fuse") == 0;
-    if (*stopped) return DLVK_OK;
-
     CodegenOptions co = {.optimize = o->optimize > 0,
                          .validate = validate,
                          .keep_glsl = o->keep_glsl,
@@ -107,6 +99,19 @@ static dlvk_status add_program(Job *j, Graph *g, const char *name, bool *stopped
                          .dump_glsl = o->dump_glsl,
                          .progress = o->progress ? progress : NULL,
                          .user = (void *)(uintptr_t)o};
+    if (j->training && strcmp(name, "train") == 0 && j->training->max_memory) {
+        stage(o, "fitting into memory");
+        g = memory_fit(g, j->training, &co);
+        if (!g) return compile_report(&ctx->diag, err);
+    }
+    Schedule *s = schedule_build(g, o->optimize > 0);
+    if (ctx->diag.errors) return compile_report(&ctx->diag, err);
+    if (o->print_after && (strcmp(o->print_after, "fuse") == 0 || strcmp(o->print_after, "all") == 0)) {
+        fprintf(po.log, "// after fuse\n");
+        schedule_print(po.log, s);
+    }
+    *stopped = o->stop_after && strcmp(o->stop_after, "fuse") == 0;
+    if (*stopped) return DLVK_OK;
     return codegen(s, name, &co, &j->code) ? DLVK_OK : compile_report(&ctx->diag, err);
 }
 

@@ -137,9 +137,9 @@ Node *rewrite_copy(Rewrite *rw, const Node *old, Value *const *in)
     return build_node(&rw->b, old->op, old->n_in, in, old->n_attr, old->attr, old->n_region, regions);
 }
 
-static void visit(Walk *w, const Node *old)
+void rewrite_visit(Rewrite *rw, const Node *old)
 {
-    Rewrite *rw = &w->rw;
+    const Walk *w = (const Walk *)rw;
     Context *c = rw->dst->ctx;
     Value **in = POOL_ARRAY(c->pool, Value *, old->n_in), **out = POOL_ARRAY(c->pool, Value *, old->n_out);
     for (int i = 0; i < old->n_in; i++)
@@ -163,7 +163,7 @@ void rewrite_body(Rewrite *rw, const Region *old)
 {
     Walk *w = (Walk *)rw;
     for (int i = 0; i < old->nodes.n; i++)
-        if (w->live[old->nodes.at[i]->id]) visit(w, old->nodes.at[i]);
+        if (w->live[old->nodes.at[i]->id]) rewrite_visit(rw, old->nodes.at[i]);
 }
 
 void rewrite_inline(Rewrite *rw, const Node *call, Value *const *in, Value **out)
@@ -188,10 +188,9 @@ Value **rewrite_splice(Build *b, Graph *from, Value *const *args)
     return out;
 }
 
-Rewrite *rewrite_start(Graph *src, RewriteRule rule, void *user, bool cse)
+Rewrite *rewrite_begin(Graph *src, RewriteRule rule, void *user, bool cse)
 {
     Context *c = src->ctx;
-    const Origin *origin = c->origin;
     Walk *w = POOL_NEW(c->pool, Walk);
     *w = (Walk){.rule = rule, .live = graph_live(src)};
     Rewrite *rw = &w->rw;
@@ -207,11 +206,25 @@ Rewrite *rewrite_start(Graph *src, RewriteRule rule, void *user, bool cse)
         Value *p = src->top->params.at[i];
         rw->map[p->id] = region_param(rw->dst->top, p->type, p->name);
     }
+    return rw;
+}
+
+Graph *rewrite_end(Rewrite *rw)
+{
+    Graph *src = rw->src, *dst = rw->dst;
+    Pool *p = dst->ctx->pool;
+    for (int i = 0; i < src->top->results.n; i++) *VEC_PUSH(p, dst->top->results) = rw->map[src->top->results.at[i]->id];
+    for (int i = 0; i < src->output_names.n; i++) *VEC_PUSH(p, dst->output_names) = src->output_names.at[i];
+    return dst;
+}
+
+Rewrite *rewrite_start(Graph *src, RewriteRule rule, void *user, bool cse)
+{
+    const Origin *origin = src->ctx->origin;
+    Rewrite *rw = rewrite_begin(src, rule, user, cse);
     rewrite_body(rw, src->top);
-    for (int i = 0; i < src->top->results.n; i++)
-        *VEC_PUSH(c->pool, rw->dst->top->results) = rw->map[src->top->results.at[i]->id];
-    for (int i = 0; i < src->output_names.n; i++) *VEC_PUSH(c->pool, rw->dst->output_names) = src->output_names.at[i];
-    c->origin = origin;
+    rewrite_end(rw);
+    src->ctx->origin = origin;
     return rw;
 }
 

@@ -20,6 +20,11 @@ typedef bool (*RewriteRule)(Rewrite *rw, const Node *old, Value *const *in, Valu
 Graph *graph_rewrite(Graph *src, RewriteRule rule, void *user, bool cse);
 /* The same for who has more to build on the copy, rw->dst, or to rewrite regions of the old graph again; never NULL. */
 Rewrite *rewrite_start(Graph *src, RewriteRule rule, void *user, bool cse);
+/* The same in parts, for who decides on the nodes' order: the new graph with its parameters; one node, whose operands the map
+ * has; the results. */
+Rewrite *rewrite_begin(Graph *src, RewriteRule rule, void *user, bool cse);
+void rewrite_visit(Rewrite *rw, const Node *old);
+Graph *rewrite_end(Rewrite *rw);
 /* For rules. The nodes of a region of the old graph, rewritten to where rw->b stands; results stay in rw->map. The caller maps
  * the region's parameters first. */
 void rewrite_body(Rewrite *rw, const Region *old);

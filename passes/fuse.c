@@ -136,11 +136,16 @@ static void mark_required(Fuse *f)
     }
 }
 
+static bool is_view(const Node *n)
+{
+    return n && (n->op == OP_RESHAPE || (n->op == OP_BARRIER && attr_i(n, A_VIEW, 0)));
+}
+
 /* Memory for v: a reshape is a view of its operand. */
 static void materialize(Fuse *f, Value *v)
 {
     f->s->materialized[v->id] = true;
-    if (v->def && v->def->op == OP_RESHAPE && v->def->parent == f->region) {
+    if (is_view(v->def) && v->def->parent == f->region) {
         Value *x = v->def->in[0];
         f->s->alias[v->id] = x;
         if (!f->s->materialized[x->id]) materialize(f, x);

@@ -97,7 +97,7 @@ static const char *path_of(const Grad *g, const Node *here)
         for (int i = 0; i < n->n_out && !v; i++)
             if (g->adjoint[n->out[i]->id]) v = n->out[i];
         n = v && v != g->loss ? user_of(g, v) : NULL;
-        if (n && strcmp(name_of(n), shown) != 0 && ++steps <= PATH) path = pool_printf(p, "%s -> %s", path, shown = name_of(n));
+        if (n && strcmp(name_of(n), shown) != 0 && strcmp(name_of(n), "loss") != 0 && ++steps <= PATH) path = pool_printf(p, "%s -> %s", path, shown = name_of(n));
     }
     return pool_printf(p, "%s -> loss", path);
 }

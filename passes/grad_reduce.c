@@ -118,20 +118,6 @@ static Win win_of(const Node *n)
     return (Win){n->in[0]->type.rank, attr_ints(n, A_WINDOW), attr_ints(n, A_STEP), attr_ints(n, A_DILATION), attr_dims(n, A_LO)};
 }
 
-/* d, one element a window, at the operand's elements that are place k[] of them. */
-static Value *to_place(Build *b, Value *d, const Win *w, const int64_t *k, Type x)
-{
-    DimTable *t = &b->ctx->dims;
-    const Dim *lo[DLVK_MAX_RANK], *hi[DLVK_MAX_RANK];
-    for (int i = 0; i < w->rank && d; i++) {
-        d = grad_spread(b, d, i, w->step[i]);
-        if (!d) return NULL;
-        lo[i] = dim_sub(t, dim_const(t, k[i] * w->dilation[i]), w->lo[i]);
-        hi[i] = dim_sub(t, x.dim[i], dim_add(t, d->type.dim[i], lo[i]));
-    }
-    return d ? build_pad(b, d, lo, hi, build_scalar(b, d->type.dtype, 0)) : NULL;
-}
-
 /* Sum windows: a sum over the windows that p is in, of the same size and dilation. */
 static Value *window_sum(Build *b, Value *d, const Win *w, Type x)
 {
@@ -148,16 +134,8 @@ static Value *window_sum(Build *b, Value *d, const Win *w, Type x)
     return build_window(b, KIND_SUM, d, w->window, NULL, w->dilation, NULL, NULL);
 }
 
-/* Windows side by side: every element is in one of them at most. */
-static bool tiles(const Win *w)
-{
-    for (int i = 0; i < w->rank; i++)
-        if (w->window[i] != w->step[i] || w->dilation[i] != 1) return false;
-    return true;
-}
-
-/* One value a window, repeated at all its places. */
-static Value *repeat(Build *b, Value *v, const Win *w, Type x, double outside)
+/* At every element p of the operand, the value of window (p + lo) / step - back; back NULL: 0 along all axes. */
+static Value *repeat(Build *b, Value *v, const Win *w, const int64_t *back, Type x, double outside)
 {
     DimTable *t = &b->ctx->dims;
     const Dim *lo[DLVK_MAX_RANK], *hi[DLVK_MAX_RANK], *shape[DLVK_MAX_RANK];
@@ -173,7 +151,7 @@ static Value *repeat(Build *b, Value *v, const Win *w, Type x, double outside)
             v = build_reshape(b, v, w->rank, shape);
         }
         if (!v) return NULL;
-        lo[i] = dim_neg(t, w->lo[i]);
+        lo[i] = dim_sub(t, dim_const(t, back ? back[i] * w->step[i] : 0), w->lo[i]);
         hi[i] = dim_sub(t, x.dim[i], dim_add(t, v->type.dim[i], lo[i]));
     }
     return v ? build_pad(b, v, lo, hi, build_scalar(b, v->type.dtype, outside)) : NULL;
@@ -183,10 +161,10 @@ static Value *repeat(Build *b, Value *v, const Win *w, Type x, double outside)
 static Value *flat_index(Build *b, Type x)
 {
     const Dim *count = type_count(b->ctx, x);
-    return build_reshape(b, build_iota(b, DLVK_I64, 1, &count, 0), x.rank, x.dim);
+    return build_reshape(b, build_iota(b, DLVK_I32, 1, &count, 0), x.rank, x.dim);
 }
 
-enum { FEW_PLACES = 32 };
+enum { FEW_TERMS = 32 };
 
 /* Extreme windows: the place found gets it all. */
 static Value *window_extreme(Adjoint *a, const Win *w)
@@ -194,25 +172,24 @@ static Value *window_extreme(Adjoint *a, const Win *w)
     Build *b = a->b;
     Value *x = a->in[0], *d = a->d[0];
     Value *best = build_op(b, OP_ARGWINDOW, 1, &x, a->n->n_attr, a->n->attr);
-    if (tiles(w))
-        return where(b, build_map2(b, OP_EQ, repeat(b, best, w, x->type, -1), flat_index(b, x->type)),
-                     repeat(b, d, w, x->type, 0));
-    int64_t places = 1, k[DLVK_MAX_RANK] = {0};
-    for (int i = 0; i < w->rank; i++) places *= w->window[i];
-    if (places > FEW_PLACES || !best) {
+    int64_t terms = 1, back[DLVK_MAX_RANK] = {0}, most[DLVK_MAX_RANK];
+    for (int i = 0; i < w->rank; i++) { /* so many windows have an element among their places */
+        most[i] = (w->window[i] - 1) * w->dilation[i] / w->step[i] + 1;
+        terms = terms <= FEW_TERMS ? terms * most[i] : terms;
+    }
+    if (terms > FEW_TERMS || !best) {
         const Dim *count = type_count(b->ctx, x->type), *many = type_count(b->ctx, d->type);
         Value *none = build_full(b, type_make(b->ctx, x->type.dtype, 1, &count), 0);
         Value *sum = build_scatter(b, KIND_SUM, none, build_reshape(b, best, 1, &many), build_reshape(b, d, 1, &many));
         return reshape_like(b, sum, x);
     }
     Value *sum = NULL, *here = flat_index(b, x->type);
-    best = build_map2(b, OP_ADD, best, build_scalar_i(b, DLVK_I64, 1)); /* 0: between windows */
-    here = build_map2(b, OP_ADD, here, build_scalar_i(b, DLVK_I64, 1));
-    for (int64_t p = 0; p < places; p++) {
-        Value *hit = build_map2(b, OP_EQ, to_place(b, best, w, k, x->type), here);
-        Value *term = where(b, hit, to_place(b, d, w, k, x->type));
+    best = build_cast(b, best, DLVK_I32);
+    for (int64_t p = 0; p < terms; p++) {
+        Value *hit = build_map2(b, OP_EQ, repeat(b, best, w, back, x->type, -1), here);
+        Value *term = where(b, hit, repeat(b, d, w, back, x->type, 0));
         sum = sum ? add(b, sum, term) : term;
-        for (int i = w->rank - 1; i >= 0 && ++k[i] == w->window[i]; i--) k[i] = 0;
+        for (int i = w->rank - 1; i >= 0 && ++back[i] == most[i]; i--) back[i] = 0;
     }
     return sum;
 }

@@ -1,6 +1,7 @@
 /* Binding: from the inputs' shapes to sizes, and from sizes to memory. */
 #include "runtime/arena.h"
 #include "runtime/error.h"
+#include "runtime/footprint.h"
 #include "runtime/session.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -223,6 +224,10 @@ dlvk_status session_bind(dlvk_session *s, dlvk_error *err)
     free(shape);
     if (!st) session_tune(s);
     for (uint32_t i = 0; !st && i < p->n_input; i++) st = bind_input(s, i, err);
+    dlvk_memory planned;
+    if (!st) st = rt_footprint(&s->env, &planned, err);
+    if (!st) st = rt_footprint_check(p, &planned, err);
+    if (!st) s->planned = planned.planned;
     if (!st) st = pack(s, KIND(ARENA), &s->arena, "arena", &s->planned_arena, err);
     if (!st) st = pack(s, KIND(OUTPUT), &s->outputs, "outputs", NULL, err);
     for (uint32_t i = 0; !st && i < p->n_output; i++) {

@@ -280,10 +280,17 @@ dlvk_status dlvk_session_get_output(dlvk_session *s, const char *name, void *dat
 void dlvk_session_memory(const dlvk_session *s, dlvk_memory *mem)
 {
     *mem = (dlvk_memory){.planned_arena = s->planned_arena,
+                         .planned = s->planned,
+                         .limit = s->m->plan->max_memory,
+                         .unlimited = s->m->plan->unlimited_memory,
                          .arena = space_bytes(&s->arena),
                          .io = space_bytes(&s->outputs) + space_bytes(&s->states)};
     for (uint32_t i = 0; i < s->m->n_chunk; i++) mem->weights += s->m->chunk[i].size;
     for (uint32_t i = 0; i < s->n_dynamic; i++) mem->arena += s->dynamic[i].mem.size;
-    for (size_t i = 0; i < s->m->plan->n_input; i++) mem->io += s->input[i].mem.size + s->input[i].staging.size;
+    mem->total = mem->weights + mem->arena + mem->io + space_bytes(&s->counters);
+    for (size_t i = 0; i < s->m->plan->n_input; i++) {
+        mem->total += s->input[i].mem.size;
+        mem->io += s->input[i].mem.size + s->input[i].staging.size;
+    }
     mem->io += s->download.size + s->readback.size;
 }

@@ -65,7 +65,7 @@ struct dlvk_session {
 
     Slice *slice; /* by buffer */
     Space arena, outputs, states, counters;
-    uint64_t planned_arena;
+    uint64_t planned_arena, planned; /* for the sizes bound: bytes */
     Input *input;
     Dynamic *dynamic;
     uint32_t n_dynamic;

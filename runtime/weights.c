@@ -1,6 +1,7 @@
 /* Weights on the device: few large allocations, filled once. */
 #include "runtime/arena.h"
 #include "runtime/error.h"
+#include "runtime/footprint.h"
 #include "runtime/model.h"
 #include "runtime/parallel.h"
 #include <inttypes.h>
@@ -113,17 +114,16 @@ static dlvk_status place_all(dlvk_model *m, Place *place, uint64_t *chunk_size, 
 {
     const Dlvk__Plan__Plan *p = m->plan;
     const uint64_t most = m->dev->info.max_allocation_bytes, limit = most < 1u << 30 ? most : 1u << 30;
-    uint32_t *owner = calloc(p->n_blob + 1, sizeof *owner); /* 1 + the buffer that uploads a blob */
-    if (!owner) return rt_error(err, DLVK_OUT_OF_MEMORY, "out of memory");
-    dlvk_status st = DLVK_OK;
+    uint32_t *owner = calloc(p->n_buffer + 1, sizeof *owner), *of_blob = calloc(p->n_blob + 1, sizeof *of_blob);
+    dlvk_status st = owner && of_blob ? DLVK_OK : rt_error(err, DLVK_OUT_OF_MEMORY, "out of memory");
     uint64_t used = 0;
+    if (!st) rt_constant_owners(p, owner, of_blob);
     for (uint32_t i = 0; i < p->n_buffer && !st; i++) {
         const Dlvk__Plan__Buffer *b = p->buffer[i];
         if (b->kind != DLVK__PLAN__BUFFER__KIND__CONSTANT) continue;
         uint64_t size = (uint64_t)p->expr[b->size]->value;
-        uint32_t first = owner[b->blob - 1];
-        if (first && (uint64_t)p->expr[p->buffer[first - 1]->size]->value >= size) {
-            place[i] = place[first - 1];
+        if (owner[i] != i) {
+            place[i] = place[owner[i]];
             place[i].shared = true;
             continue;
         }
@@ -140,12 +140,12 @@ static dlvk_status place_all(dlvk_model *m, Place *place, uint64_t *chunk_size, 
             used = 0;
         }
         place[i] = (Place){.chunk = m->n_chunk, .offset = used};
-        owner[b->blob - 1] = i + 1;
         used += size;
         chunk_size[m->n_chunk] = used;
     }
     if (used) m->n_chunk++;
     free(owner);
+    free(of_blob);
     return st;
 }
 

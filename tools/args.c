@@ -1,6 +1,7 @@
 /* Option parsing from a table, and the help text made from the same table. */
 #include "tools/dlvkc.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -89,6 +90,26 @@ static void opt_unknown(const Command *c, const Opt *opts, const char *arg)
         error_say("unknown option %s; `dlvkc %s --help` lists them", arg, c->name);
 }
 
+/* "4096", "512K", "1.5G": powers of 1024; a B or iB may follow the letter. */
+static bool parse_bytes(const char *text, uint64_t *bytes)
+{
+    static const char units[] = "KMGT";
+    char *end;
+    errno = 0;
+    double v = strtod(text, &end);
+    if (end == text || errno || !(v > 0)) return false;
+    const char *unit = *end ? strchr(units, toupper((unsigned char)*end)) : NULL;
+    if (unit) {
+        v *= (double)(1ull << (10 * (unit - units + 1)));
+        end++;
+        if (*end == 'i' && toupper((unsigned char)end[1]) == 'B') end++;
+    }
+    if (toupper((unsigned char)*end) == 'B') end++;
+    if (*end || v >= 0x1p62 || v < 1) return false;
+    *bytes = (uint64_t)v;
+    return true;
+}
+
 static bool opt_store(const Opt *o, const char *text)
 {
     char *end;
@@ -104,6 +125,11 @@ static bool opt_store(const Opt *o, const char *text)
             return false;
         }
         *(int *)o->to = (int)v;
+    } else if (o->kind == OPT_BYTES) {
+        if (!parse_bytes(text, o->to)) {
+            error_say("--%s takes a size such as 300M, 512K or 2G, not '%s'", o->name, text);
+            return false;
+        }
     } else {
         double v = strtod(text, &end);
         if (end == text || *end || errno || !(v >= 0)) {

@@ -147,6 +147,10 @@ static int run(const Command *self, int argc, char **argv)
         {"freeze", OPT_LIST, "PATTERN", &w.freeze, "parameters that keep their values: conv1.*"},
         {"clip-norm", OPT_REAL, "X", &o.training.clip_norm, "bound on the norm of all gradients together"},
         {"clip-value", OPT_REAL, "X", &o.training.clip_value, "bound on each element of them"},
+        {"max-memory", OPT_BYTES, "SIZE", &o.training.max_memory,
+         "device memory that a training step may take at this batch, such as 500M or 2G: where it must,\nit computes values of "
+         "the "
+         "forward pass twice instead of keeping them"},
         {"loss-scale", OPT_REAL, "X", &w.loss_scale,
          "factor on the loss that keeps small gradients alive in f16, grown and halved as they\nallow; 0: none; 32768 with f16"},
         {"accumulate", OPT_INT, "N", &o.training.accumulate, "batches whose gradients make one step of the optimizer; 1"},
@@ -178,7 +182,8 @@ static int run(const Command *self, int argc, char **argv)
         o.model = ok ? words.at[0] : NULL;
         char *out = ok ? default_out(o.model) : NULL;
         if (!o.out) o.out = out;
-        code = ok && understand(&o, &w, &lists) && (w.check ? train_check(&o) : train_run(&o)) ? EXIT_OK : EXIT_BAD;
+        code = ok && understand(&o, &w, &lists) && train_sizes(&o) && (w.check ? train_check(&o) : train_run(&o)) ? EXIT_OK
+                                                                                                                  : EXIT_BAD;
         free(out);
     }
     list_free(&o.precision.keep);
@@ -190,6 +195,8 @@ static int run(const Command *self, int argc, char **argv)
     list_free(&w.hyper);
     list_free(&w.freeze);
     list_free(&o.dims);
+    for (int i = 0; i < o.symbols.n; i++) free((char *)(uintptr_t)o.symbols.at[i]);
+    list_free(&o.symbols);
     return code;
 }
 

@@ -26,8 +26,9 @@ typedef enum OptKind {
     OPT_STR,
     OPT_INT,
     OPT_REAL,
+    OPT_BYTES,
     OPT_LIST
-} OptKind; /* to: bool, const char *, int, double, StrList */
+} OptKind; /* to: bool, const char *, int, double, uint64_t, StrList */
 typedef struct Opt {
     const char *name; /* without dashes; one letter: a short option */
     OptKind kind;

@@ -5,6 +5,8 @@
 
 #include "tools/dataset.h"
 
+enum { TRAIN_BATCH = 64 }; /* where neither --batch nor the model says otherwise */
+
 typedef enum LrSchedule { LR_CONSTANT, LR_STEP, LR_EXPONENTIAL, LR_LINEAR, LR_COSINE } LrSchedule;
 
 typedef struct TrainOptions {
@@ -15,6 +17,8 @@ typedef struct TrainOptions {
     double lr, lr_min, lr_gamma, mean, deviation;
     LrSchedule schedule;
     StrList dims; /* train_check: SYMBOL=N */
+    StrList symbols; /* their symbols */
+    dlvk_symbol_size size[32]; /* what training.sizes points to */
     bool json, resume;
 } TrainOptions;
 
@@ -31,6 +35,8 @@ bool train_parse_optimizer(const char *name, dlvk_training_options *t);
 /* "SYMBOL=BATCH" for the first dimension of every input of m that is a symbol alone and not among `dims`; each added to dims and
  * to `made`, an array of 64, to be freed. Returns their number. */
 int train_batch_dims(const dlvk_model *m, int batch, StrList *dims, char **made);
+/* The sizes of symbols for the options: --dim, and the batch for all others. Fills o->training.sizes; false with a message. */
+bool train_sizes(TrainOptions *o);
 /* How many classes the targets of the loss may name: of the first output of the evaluation, along axis 1; 0: not known. */
 int64_t train_classes(dlvk_model *train);
 

@@ -13,7 +13,6 @@ typedef struct Check {
     LoadedModel m;
     uint64_t trained, kept; /* bytes of parameters, and of what the optimizer keeps beside them */
     dlvk_memory memory;
-    bool bound;
     dlvk_error why;
 } Check;
 
@@ -61,29 +60,6 @@ static uint64_t state_bytes(const dlvk_model *m, bool parameters)
     return bytes;
 }
 
-/* Binds a step to the sizes asked for: the first dimension of every input is the batch, others come from --dim. */
-static bool measure(Check *c)
-{
-    StrList none = {0}, dims = {0};
-    InputSet inputs = {0};
-    dlvk_session *s = NULL;
-    dlvk_error err;
-    char *batch[64] = {0};
-    for (int i = 0; i < c->o->dims.n; i++) list_add(&dims, c->o->dims.at[i]);
-    int n = train_batch_dims(c->m.model, c->o->batch ? c->o->batch : 64, &dims, batch);
-    bool ok = inputs_make(&inputs, c->m.model, &none, &dims, NULL, 0);
-    if (ok && (dlvk_session_create(c->m.model, &s, &err) || !inputs_set(&inputs, s, &err) || dlvk_session_bind(s, &err))) {
-        error_say("%s", err.text);
-        ok = false;
-    }
-    if (ok) dlvk_session_memory(s, &c->memory);
-    dlvk_session_free(s);
-    inputs_free(&inputs);
-    for (int i = 0; i < n; i++) free(batch[i]);
-    list_free(&dims);
-    return ok;
-}
-
 static bool load(Check *c)
 {
     dlvk_load_options lo = DLVK_LOAD_OPTIONS_INIT;
@@ -96,7 +72,12 @@ static bool load(Check *c)
     }
     c->trained = state_bytes(c->m.model, true);
     c->kept = state_bytes(c->m.model, false);
-    return measure(c);
+    const dlvk_training_options *t = &c->o->training;
+    if (dlvk_bundle_memory(c->m.bundle, c->m.bundle_size, NULL, t->sizes, t->n_sizes, &c->memory, &err)) {
+        error_say("%s; --dim gives one", err.text);
+        return false;
+    }
+    return true;
 }
 
 /* The float initializers that are no parameter of the training, one after the other; NULL at the end. */
@@ -113,7 +94,7 @@ static const char *next_frozen(const Check *c, yyjson_arr_iter *it)
 
 static void report_text(const Check *c)
 {
-    char b[4][32];
+    char b[2][32];
     if (c->blocking.n) {
         printf("it cannot be trained:\n");
         for (int i = 0; i < c->blocking.n; i++) printf("  %s\n", c->blocking.at[i]);
@@ -123,9 +104,10 @@ static void report_text(const Check *c)
     printf("parameters   %s\n", size_text((double)c->trained, b[0]));
     printf("optimizer    %s beside them\n", size_text((double)c->kept, b[0]));
     printf("activations  %s\n", size_text((double)c->memory.planned_arena, b[0]));
-    printf("peak         %s (with constants %s, states, inputs and outputs %s)\n",
-           size_text((double)(c->memory.weights + c->memory.planned_arena + c->memory.io), b[0]),
-           size_text((double)c->memory.weights, b[1]), size_text((double)c->memory.io, b[2]));
+    printf("peak         %s (with parameters, optimizer, inputs and outputs)\n", size_text((double)c->memory.planned, b[0]));
+    if (c->memory.limit)
+        printf("limit        %s; without it the peak is %s\n", size_text((double)c->memory.limit, b[0]),
+               size_text((double)c->memory.unlimited, b[1]));
     yyjson_arr_iter it;
     yyjson_arr_iter_init(yyjson_obj_get(yyjson_doc_get_root(c->whole), "outputs"), &it);
     for (const char *name; (name = next_frozen(c, &it));) printf("frozen       %s\n", name);
@@ -147,7 +129,11 @@ static bool report_json(const Check *c)
         yyjson_mut_obj_add_uint(doc, root, "parameter_bytes", c->trained);
         yyjson_mut_obj_add_uint(doc, root, "optimizer_bytes", c->kept);
         yyjson_mut_obj_add_uint(doc, root, "activation_bytes", c->memory.planned_arena);
-        yyjson_mut_obj_add_uint(doc, root, "peak_bytes", c->memory.weights + c->memory.planned_arena + c->memory.io);
+        yyjson_mut_obj_add_uint(doc, root, "peak_bytes", c->memory.planned);
+        if (c->memory.limit) {
+            yyjson_mut_obj_add_uint(doc, root, "limit_bytes", c->memory.limit);
+            yyjson_mut_obj_add_uint(doc, root, "unlimited_peak_bytes", c->memory.unlimited);
+        }
     }
     char *text = yyjson_mut_write(doc, YYJSON_WRITE_PRETTY, NULL);
     if (text) puts(text);

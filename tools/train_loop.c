@@ -143,7 +143,7 @@ static bool prepare(Trainer *t)
         return false;
     t->seeded = has_input(t->model, "seed", &info);
     t->fixed = t->image.batch > 0;
-    t->batch = o->batch ? o->batch : t->fixed ? t->image.batch : 64;
+    t->batch = o->batch ? o->batch : t->fixed ? t->image.batch : TRAIN_BATCH;
     if (t->fixed && t->batch != t->image.batch) {
         error_say("the model fixes the batch to %" PRId64 "; --batch %d does not fit", t->image.batch, o->batch);
         return false;

@@ -44,6 +44,26 @@ int train_batch_dims(const dlvk_model *m, int batch, StrList *dims, char **made)
     return n;
 }
 
+bool train_sizes(TrainOptions *o)
+{
+    int n = 0, most = (int)(sizeof o->size / sizeof *o->size);
+    o->size[n++] = (dlvk_symbol_size){NULL, o->batch ? o->batch : TRAIN_BATCH};
+    for (int i = 0; i < o->dims.n; i++) {
+        const char *equals = strchr(o->dims.at[i], '=');
+        char *end = NULL;
+        long long v = equals ? strtoll(equals + 1, &end, 10) : 0;
+        if (!equals || equals == o->dims.at[i] || end == equals + 1 || *end || v < 0 || n == most) {
+            error_say(n == most ? "too many --dim" : "--dim takes SYMBOL=N, not '%s'", o->dims.at[i]);
+            return false;
+        }
+        list_add(&o->symbols, text_format("%.*s", (int)(equals - o->dims.at[i]), o->dims.at[i]));
+        o->size[n++] = (dlvk_symbol_size){o->symbols.at[o->symbols.n - 1], v};
+    }
+    o->training.sizes = o->size;
+    o->training.n_sizes = n;
+    return true;
+}
+
 int64_t train_classes(dlvk_model *train)
 {
     dlvk_model *evaluate = NULL;

@@ -83,7 +83,7 @@ import sys, onnx
 a, b = ({i.name: i.raw_data for i in onnx.load(p).graph.initializer} for p in sys.argv[1:])
 assert all((a[n] == b[n]) == (n.startswith("conv1") or n.startswith("int")) for n in a), [n for n in a if a[n] == b[n]]'
 check "sgd with momentum, a schedule, clipping and a frozen layer" "$DLVKC" train "$tmp/lenet.onnx" --data "$data" --batch 40 --optimizer sgd \
-    --momentum 0.9 --nesterov --lr 0.02 --schedule cosine --warmup 2 --clip-norm 1 --freeze 'conv1.*' --epochs 1 --out "$tmp/d" --json
+    --momentum 0.9 --nesterov --weight-decay 0.1 --l2 0.01 --ema 0.5 --lr 0.02 --schedule cosine --warmup 2 --clip-norm 1 --freeze 'conv1.*' --epochs 1 --out "$tmp/d" --json
 check "the frozen layer kept its bits, the others did not" "$PYTHON" -c "$frozen" "$tmp/lenet.onnx" "$tmp/d/model.onnx"
 for precision in f16 bf16; do
     train --epochs 3 --precision $precision --out "$tmp/$precision" >/dev/null
@@ -107,6 +107,47 @@ assert many[\"activation_bytes\"] > 3 * few[\"activation_bytes\"] and many[\"pea
 assert few[\"parameter_bytes\"] * 2 == few[\"optimizer_bytes\"] - 4, few
 " "$3/check-32.json" "$3/check-128.json"' - "$DLVKC" "$tmp/lenet.onnx" "$tmp" "$PYTHON"
 check_exit "a model with nothing to train" 2 'no initializer of floats' "$DLVKC" train --check /usr/share/libonnx-testdata/data/node/test_relu/model.onnx --loss mse
+
+"$PYTHON" -c '
+import numpy as np, onnx, sys
+from onnx import TensorProto as T, helper as h, numpy_helper as nh
+def value(name, kind, shape): return h.make_tensor_value_info(name, kind, shape)
+body = h.make_graph([h.make_node("Concat", ["s", "a"], ["t"], axis=0), h.make_node("Identity", ["c"], ["go"])], "body",
+                    [value("i", T.INT64, []), value("c", T.BOOL, []), value("s", T.FLOAT, ["n", 4])],
+                    [value("go", T.BOOL, []), value("t", T.FLOAT, ["m", 4])])
+nodes = [h.make_node("MatMul", ["x", "w"], ["a"], name="first"), h.make_node("ReduceSum", ["x"], ["q"], name="count", keepdims=0),
+         h.make_node("Cast", ["q"], ["trip"], to=T.INT64), h.make_node("Loop", ["trip", "true", "a"], ["z"], name="growing", body=body),
+         h.make_node("ReduceMean", ["z"], ["y"], name="mean", axes=[0])]
+weights = [nh.from_array(np.eye(4, dtype="f"), "w"), nh.from_array(np.array(True), "true")]
+save = lambda nodes, name: onnx.save(h.make_model(h.make_graph(nodes, name, [value("x", T.FLOAT, ["batch", 4])], [value("y", T.FLOAT, None)],
+    weights), opset_imports=[h.make_opsetid("", 17)], ir_version=8), sys.argv[1] + "/" + name + ".onnx")
+save(nodes, "grows")
+save([nodes[0], h.make_node("NonZero", ["a"], ["n"], name="where"), h.make_node("Transpose", ["n"], ["t"], perm=[1, 0]),
+      h.make_node("GatherND", ["a", "t"], ["p"]), h.make_node("ReduceMean", ["p"], ["y"], axes=[0])], "finds")
+' "$tmp"
+blocked="node 'growing' .Loop.: .*no gradient; a gradient is needed along w -> a -> growing -> mean -> loss"
+check_exit "a node without a gradient, and the path that needs it" 2 "$blocked" "$DLVKC" train --check "$tmp/grows.onnx" --loss mse
+check_exit "the same as JSON" 2 "\"$blocked" "$DLVKC" train --check "$tmp/grows.onnx" --loss mse --json
+
+# ---- a limit on memory ----
+check "the peak is within a limit, what it is without is told, and trains the same bits" bash -c '
+    set -e
+    "$1" train --check "$2" --batch 32 --json >"$3/check-32.json"
+    limit=$("$4" -c "import json, sys; c = json.load(open(sys.argv[1])); print(c[\"peak_bytes\"] - c[\"activation_bytes\"] // 8)" "$3/check-32.json")
+    "$1" train --check "$2" --batch 32 --max-memory $limit --json >"$3/limited.json"
+    "$4" -c "
+import json, sys
+free, limited = (json.load(open(p)) for p in sys.argv[1:3])
+assert limited[\"peak_bytes\"] <= limited[\"limit_bytes\"] == int(sys.argv[3]) < limited[\"unlimited_peak_bytes\"] == free[\"peak_bytes\"], (free, limited)
+" "$3/check-32.json" "$3/limited.json" $limit
+    for m in free $limit; do
+        [ $m = free ] && more= || more="--max-memory $m"
+        "$1" train "$2" --data "$5" --batch 32 --epochs 1 $more --out "$3/limit-$m"
+    done
+    cmp "$3/limit-free/model.onnx" "$3/limit-$limit/model.onnx"' - "$DLVKC" "$tmp/lenet.onnx" "$tmp" "$PYTHON" "$data"
+check_exit "a limit that cannot be met" 2 'max_memory: 65536 bytes do not suffice: .* at least [0-9]+ .*, [0-9]+ more than the limit' "$DLVKC" train --check "$tmp/lenet.onnx" --max-memory 64K
+check_exit "no size" 2 'max-memory takes a size such as' "$DLVKC" train --check "$tmp/lenet.onnx" --max-memory 64X
+check_exit "a limit where sizes depend on data" 2 "node 'where'.*max_memory: a size depends on data" "$DLVKC" train --check "$tmp/finds.onnx" --loss mse --max-memory 1M
 
 # ---- what must be refused ----
 bad() {

@@ -191,6 +191,11 @@ typedef struct dlvk_training_options {
                                    without double it (up to 2^24). 0: none; DLVK_AS_IS: 32768 where the compile options ask for
                                    precision f16, else none. Powers of two change no bits of what neither under- nor overflows */
     int loss_scale_growth;
+    uint64_t max_memory;        /* bytes of device memory that a session of "train" may take at `sizes` (dlvk_memory.total): where keeping all
+                                   that the gradients need takes more, some of it is computed twice. DLVK_OUT_OF_MEMORY, with the least
+                                   that can be reached, where that does not suffice. Sessions refuse shapes that take more. 0: no limit */
+    const dlvk_symbol_size *sizes;     /* with it: of the inputs' symbols, batch and the like */
+    int n_sizes;
 } dlvk_training_options;
 #define DLVK_TRAINING_OPTIONS_INIT \
     { .struct_size = sizeof(dlvk_training_options), .loss = DLVK_GRADIENT_OPTIONS_INIT, .weight_decay = DLVK_AS_IS, \

@@ -171,11 +171,21 @@ DLVK_API dlvk_status dlvk_session_create_with(dlvk_model *program, dlvk_session 
 DLVK_API dlvk_status dlvk_session_save(dlvk_session *s, const char *path, dlvk_error *err);
 DLVK_API dlvk_status dlvk_session_load(dlvk_session *s, const char *path, dlvk_error *err);
 
+/* Device memory, in bytes. io: inputs, outputs and states, and the staging memory of devices that need it. total: constants, states, inputs,
+ * outputs and arena without that; in a session whose shapes have not changed, and without data-dependent sizes, it equals `planned`. */
 typedef struct dlvk_memory {
-    uint64_t weights, arena, io; /* bytes of device memory */
+    uint64_t weights, arena, io; /* allocated */
     uint64_t planned_arena;      /* what the plan predicts for these sizes */
+    uint64_t total;              /* allocated */
+    uint64_t planned;            /* predicted */
+    uint64_t limit;              /* that `planned` may not exceed (dlvk_training_options.max_memory); 0: none */
+    uint64_t unlimited;          /* what the program would take without its limit, for the sizes that it was compiled for; 0: no limit */
 } dlvk_memory;
 DLVK_API void dlvk_session_memory(const dlvk_session *s, dlvk_memory *mem);
+/* The same without a device, as predicted for given sizes (the allocated fields are 0). program: a name, or NULL for the first. A symbol of an
+ * input without a size is DLVK_INVALID_ARGUMENT. */
+DLVK_API dlvk_status dlvk_bundle_memory(const void *data, size_t size, const char *program, const dlvk_symbol_size *sizes, int n,
+                                        dlvk_memory *mem, dlvk_error *err);
 
 /* Profiling: device time of every dispatch of the next runs. `kernels` is owned by the session, valid until the next run. */
 typedef struct dlvk_kernel_time {

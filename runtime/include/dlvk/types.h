@@ -86,6 +86,12 @@ typedef struct dlvk_string {
  * take sizeof(dlvk_string), their text not counted. */
 DLVK_API size_t dlvk_dtype_size(dlvk_dtype t, size_t count);
 
+/* The size that a symbol stands for: "batch" is 64. symbol NULL: every symbol without an entry of its own. */
+typedef struct dlvk_symbol_size {
+    const char *symbol;
+    int64_t value;
+} dlvk_symbol_size;
+
 /* What an input or output of a model is. An optional that has a value counts as that value; `none` is one without. A sequence has its
  * length from the compilation, and each of its tensors is an input or output by itself: NAME[0], NAME[1], ... */
 typedef enum dlvk_value_kind { DLVK_VALUE_TENSOR, DLVK_VALUE_SEQUENCE, DLVK_VALUE_NONE } dlvk_value_kind;
