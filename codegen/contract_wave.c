@@ -187,28 +187,18 @@ const char *contract_b_load(Shader *s, const Contraction *c, Load load)
     return contract_end(s, piece);
 }
 
-/* Teams that share out k: more where tiles are too few to fill a GPU. Four take 27 KiB of shared memory: more than every device
- * has, but a GPU for whom large workgroups are no trouble. */
+/* Two teams that share out k, unless there is more than enough for all of a GPU's processors to do. (Four take longer.) */
 static int choose_cuts(DimTable *dt, const Contraction *c, bool large, Cut *cut)
 {
-    const Cut tile = {.m = 64, .n = 32, .parts = 1, .most = 1};
-    if (!large) {
-        cut[0] = tile;
-        return 1;
-    }
-    const Dim *tiles = dim_mul(dt, dim_ceildiv(dt, c->m, dim_const(dt, tile.m)), dim_ceildiv(dt, c->n, dim_const(dt, tile.n)));
-    tiles = dim_mul(dt, tiles, c->z);
-    const Dim *short_k =
-        dim_sub(dt, dim_const(dt, 1), dim_min(dt, dim_floordiv(dt, c->steps, dim_const(dt, 256)), dim_const(dt, 1)));
-    for (int i = 0; i < 3; i++) cut[i] = tile;
+    cut[0] = cut[1] = (Cut){.m = 64, .n = 32, .parts = 1, .most = 1};
+    if (!large) return 1;
+    const Dim *tiles = dim_ceildiv(dt, c->m, dim_const(dt, cut->m));
+    tiles = dim_mul(dt, dim_mul(dt, tiles, dim_ceildiv(dt, c->n, dim_const(dt, cut->n))), c->z);
     cut[0].when = dim_floordiv(dt, tiles, dim_const(dt, 1024));
-    cut[1].when = dim_add(dt, dim_floordiv(dt, tiles, dim_const(dt, 256)), short_k);
     cut[1].parts = 2;
-    cut[1].least = cut[2].least = 256;
-    cut[1].most = cut[2].most = 16;
-    cut[1].enough = cut[2].enough = 256;
-    cut[2].parts = 4;
-    return 3;
+    cut[1].enough = cut[1].least = 256;
+    cut[1].most = 16;
+    return 2;
 }
 
 static void one_cut(KernelGen *kg, const Contraction *c, uint32_t features, const Cut *cut, int n, int i)
@@ -249,7 +239,7 @@ static void one_cut(KernelGen *kg, const Contraction *c, uint32_t features, cons
 
 void contract_wave(KernelGen *kg, const Contraction *c, uint32_t features)
 {
-    Cut cut[3];
+    Cut cut[2];
     int n = choose_cuts(&kg->ctx->dims, c, features != 0, cut);
     contract_cuts(kg, c, cut, &n);
     for (int i = 0; i < n; i++) one_cut(kg, c, features, cut, n, i);
