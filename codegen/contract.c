@@ -68,7 +68,10 @@ static void analyse_conv(KernelGen *kg, Contraction *c)
     c->z = dim_const(dt, group);
     c->n = dim_floordiv(dt, c->n, c->z);
     c->k = tb.dim[sp];
-    for (int i = 0; i < r - 1; i++) c->row[c->n_row++] = i;
+    /* What neighbours in memory comes last, where it can be loaded in vectors: the batch, where the gradient has it for channels. */
+    bool batch_last = c->a.affine && !dim_is(c->a.at.stride[r - 1], 1) && dim_is(c->a.at.stride[0], 1);
+    for (int i = batch_last; i < r - 1; i++) c->row[c->n_row++] = i;
+    if (batch_last) c->row[c->n_row++] = 0;
     for (int i = 0; i < sp; i++) {
         Tap *p = &c->tap[c->n_tap++];
         *p = (Tap){.count = tb.dim[i], .size = ta.dim[i + 1], .lo = lo[i], .axis = i + 1};
@@ -401,7 +404,8 @@ bool gen_contract(KernelGen *kg)
     if (!f32_sum || thin) return gen_elements(kg, &c);
     if (c.a.affine && (c.b.affine || c.b.splat)) contract_scalar(kg, &c);
     if (is_f16(c.a.value) && is_f16(c.b.value) && !c.a.splat && !c.b.splat) contract_matrix(kg, &c);
-    contract_wave(kg, &c, DLVK_FEATURE_WAVE | DLVK_FEATURE_WG512 | DLVK_FEATURE_STORAGE16);
+    const uint32_t gpu = DLVK_FEATURE_WAVE | DLVK_FEATURE_WG512 | DLVK_FEATURE_STORAGE16;
+    if (!contract_tile(kg, &c, gpu)) contract_wave(kg, &c, gpu);
     contract_wave(kg, &c, 0);
     return true;
 }

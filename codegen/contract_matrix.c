@@ -52,24 +52,24 @@ static void one_cut(KernelGen *kg, const Contraction *c, const Cut *cut, int n, 
     s->when = t->when;
     Splits split = contract_splits(s, cut, n);
 
-    bool along_k = c->b.affine && !dim_is(c->b_n, 1) && dim_is(c->b_k, 1);
-    Load a = contract_a_vectors(kg, c, LOAD_8_F16), b = contract_b_vectors(kg, c, LOAD_8_F16, along_k);
+    Load a = contract_a_vectors(kg, c, LOAD_8_F16), b = contract_b_vectors(kg, c, LOAD_8_F16);
     Epilogue behind = contract_epilogue(s, c, false);
     const Hole holes[] = {
-        {"b_rows", along_k ? "false" : "true"},
+        {"a_rows", a == LOAD_ELEMENT || contract_a_along_k(c) ? "true" : "false"},
+        {"b_rows", contract_b_along_k(c) ? "false" : "true"},
         {"splits", split.splits},
         {"partial", split.partial},
         {"counters", split.counters},
-        {"shared_rows", contract_rows(s, c)},
+        {"rows", contract_rows(s, c, "int", "LOADS_A")},
         {"z", arg_int(s, c->z)},
         {"m", arg_size(s, c->m, "m")},
         {"n", arg_size(s, c->n, "n")},
         {"k", arg_size(s, c->steps, "steps")},
-        {"row", contract_row(s, c)},
+        {"row", contract_row(s, c, "e")},
         {"a_whole", a == LOAD_ELEMENT ? "0" : "1"},
         {"b_whole", b == LOAD_ELEMENT ? "0" : "1"},
         {"a_slice", contract_a_slice(s, c)},
-        {"a_load", contract_a_load(s, c, a)},
+        {"a_load", contract_a_load(s, c, a, "e")},
         {"b_load", contract_b_load(s, c, b)},
         {"column_values", behind.column_values},
         {"results", behind.results},

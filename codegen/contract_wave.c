@@ -19,26 +19,26 @@ static const Ix *k_inner(Shader *s, const Contraction *c, const Ix *k)
     return ix_split(s, k, dim_const(&s->ctx->dims, 1), c->k);
 }
 
-const char *contract_rows(Shader *s, const Contraction *c)
+const char *contract_rows(Shader *s, const Contraction *c, const char *type, const char *count)
 {
-    const char *text = c->a.affine ? "shared int row_at[BM];\n" : "";
+    const char *text = c->a.affine ? sh_printf(s, "%s row_at[%s];\n", type, count) : "";
     for (int i = 0; i < c->n_tap; i++)
-        if (!c->tap[i].plain || !c->a.affine) text = sh_printf(s, "%sshared int origin%d[BM];\n", text, i);
+        if (!c->tap[i].plain || !c->a.affine) text = sh_printf(s, "%s%s origin%d[%s];\n", text, type, i, count);
     return text;
 }
 
-/* Row r of the tile: where it begins in A and where its window begins, kept in shared memory. */
-const char *contract_row(Shader *s, const Contraction *c)
+/* A row of the tile: where it begins in A and where its window begins. */
+const char *contract_row(Shader *s, const Contraction *c, const char *row)
 {
     Piece piece = contract_begin(s);
     s->role = "rows";
     DimTable *dt = &s->ctx->dims;
-    if (c->a.affine) sh_line(s, "row_at[r] = %s;", ix_text(s, contract_a_offset(s, c, "m", "z")));
+    if (c->a.affine) sh_line(s, "row_at[%s] = %s;", row, ix_text(s, contract_a_offset(s, c, "m", "z")));
     for (int i = 0; i < c->n_tap; i++) {
         const Tap *p = &c->tap[i];
         if (p->plain && c->a.affine) continue;
         const Ix *x = ix_mul(s, contract_row_axis(s, c, p->axis, "m", "z"), dim_const(dt, p->step));
-        sh_line(s, "origin%d[r] = %s;", i, ix_text(s, ix_sub(s, x, ix_dim(s, p->lo))));
+        sh_line(s, "origin%d[%s] = %s;", i, row, ix_text(s, ix_sub(s, x, ix_dim(s, p->lo))));
     }
     s->role = NULL;
     return contract_end(s, piece);
@@ -79,23 +79,38 @@ static DType element_of(Load l)
     return l == LOAD_8_F16 ? DLVK_F16 : DLVK_F32;
 }
 
+bool contract_a_along_k(const Contraction *c)
+{
+    return !c->a.affine || dim_is(c->a_k, 1) || !dim_is(c->a.at.stride[c->row[c->n_row - 1]], 1);
+}
+
+bool contract_b_along_k(const Contraction *c)
+{
+    return c->b.affine && !dim_is(c->b_n, 1) && dim_is(c->b_k, 1);
+}
+
+/* Vectors begin at multiples of their width: so must every index that is not along them, times its stride. */
 Load contract_a_vectors(KernelGen *kg, const Contraction *c, Load vectors)
 {
-    int w = width(vectors), r = c->out->type.rank;
-    bool ok = c->a.affine && c->a.at.buffer->type.dtype == element_of(vectors) && dim_is(c->a_k, 1) && divides(kg, c->k, w) &&
-              divides(kg, c->a.at.base, w);
-    for (int i = 0; ok && i < r - 1; i++) ok = divides(kg, c->a.at.stride[i], w);
+    int w = width(vectors), r = c->out->type.rank, last = c->row[c->n_row - 1];
+    bool along_k = contract_a_along_k(c);
+    bool ok = c->a.affine && c->a.at.buffer->type.dtype == element_of(vectors) && divides(kg, c->a.at.base, w);
+    if (along_k)
+        ok = ok && dim_is(c->a_k, 1) && divides(kg, c->k, w);
+    else
+        ok = ok && divides(kg, c->a_k, w) && divides(kg, c->out->type.dim[last], w);
+    for (int i = 0; ok && i < r - 1; i++) ok = (!along_k && i == last) || divides(kg, c->a.at.stride[i], w);
+    for (int i = 0; ok && !along_k && i < c->n_tap; i++)
+        ok = c->tap[i].axis != last || (c->tap[i].plain && c->tap[i].step == 1);
     return ok ? vectors : LOAD_ELEMENT;
 }
 
-Load contract_b_vectors(KernelGen *kg, const Contraction *c, Load vectors, bool along_k)
+Load contract_b_vectors(KernelGen *kg, const Contraction *c, Load vectors)
 {
     int w = width(vectors);
+    bool along_k = contract_b_along_k(c);
     bool ok = c->b.affine && c->b.at.buffer->type.dtype == element_of(vectors) && divides(kg, c->b.at.base, w);
-    if (along_k)
-        ok = ok && !c->conv && dim_is(c->b_k, 1) && divides(kg, c->k, w) && divides(kg, c->b_n, w);
-    else
-        ok = ok && dim_is(c->b_n, 1) && divides(kg, c->n, w) && divides(kg, c->b_k, w);
+    ok = ok && (along_k ? divides(kg, c->k, w) && divides(kg, c->b_n, w) : dim_is(c->b_n, 1) && divides(kg, c->n, w) && divides(kg, c->b_k, w));
     for (int i = 0; ok && i < c->n_tap; i++) ok = divides(kg, c->tap[i].b_stride, w);
     for (int i = 0; ok && i < c->n_batch; i++) ok = divides(kg, c->b.at.stride[c->batch[i]], w);
     return ok ? vectors : LOAD_ELEMENT;
@@ -113,20 +128,20 @@ static const char *load_text(Shader *s, const Operand *o, const char *at, Load l
     return sh_printf(s, "halves(Floats(%s).d[(%s) >> 2], Floats(%s).d[((%s) >> 2) + 1])", b, at, b, at);
 }
 
-const char *contract_a_load(Shader *s, const Contraction *c, Load load)
+const char *contract_a_load(Shader *s, const Contraction *c, Load load, const char *row)
 {
     Piece piece = contract_begin(s);
     s->role = "taps";
     DimTable *dt = &s->ctx->dims;
     Type ta = c->a.value->type;
     int r = c->out->type.rank;
-    const char *ok = "live", *at = "row_at[r]";
+    const char *ok = "live", *at = sh_printf(s, "row_at[%s]", row);
     const Ix *ax[DLVK_MAX_RANK];
     for (int i = 0; i < c->n_tap; i++) {
         const Tap *p = &c->tap[i];
         if (p->plain && c->a.affine) continue;
         const char *size = arg_int(s, p->size);
-        sh_line(s, "int p%d = origin%d[r] + w%d;", i, i, i);
+        sh_line(s, "int p%d = origin%d[%s] + w%d;", i, i, row, i);
         if (p->in_dilation != 1) {
             const char *d = arg_int(s, dim_const(dt, p->in_dilation));
             sh_line(s, "int q%d = p%d / %s;", i, i, d);
@@ -210,8 +225,8 @@ static void one_cut(KernelGen *kg, const Contraction *c, uint32_t features, cons
     s->grid[0] = dim_mul(&kg->ctx->dims, cut[i].tiles, cut[i].splits);
     s->when = cut[i].when;
     /* SwiftShader dies of the vector loads. */
-    Load a = features ? contract_a_vectors(kg, c, LOAD_4_F32) : LOAD_ELEMENT;
-    Load b = features ? contract_b_vectors(kg, c, LOAD_4_F32, false) : LOAD_ELEMENT;
+    Load a = features && contract_a_along_k(c) ? contract_a_vectors(kg, c, LOAD_4_F32) : LOAD_ELEMENT;
+    Load b = features && !contract_b_along_k(c) ? contract_b_vectors(kg, c, LOAD_4_F32) : LOAD_ELEMENT;
     Epilogue behind = contract_epilogue(s, c, false);
     const Hole holes[] = {
         {"splits", split.splits},
@@ -219,14 +234,14 @@ static void one_cut(KernelGen *kg, const Contraction *c, uint32_t features, cons
         {"counters", split.counters},
         {"a_whole", a == LOAD_ELEMENT ? "0" : "1"},
         {"b_whole", b == LOAD_ELEMENT ? "0" : "1"},
-        {"shared_rows", contract_rows(s, c)},
+        {"shared_rows", contract_rows(s, c, "shared int", "BM")},
         {"z", arg_int(s, c->z)},
         {"m", arg_size(s, c->m, "m")},
         {"n", arg_size(s, c->n, "n")},
         {"k", arg_size(s, c->steps, "steps")},
-        {"row", contract_row(s, c)},
+        {"row", contract_row(s, c, "r")},
         {"a_slice", contract_a_slice(s, c)},
-        {"a_load", contract_a_load(s, c, a)},
+        {"a_load", contract_a_load(s, c, a, "r")},
         {"b_load", contract_b_load(s, c, b)},
         {"unroll", features ? "[[unroll]]" : ""},
         {"column_values", behind.column_values},

@@ -437,6 +437,15 @@ bool value_affine(KernelGen *kg, Value *v, Affine *a)
             a->stride[i] = dim_mul(dt, x.stride[i], dim_const(dt, attr_ints(n, A_STEP)[i]));
         }
         return true;
+    case OP_REVERSE:
+        if (!value_affine(kg, n->in[0], &x)) return false;
+        *a = x;
+        for (int k = 0; k < node_attr(n, A_AXES)->n; k++) {
+            int i = (int)attr_ints(n, A_AXES)[k];
+            a->base = dim_add(dt, a->base, dim_mul(dt, x.stride[i], dim_sub(dt, v->type.dim[i], dim_const(dt, 1))));
+            a->stride[i] = dim_mul(dt, x.stride[i], dim_const(dt, -1));
+        }
+        return true;
     case OP_RESHAPE: {
         /* Only where every axis of the operand keeps its stride: axes of size 1 come and go, and a split or merged axis is dense.
          */

@@ -20,14 +20,17 @@ layout(constant_id = 9) const bool SHARED = false; /* workgroups share out k */
 layout(local_size_x_id = 0) in;
 
 const uint VECTORS = BK / 8;
-const int BAND = 8;
+const int BAND = 4;
 const uint FM = WM / MAT, FN = WN / MAT;             /* matrices in a subgroup's piece */
 const uint LOADS_A = BM * VECTORS / GROUP, LOADS_B = BN * VECTORS / GROUP;
 const uint TEAM = BM / WM * (BN / WN);               /* subgroups that share a slice's part of k */
+const uint STEPS = BK / MAT / PARTS;                 /* of a slice, for a subgroup */
 const int EACH = int(MAT * MAT / LANES / PARTS);     /* elements of a matrix that a lane finishes */
-const bool B_ROWS = @{b_rows};                       /* B in shared memory: rows of k, else columns of n */
-const uint STRIDE_A = VECTORS + 1, STRIDE_B = B_ROWS ? BN / 8 + 1 : VECTORS + 1;
-shared uvec4 tile_a[BM * STRIDE_A];
+/* In shared memory, as in memory: rows of A, else steps of k; steps of k of B, else columns. */
+const bool A_ROWS = @{a_rows}, B_ROWS = @{b_rows};
+const uint ACROSS = A_ROWS ? VECTORS : BM / 8, BCROSS = B_ROWS ? BN / 8 : VECTORS; /* vectors in such a row */
+const uint STRIDE_A = ACROSS + 1, STRIDE_B = BCROSS + 1;
+shared uvec4 tile_a[(A_ROWS ? BM : BK) * STRIDE_A];
 shared uvec4 tile_b[(B_ROWS ? BK : BN) * STRIDE_B];
 shared float sums[GROUP / LANES * MAT * MAT];
 shared uint arrived;
@@ -40,111 +43,134 @@ uvec4 halves(vec4 a, vec4 b)
 {
     return uvec4(packHalf2x16(a.xy), packHalf2x16(a.zw), packHalf2x16(b.xy), packHalf2x16(b.zw));
 }
-@{shared_rows}
+int t, z, m0, n0, k_end;                      /* this invocation's number; the tile's batch, row and column; where its share of k ends */
+uvec4 next_a[LOADS_A], next_b[LOADS_B];       /* this invocation's part of the next slice */
+@{rows}
+int across_a(uint e) { return int(A_ROWS ? t / VECTORS + e * (GROUP / VECTORS) : t % ACROSS * 8); }
+int along_a(uint e) { return int(A_ROWS ? t % VECTORS * 8 : t / ACROSS + e * (GROUP / ACROSS)); }
+int across_b(uint e) { return int(B_ROWS ? t % BCROSS * 8 : t / VECTORS + e * (GROUP / VECTORS)); }
+int along_b(uint e) { return int(B_ROWS ? t / BCROSS + e * (GROUP / BCROSS) : t % VECTORS * 8); }
+
+void put()
+{
+    uint at_a = t / ACROSS * STRIDE_A + t % ACROSS, at_b = t / BCROSS * STRIDE_B + t % BCROSS;
+    [[unroll]] for (uint e = 0; e < LOADS_A; e++) tile_a[at_a + e * (GROUP / ACROSS) * STRIDE_A] = next_a[e];
+    [[unroll]] for (uint e = 0; e < LOADS_B; e++) tile_b[at_b + e * (GROUP / BCROSS) * STRIDE_B] = next_b[e];
+}
+
+void fetch(int k0)
+{
+#if @{a_whole}
+    [[unroll]] for (uint e = 0; e < LOADS_A; e++) {
+        int r = across_a(e), k = k0 + along_a(e);
+        bool live = k < k_end;
+        k = live ? k : 0;
+        @{a_slice}
+        uvec4 x = uvec4(0);
+        @{a_load}
+        next_a[e] = x;
+    }
+#else
+    float h[LOADS_A * 8];
+    [[unroll]] for (int u = 0; u < 8; u++) {
+        int k = k0 + along_a(0) + u;
+        bool live = k < k_end;
+        k = live ? k : 0;
+        @{a_slice}
+        [[unroll]] for (uint e = 0; e < LOADS_A; e++) {
+            int r = across_a(e);
+            float x = 0;
+            @{a_load}
+            h[e * 8 + u] = x;
+        }
+    }
+    [[unroll]] for (uint e = 0; e < LOADS_A; e++) {
+        uint i = e * 8;
+        next_a[e] = halves(vec4(h[i], h[i + 1], h[i + 2], h[i + 3]), vec4(h[i + 4], h[i + 5], h[i + 6], h[i + 7]));
+    }
+#endif
+    [[unroll]] for (uint e = 0; e < LOADS_B; e++) {
+        int k = k0 + along_b(e), n = n0 + across_b(e);
+#if @{b_whole}
+        uvec4 x = uvec4(0);
+        if (k < k_end && n < @{n}) {
+            @{b_load}
+        }
+        next_b[e] = x;
+#else
+        float h[8];
+        [[unroll]] for (int u = 0; u < 8; u++) {
+            float x = 0;
+            if (k < k_end && n < @{n}) {
+                @{b_load}
+            }
+            h[u] = x;
+            B_ROWS ? n++ : k++;
+        }
+        next_b[e] = halves(vec4(h[0], h[1], h[2], h[3]), vec4(h[4], h[5], h[6], h[7]));
+#endif
+    }
+}
 
 //# main
-    int t = int(gl_LocalInvocationID.x), lane = int(gl_SubgroupInvocationID);
+    t = int(gl_LocalInvocationID.x);
+    int lane = int(gl_SubgroupInvocationID);
     int team = int(gl_SubgroupID % TEAM), team_part = int(gl_SubgroupID / TEAM);
     int row_tiles = (@{m} + int(BM) - 1) / int(BM), column_tiles = (@{n} + int(BN) - 1) / int(BN);
     int shares = max(int(gl_NumWorkGroups.x) / (row_tiles * column_tiles * @{z}), 1); /* a grid folded into y has none */
     int whole = int(gl_WorkGroupID.x + gl_WorkGroupID.y * gl_NumWorkGroups.x), number = whole / SPLITS, part = whole - number * SPLITS;
-    int z = number / (row_tiles * column_tiles), tile = number - z * row_tiles * column_tiles;
+    z = number / (row_tiles * column_tiles);
+    int tile = number - z * row_tiles * column_tiles;
     if (z < @{z}) {
         /* Bands of rows, walked column by column: what runs at one time shares A and B. */
         int band = tile / (BAND * column_tiles), within = tile - band * BAND * column_tiles;
         int band_rows = min(BAND, row_tiles - band * BAND);
-        int m0 = (band * BAND + within % band_rows) * int(BM), n0 = within / band_rows * int(BN);
+        m0 = (band * BAND + within % band_rows) * int(BM), n0 = within / band_rows * int(BN);
         int slices = (@{k} + int(BK) - 1) / int(BK), share = (slices + SPLITS - 1) / SPLITS * int(BK);
-        int k_first = part * share, k_end = min(k_first + share, @{k});
+        int k_first = part * share;
+        k_end = min(k_first + share, @{k});
         int row0 = team / int(BN / WN) * int(WM), column0 = team % int(BN / WN) * int(WN);
         coopmat<float, gl_ScopeSubgroup, MAT, MAT, gl_MatrixUseAccumulator> acc[FM * FN];
         [[unroll]] for (uint i = 0; i < FM * FN; i++) acc[i] = coopmat<float, gl_ScopeSubgroup, MAT, MAT, gl_MatrixUseAccumulator>(0.0);
-        for (int r = t; r < int(BM); r += int(GROUP)) {
-            int m = min(m0 + r, @{m} - 1);
+        [[unroll]] for (uint e = 0; e < LOADS_A; e++) {
+            int m = min(m0 + across_a(e), @{m} - 1);
             @{row}
         }
-        uvec4 next_a[LOADS_A], next_b[LOADS_B];
-        int a_at = t / int(VECTORS) * int(STRIDE_A) + t % int(VECTORS);
-        for (int k0 = k_first - int(BK); k0 < k_end; k0 += int(BK)) {
-            if (k0 >= k_first) {
-                [[unroll]] for (uint e = 0; e < LOADS_A; e++) tile_a[a_at + e * (GROUP / VECTORS) * STRIDE_A] = next_a[e];
-                [[unroll]] for (uint e = 0; e < LOADS_B; e++) {
-                    uint v = t + e * GROUP;
-                    tile_b[B_ROWS ? v / (BN / 8) * STRIDE_B + v % (BN / 8) : v / VECTORS * STRIDE_B + v % VECTORS] = next_b[e];
-                }
-            }
-            barrier();
-            {
-                int first = k0 + int(BK) + t % int(VECTORS) * 8;
-#if @{a_whole}
-                int k = first;
-                bool live = k < k_end;
-                k = live ? k : 0;
-                @{a_slice}
-                [[unroll]] for (uint e = 0; e < LOADS_A; e++) {
-                    int r = int(t / VECTORS + e * (GROUP / VECTORS));
-                    uvec4 x = uvec4(0);
-                    @{a_load}
-                    next_a[e] = x;
-                }
-#else
-                float h[LOADS_A * 8];
-                [[unroll]] for (int u = 0; u < 8; u++) {
-                    int k = first + u;
-                    bool live = k < k_end;
-                    k = live ? k : 0;
-                    @{a_slice}
-                    [[unroll]] for (uint e = 0; e < LOADS_A; e++) {
-                        int r = int(t / VECTORS + e * (GROUP / VECTORS));
-                        float x = 0;
-                        @{a_load}
-                        h[e * 8 + u] = x;
-                    }
-                }
-                [[unroll]] for (uint e = 0; e < LOADS_A; e++) {
-                    uint i = e * 8;
-                    next_a[e] = halves(vec4(h[i], h[i + 1], h[i + 2], h[i + 3]), vec4(h[i + 4], h[i + 5], h[i + 6], h[i + 7]));
-                }
-#endif
-            }
-            [[unroll]] for (uint e = 0; e < LOADS_B; e++) {
-                int v = int(t + e * GROUP);
-                int k = k0 + int(BK) + (B_ROWS ? v / int(BN / 8) : v % int(VECTORS) * 8);
-                int n = n0 + (B_ROWS ? v % int(BN / 8) * 8 : v / int(VECTORS));
-#if @{b_whole}
-                uvec4 x = uvec4(0);
-                if (k < k_end && n < @{n}) {
-                    @{b_load}
-                }
-                next_b[e] = x;
-#else
-                float h[8];
-                [[unroll]] for (int u = 0; u < 8; u++) {
-                    float x = 0;
-                    if (k < k_end && n < @{n}) {
-                        @{b_load}
-                    }
-                    h[u] = x;
-                    B_ROWS ? n++ : k++;
-                }
-                next_b[e] = halves(vec4(h[0], h[1], h[2], h[3]), vec4(h[4], h[5], h[6], h[7]));
-#endif
-            }
-            if (k0 >= k_first) {
-                [[unroll]] for (uint kp = 0; kp < BK / MAT / PARTS; kp++) {
-                    uint kk = team_part * (BK / MAT / PARTS) + kp;
-                    coopmat<float16_t, gl_ScopeSubgroup, MAT, MAT, gl_MatrixUseA> a[FM];
-                    [[unroll]] for (uint i = 0; i < FM; i++)
-                        coopMatLoad(a[i], tile_a, (row0 + i * MAT) * STRIDE_A + kk * (MAT / 8), STRIDE_A, gl_CooperativeMatrixLayoutRowMajor);
-                    [[unroll]] for (uint j = 0; j < FN; j++) {
-                        coopmat<float16_t, gl_ScopeSubgroup, MAT, MAT, gl_MatrixUseB> b;
-                        if (B_ROWS)
-                            coopMatLoad(b, tile_b, kk * MAT * STRIDE_B + (column0 + j * MAT) / 8, STRIDE_B, gl_CooperativeMatrixLayoutRowMajor);
+        fetch(k_first);
+        put();
+        fetch(k_first + int(BK));
+        barrier();
+        for (int k0 = k_first; k0 < k_end; k0 += int(BK)) {
+            /* Matrices are loaded one step ahead. Once the last ones are, the slice in shared memory makes room for the next,
+             * while the last step is multiplied. */
+            coopmat<float16_t, gl_ScopeSubgroup, MAT, MAT, gl_MatrixUseA> a[2 * FM];
+            coopmat<float16_t, gl_ScopeSubgroup, MAT, MAT, gl_MatrixUseB> b[2 * FN];
+            [[unroll]] for (uint s = 0; s <= STEPS; s++) {
+                if (s < STEPS) {
+                    uint kk = (team_part * STEPS + s) * MAT;
+                    [[unroll]] for (uint i = 0; i < FM; i++) {
+                        uint r = row0 + i * MAT;
+                        if (A_ROWS)
+                            coopMatLoad(a[s % 2 * FM + i], tile_a, r * STRIDE_A + kk / 8, STRIDE_A, gl_CooperativeMatrixLayoutRowMajor);
                         else
-                            coopMatLoad(b, tile_b, (column0 + j * MAT) * STRIDE_B + kk * (MAT / 8), STRIDE_B, gl_CooperativeMatrixLayoutColumnMajor);
-                        [[unroll]] for (uint i = 0; i < FM; i++) acc[i * FN + j] = coopMatMulAdd(a[i], b, acc[i * FN + j]);
+                            coopMatLoad(a[s % 2 * FM + i], tile_a, kk * STRIDE_A + r / 8, STRIDE_A, gl_CooperativeMatrixLayoutColumnMajor);
                     }
+                    [[unroll]] for (uint j = 0; j < FN; j++) {
+                        uint c = column0 + j * MAT;
+                        if (B_ROWS)
+                            coopMatLoad(b[s % 2 * FN + j], tile_b, kk * STRIDE_B + c / 8, STRIDE_B, gl_CooperativeMatrixLayoutRowMajor);
+                        else
+                            coopMatLoad(b[s % 2 * FN + j], tile_b, c * STRIDE_B + kk / 8, STRIDE_B, gl_CooperativeMatrixLayoutColumnMajor);
+                    }
+                } else {
+                    barrier();
+                    put();
+                    if (k0 + 2 * int(BK) < k_end) fetch(k0 + 2 * int(BK));
                 }
+                if (s > 0)
+                    [[unroll]] for (uint j = 0; j < FN; j++)
+                        [[unroll]] for (uint i = 0; i < FM; i++)
+                            acc[i * FN + j] = coopMatMulAdd(a[(s + 1) % 2 * FM + i], b[(s + 1) % 2 * FN + j], acc[i * FN + j]);
             }
             barrier();
         }

@@ -1,0 +1,139 @@
+/* Matrix products and convolutions in f32 on a GPU, where there are tiles enough to fill it.
+ *
+ * A workgroup computes a tile of 64 rows by as many columns as it has invocations (64 or 128); each invocation owns 8 x 8 sums. Slices of
+ * 16 steps of k pass through shared memory, where every step is a row, so that what an invocation multiplies are vectors along the tile's edges.
+ * While a slice is worked on, the next one is under way into registers. */
+layout(constant_id = 0) const uint GROUP = 128;
+layout(local_size_x_id = 0) in;
+
+const int BM = 64, BN = int(GROUP), BK = 16, VECTORS = BK / 4;
+const int BAND = 8;
+const int LOADS_A = BM * VECTORS / int(GROUP), LOADS_B = BN * VECTORS / int(GROUP);
+const int WIDE = BN / 8;                               /* invocations side by side */
+const int STRIDE_A = BM / 4 + 1, STRIDE_B = BN / 4 + 1; /* vectors to a step of k: odd, so that columns fall into different banks */
+const int EACH = 16;                                   /* rows of the result that pass through shared memory at a time */
+/* Vectors in memory lie along A's steps of k, else along its rows; along B's columns, else along its steps of k. */
+const bool A_STEPS = @{a_steps}, B_COLUMNS = @{b_columns};
+shared vec4 tile_a[BK * STRIDE_A];
+shared vec4 tile_b[BK * STRIDE_B];
+layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer Floats { vec4 d[]; };
+int t, z, m0, n0;                       /* this invocation's number; the tile's batch, row and column */
+vec4 next_a[LOADS_A], next_b[LOADS_B]; /* this invocation's part of the next slice */
+@{rows}
+int across_a(int e) { return A_STEPS ? t / VECTORS + e * (int(GROUP) / VECTORS) : t % (BM / 4) * 4; }
+int along_a(int e) { return A_STEPS ? t % VECTORS * 4 : t / (BM / 4) + e * (int(GROUP) / (BM / 4)); }
+int across_b(int e) { return B_COLUMNS ? t % (BN / 4) * 4 : t / VECTORS + e * (int(GROUP) / VECTORS); }
+int along_b(int e) { return B_COLUMNS ? t / (BN / 4) + e * (int(GROUP) / (BN / 4)) : t % VECTORS * 4; }
+
+void fetch(int k0)
+{
+    [[unroll]] for (int e = 0; e < LOADS_A; e++) {
+        int r = across_a(e);
+#if @{a_whole}
+        int k = k0 + along_a(e);
+        bool live = k < @{k};
+        k = live ? k : 0;
+        @{a_slice}
+        vec4 x = vec4(0);
+        @{a_load}
+        next_a[e] = x;
+#else
+        [[unroll]] for (int u = 0; u < 4; u++) {
+            int k = k0 + along_a(e) + u;
+            bool live = k < @{k};
+            k = live ? k : 0;
+            @{a_slice}
+            float x = 0;
+            @{a_load}
+            next_a[e][u] = x;
+        }
+#endif
+    }
+    [[unroll]] for (int e = 0; e < LOADS_B; e++) {
+        int k = k0 + along_b(e), n = n0 + across_b(e);
+#if @{b_whole}
+        vec4 x = vec4(0);
+        if (k < @{k} && n < @{n}) {
+            @{b_load}
+        }
+        next_b[e] = x;
+#else
+        [[unroll]] for (int u = 0; u < 4; u++) {
+            float x = 0;
+            if (k < @{k} && n < @{n}) {
+                @{b_load}
+            }
+            next_b[e][u] = x;
+            B_COLUMNS ? n++ : k++;
+        }
+#endif
+    }
+}
+
+//# main
+    t = int(gl_LocalInvocationID.x);
+    int row_tiles = (@{m} + BM - 1) / BM, column_tiles = (@{n} + BN - 1) / BN;
+    int number = int(gl_WorkGroupID.x + gl_WorkGroupID.y * gl_NumWorkGroups.x);
+    z = number / (row_tiles * column_tiles);
+    int tile = number - z * row_tiles * column_tiles;
+    if (z < @{z}) {
+        /* Bands of rows, walked column by column: what runs at one time shares A and B. */
+        int band = tile / (BAND * column_tiles), within = tile - band * BAND * column_tiles;
+        int band_rows = min(BAND, row_tiles - band * BAND);
+        m0 = (band * BAND + within % band_rows) * BM, n0 = within / band_rows * BN;
+        /* 4 x 8 invocations stand together. */
+        int tx = t / 32 % (WIDE / 8) * 8 + t % 8, ty = t / 32 / (WIDE / 8) * 4 + t / 8 % 4;
+        [[unroll]] for (int e = 0; e < LOADS_A; e++) {
+            int m = min(m0 + across_a(e), @{m} - 1);
+            @{row}
+        }
+        vec4 acc[16];
+        [[unroll]] for (int i = 0; i < 16; i++) acc[i] = vec4(0);
+        fetch(0);
+        for (int k0 = 0; k0 < @{k}; k0 += BK) {
+            [[unroll]] for (int e = 0; e < LOADS_A; e++) {
+                int r = across_a(e), k = along_a(e);
+                if (A_STEPS)
+                    [[unroll]] for (int u = 0; u < 4; u++) tile_a[(k + u) * STRIDE_A + r / 4][r % 4] = next_a[e][u];
+                else
+                    tile_a[k * STRIDE_A + r / 4] = next_a[e];
+            }
+            [[unroll]] for (int e = 0; e < LOADS_B; e++) {
+                int n = across_b(e), k = along_b(e);
+                if (B_COLUMNS)
+                    tile_b[k * STRIDE_B + n / 4] = next_b[e];
+                else
+                    [[unroll]] for (int u = 0; u < 4; u++) tile_b[(k + u) * STRIDE_B + n / 4][n % 4] = next_b[e][u];
+            }
+            barrier();
+            if (k0 + BK < @{k}) fetch(k0 + BK);
+            [[unroll]] for (int k = 0; k < BK; k++) {
+                vec4 u[2] = vec4[](tile_a[k * STRIDE_A + ty], tile_a[k * STRIDE_A + ty + 8]);
+                vec4 v[2] = vec4[](tile_b[k * STRIDE_B + tx], tile_b[k * STRIDE_B + tx + WIDE]);
+                [[unroll]] for (int i = 0; i < 8; i++)
+                    [[unroll]] for (int j = 0; j < 2; j++) acc[i * 2 + j] += u[i / 4][i % 4] * v[j];
+            }
+            barrier();
+        }
+        /* Two rows of each invocation at a time: 16 rows of the tile, of which an invocation finishes one column. */
+        for (int p = 0; p < 4; p++) {
+            [[unroll]] for (int q = 0; q < 16; q++)
+                if (p == q / 4) tile_b[(ty * 2 + q / 2 % 2) * (BN / 4) + tx + q % 2 * WIDE] = acc[q];
+            barrier();
+            int column = n0 + t, n = min(column, @{n} - 1), row = m0 + p / 2 * 32 + p % 2 * 2;
+            @{column_values}
+            @{results}
+            [[unroll]] for (int e = 0; e < EACH; e++) {
+                int m = min(row + e / 2 * 4 + e % 2, @{m} - 1);
+                float x = tile_b[e * (BN / 4) + t / 4][t % 4];
+                @{value}
+            }
+            [[unroll]] for (int e = 0; e < EACH; e++) {
+                int m = row + e / 2 * 4 + e % 2;
+                if (column < @{n} && m < @{m}) {
+                    @{put}
+                }
+            }
+            barrier();
+        }
+    }
