@@ -68,7 +68,8 @@ static void analyse_conv(KernelGen *kg, Contraction *c)
     c->z = dim_const(dt, group);
     c->n = dim_floordiv(dt, c->n, c->z);
     c->k = tb.dim[sp];
-    /* What neighbours in memory comes last, where it can be loaded in vectors: the batch, where the gradient has it for channels. */
+    /* What neighbours in memory comes last, where it can be loaded in vectors: the batch, where the gradient has it for channels.
+     */
     bool batch_last = c->a.affine && !dim_is(c->a.at.stride[r - 1], 1) && dim_is(c->a.at.stride[0], 1);
     for (int i = batch_last; i < r - 1; i++) c->row[c->n_row++] = i;
     if (batch_last) c->row[c->n_row++] = 0;
@@ -271,6 +272,18 @@ static const char *bind_sum(Shader *s, const Contraction *c, Index at)
     return x;
 }
 
+/* Storing in 16 bits rounds: what is stored need not be rounded before, which costs branches. */
+static bool store_rounds(const Shader *s, const Value *v)
+{
+    return v->type.dtype == DLVK_F16 && storage_per_word(s->kg, v) == 2;
+}
+
+static Value *unrounded(const Shader *s, Value *v)
+{
+    bool cast = v->def && v->def->op == OP_CAST && v->def->in[0]->type.dtype == DLVK_F32;
+    return cast && store_rounds(s, v) ? v->def->in[0] : v;
+}
+
 Epilogue contract_epilogue(Shader *s, const Contraction *c, bool vectors)
 {
     const Kernel *k = s->kg->kernel;
@@ -298,7 +311,10 @@ Epilogue contract_epilogue(Shader *s, const Contraction *c, bool vectors)
         for (int i = 0; i < k->out.n; i++) {
             Value *v = k->out.at[i];
             Index where = output_index(s, c, v, &at);
-            const char *y = way == 2 ? sh_printf(s, "y%d[e]", i) : v == c->out ? x : emit_value(s, v, where);
+            const char *y = way == 2             ? sh_printf(s, "y%d[e]", i)
+                            : v != c->out        ? emit_value(s, unrounded(s, v), where)
+                            : store_rounds(s, v) ? "x"
+                                                 : x;
             if (way == 1)
                 sh_line(s, "y%d[e] = %s;", i, y);
             else

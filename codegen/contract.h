@@ -63,15 +63,15 @@ typedef struct Piece {
 Piece contract_begin(Shader *s);
 const char *contract_end(Shader *s, Piece p);
 
-/* What a load brings into shared memory: a float x; a vec4 x of f32; a uvec4 x of eight f16. Vectors lie along k or across it (along
- * A's rows, B's columns), whichever is what neighbours in memory. */
+/* What a load brings into shared memory: a float x; a vec4 x of f32; a uvec4 x of eight f16. Vectors lie along k or across it
+ * (along A's rows, B's columns), whichever is what neighbours in memory. */
 typedef enum Load { LOAD_ELEMENT, LOAD_4_F32, LOAD_8_F16 } Load;
 bool contract_a_along_k(const Contraction *c);
 bool contract_b_along_k(const Contraction *c);
 Load contract_a_vectors(KernelGen *kg, const Contraction *c, Load vectors);
 Load contract_b_vectors(KernelGen *kg, const Contraction *c, Load vectors);
-/* Holes: of row m, where it begins (element `row` of the arrays of `type` and `count` that rows() declares); of step k, what it means for A;
- * the load of A's row `row`, r of the tile, at that step, and of B's step k and column n. */
+/* Holes: of row m, where it begins (element `row` of the arrays of `type` and `count` that rows() declares); of step k, what it
+ * means for A; the load of A's row `row`, r of the tile, at that step, and of B's step k and column n. */
 const char *contract_rows(Shader *s, const Contraction *c, const char *type, const char *count);
 const char *contract_row(Shader *s, const Contraction *c, const char *row);
 const char *contract_a_slice(Shader *s, const Contraction *c);
@@ -100,6 +100,7 @@ Splits contract_splits(Shader *s, const Cut *cut, int n);
 void contract_scalar(KernelGen *kg, const Contraction *c);                  /* codegen/contract_scalar.c */
 void contract_wave(KernelGen *kg, const Contraction *c, uint32_t features); /* codegen/contract_wave.c */
 void contract_matrix(KernelGen *kg, const Contraction *c);                  /* codegen/contract_matrix.c */
-bool contract_tile(KernelGen *kg, const Contraction *c, uint32_t features); /* codegen/contract_tile.c; false: too few tiles */
+bool contract_tile(KernelGen *kg, const Contraction *c,
+                   uint32_t features); /* codegen/contract_tile.c; true: for all sizes there are */
 
 #endif

@@ -2,27 +2,12 @@
 #include "codegen/contract.h"
 #include "dlvk/runtime.h"
 
-enum { ROWS = 64, ENOUGH = 256 };
-
-/* The columns of a tile, 64 or 128, or 0 where tiles would be too few: then smaller ones, and k shared out, do better. */
-static int64_t choose_columns(const Contraction *c)
+static void one_tile(KernelGen *kg, const Contraction *c, uint32_t features, int64_t columns, const Dim *tiles, const Dim *when)
 {
-    int64_t m, n, z;
-    if (!dim_is_const(c->m, &m) || !dim_is_const(c->n, &n) || !dim_is_const(c->z, &z) || n <= 32) return 0;
-    int64_t rows = (m + ROWS - 1) / ROWS * z;
-    if (n > 64 && rows * ((n + 127) / 128) >= ENOUGH) return 128;
-    return rows * ((n + 63) / 64) >= ENOUGH ? 64 : 0;
-}
-
-bool contract_tile(KernelGen *kg, const Contraction *c, uint32_t features)
-{
-    DimTable *dt = &kg->ctx->dims;
-    int64_t columns = choose_columns(c);
-    if (!columns) return false;
     Shader *s = shader_new(kg, features);
     *VEC_PUSH(s->pool, s->spec) = (uint32_t)columns;
-    const Dim *row_tiles = dim_ceildiv(dt, c->m, dim_const(dt, ROWS)), *column_tiles = dim_ceildiv(dt, c->n, dim_const(dt, columns));
-    s->grid[0] = dim_mul(dt, dim_mul(dt, row_tiles, column_tiles), c->z);
+    s->grid[0] = tiles;
+    s->when = when;
     Load a = contract_a_vectors(kg, c, LOAD_4_F32), b = contract_b_vectors(kg, c, LOAD_4_F32);
     Epilogue behind = contract_epilogue(s, c, false);
     const Hole holes[] = {
@@ -45,5 +30,23 @@ bool contract_tile(KernelGen *kg, const Contraction *c, uint32_t features)
         {"put", behind.put},
     };
     contract_assemble(s, "contract_tile.comp.glsl", sizeof holes / sizeof *holes, holes);
-    return true;
+}
+
+bool contract_tile(KernelGen *kg, const Contraction *c, uint32_t features)
+{
+    enum { ROWS = 64, ENOUGH = 256 };
+    DimTable *dt = &kg->ctx->dims;
+    int64_t n_least, n_most, least, most;
+    dim_range(c->n, &n_least, &n_most);
+    const Dim *rows = dim_mul(dt, dim_ceildiv(dt, c->m, dim_const(dt, ROWS)), c->z);
+    for (int64_t columns = 128; columns >= 64; columns /= 2) {
+        if (n_most <= columns / 2) continue;
+        const Dim *tiles = dim_mul(dt, rows, dim_ceildiv(dt, c->n, dim_const(dt, columns)));
+        const Dim *when = dim_floordiv(dt, tiles, dim_const(dt, ENOUGH));
+        dim_range(when, &least, &most);
+        if (most == 0) continue;
+        one_tile(kg, c, features, columns, tiles, least > 0 ? NULL : when);
+        if (least > 0) return true;
+    }
+    return false;
 }

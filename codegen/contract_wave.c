@@ -100,8 +100,7 @@ Load contract_a_vectors(KernelGen *kg, const Contraction *c, Load vectors)
     else
         ok = ok && divides(kg, c->a_k, w) && divides(kg, c->out->type.dim[last], w);
     for (int i = 0; ok && i < r - 1; i++) ok = (!along_k && i == last) || divides(kg, c->a.at.stride[i], w);
-    for (int i = 0; ok && !along_k && i < c->n_tap; i++)
-        ok = c->tap[i].axis != last || (c->tap[i].plain && c->tap[i].step == 1);
+    for (int i = 0; ok && !along_k && i < c->n_tap; i++) ok = c->tap[i].axis != last || (c->tap[i].plain && c->tap[i].step == 1);
     return ok ? vectors : LOAD_ELEMENT;
 }
 
@@ -110,7 +109,8 @@ Load contract_b_vectors(KernelGen *kg, const Contraction *c, Load vectors)
     int w = width(vectors);
     bool along_k = contract_b_along_k(c);
     bool ok = c->b.affine && c->b.at.buffer->type.dtype == element_of(vectors) && divides(kg, c->b.at.base, w);
-    ok = ok && (along_k ? divides(kg, c->k, w) && divides(kg, c->b_n, w) : dim_is(c->b_n, 1) && divides(kg, c->n, w) && divides(kg, c->b_k, w));
+    ok = ok && (along_k ? divides(kg, c->k, w) && divides(kg, c->b_n, w)
+                        : dim_is(c->b_n, 1) && divides(kg, c->n, w) && divides(kg, c->b_k, w));
     for (int i = 0; ok && i < c->n_tap; i++) ok = divides(kg, c->tap[i].b_stride, w);
     for (int i = 0; ok && i < c->n_batch; i++) ok = divides(kg, c->b.at.stride[c->batch[i]], w);
     return ok ? vectors : LOAD_ELEMENT;
