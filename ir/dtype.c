@@ -226,6 +226,35 @@ int64_t elem_get_i(DType t, const void *data, int64_t i)
     return dtype_wrap_i(t, (int64_t)load_bits(dtype_bits(t), data, i));
 }
 
+/* The bits of a magnitude, rounded to nearest even; infinity from 65520 on. */
+static uint32_t half_bits(uint32_t mag)
+{
+    float x;
+    uint32_t shifted;
+    if (mag > 0x7f800000u) return 0x7e00;
+    if (mag >= 0x477ff000u) return 0x7c00;
+    if (mag >= 0x38800000u) return (mag + 0xfff + (mag >> 13 & 1) - 0x38000000u) >> 13;
+    memcpy(&x, &mag, sizeof x); /* denormal: the addition rounds to units of 2^-24, the last place of 0.5 */
+    x += 0.5f;
+    memcpy(&shifted, &x, sizeof x);
+    return shifted - 0x3f000000u;
+}
+
+bool floats_narrow(DType t, const void *x, int64_t n, uint16_t *to)
+{
+    const uint32_t inf = t == DLVK_F16 ? 0x7c00 : 0x7f80;
+    bool fits = true;
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t u, mag, code;
+        memcpy(&u, (const char *)x + 4 * i, sizeof u);
+        mag = u & 0x7fffffffu;
+        code = t == DLVK_F16 ? half_bits(mag) : mag > 0x7f800000u ? 0x7fc0 : (mag + 0x7fff + (mag >> 16 & 1)) >> 16;
+        fits &= code != inf || mag == 0x7f800000u;
+        to[i] = (uint16_t)(code | (u >> 16 & 0x8000));
+    }
+    return fits;
+}
+
 void elem_set_f(DType t, void *data, int64_t i, double v)
 {
     if (t == DLVK_F64) {

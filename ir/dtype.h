@@ -27,6 +27,8 @@ static inline bool dtype_is_int(DType t) { return dtype_class(t) == DC_INT || dt
 double elem_get_f(DType t, const void *data, int64_t i);
 int64_t elem_get_i(DType t, const void *data, int64_t i); /* uint64 travels as its bit pattern */
 void elem_set_f(DType t, void *data, int64_t i, double v);
+/* n dense F32 as F16 or BF16, the same bits, only fast. False: a finite one is beyond the type's range. */
+bool floats_narrow(DType t, const void *x, int64_t n, uint16_t *to);
 void elem_set_i(DType t, void *data, int64_t i, int64_t v);
 /* v as t would hold it. saturate: float8 beyond the largest finite value (infinity included) becomes that value; otherwise infinity,
  * or NaN where the type has none. F16, BF16 and F32 always overflow to infinity, F4E2M1 always clamps. v itself for F64 and non-floats. */

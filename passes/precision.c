@@ -188,11 +188,7 @@ static const Tensor *narrowed(Context *c, const Tensor *t, DType to)
 {
     int64_t bytes = dtype_bytes(to, t->count);
     void *data = pool_alloc(c->pool, (size_t)bytes);
-    for (int64_t i = 0; i < t->count; i++) {
-        double x = elem_get_f(t->dtype, t->data, i);
-        elem_set_f(to, data, i, x);
-        if (isfinite(x) && !isfinite(elem_get_f(to, data, i))) return NULL;
-    }
+    if (!floats_narrow(to, t->data, t->count, data)) return NULL;
     return tensor_new(c->pool, to, t->rank, t->dim, data);
 }
 

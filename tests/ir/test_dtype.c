@@ -179,3 +179,29 @@ Test(dtype, integers_wrap_and_pack)
     elem_set_f(DLVK_BOOL, &b, 0, 0.25);
     cr_expect(b == 1 && elem_get_i(DLVK_BOOL, &b, 0) == 1);
 }
+
+/* Every sign and exponent, with mantissas at and around the halfway points. */
+Test(dtype, narrow_many_at_once)
+{
+    static const uint32_t ends[] = {0,      1,      0xfff,   0x1000,   0x1001,   0x1fff,   0x2000,   0x3000,   0x7fff,
+                                    0x8000, 0x8001, 0x18000, 0x3fffff, 0x400000, 0x7fe000, 0x7fefff, 0x7ff000, 0x7fffff};
+    enum { ENDS = sizeof ends / sizeof *ends };
+    for (int k = 0; k < 2; k++) {
+        DType t = k ? DLVK_BF16 : DLVK_F16;
+        for (uint32_t top = 0; top < 512; top++) {
+            uint32_t bits[ENDS];
+            uint16_t got[ENDS], want[ENDS];
+            bool fits = true;
+            for (int i = 0; i < ENDS; i++) {
+                float x;
+                bits[i] = top << 23 | ends[i];
+                memcpy(&x, &bits[i], 4);
+                elem_set_f(t, want, i, (double)x);
+                fits &= !isfinite(x) || isfinite(elem_get_f(t, want, i));
+            }
+            cr_assert_eq(floats_narrow(t, bits, ENDS, got), fits, "%s, exponent %u", dtype_name(t), top);
+            for (int i = 0; i < ENDS; i++)
+                cr_assert_eq(got[i], want[i], "%s of %08x: %04x, not %04x", dtype_name(t), bits[i], got[i], want[i]);
+        }
+    }
+}

@@ -103,23 +103,26 @@ def node_modules(o):
     return (done.stderr.strip().splitlines() or ["npm failed"])[-1] if done.returncode else None
 
 
-def prepare_case(o, tmp, locks, case):
-    """The model, DLVK's bundle and first runs; what a rival needs lies ready after it."""
-    folder = f"{tmp}/{case.id.replace('/', '_')}"
-    os.makedirs(folder, exist_ok=True)
-    os.makedirs(f"{folder}/reference", exist_ok=True)
-    case.folder = folder
+def make_case(o, tmp, locks, case):
+    """The model and inputs; what a rival needs lies ready after it."""
+    case.folder = f"{tmp}/{case.id.replace('/', '_')}"
+    os.makedirs(f"{case.folder}/reference", exist_ok=True)
     try:
         with locks.setdefault(f"{case.kind}/{case.name}", threading.Lock()):
             case.make(tmp, o.models)
-        case.feed(folder)
+        case.feed(case.folder)
+        case.dlvk = Dlvk(o, case)
     except Exception as e:
         case.errors["model"] = str(e)
-        return
     finally:
         case.made_ready.set()
-    case.dlvk = Dlvk(o, case)
-    case.dlvk.prepare()
+
+
+def prepare_case(case):
+    """DLVK's bundle, its first runs, the outputs to compare."""
+    case.made_ready.wait()
+    if case.dlvk:
+        case.dlvk.prepare()
 
 
 def rival_groups(o, chosen):
@@ -198,7 +201,7 @@ def main():
             c.made_ready, c.dlvk = threading.Event(), None
         few, many = max(1, os.cpu_count() // 2), max(1, os.cpu_count() - 2)
         with concurrent.futures.ThreadPoolExecutor(few) as pool, concurrent.futures.ThreadPoolExecutor(many) as rival_pool:
-            futures = [pool.submit(prepare_case, o, tmp, locks, c) for c in chosen]
+            futures = [pool.submit(make_case, o, tmp, locks, c) for c in chosen] + [pool.submit(prepare_case, c) for c in chosen]
             rivals = [Rival(o, tmp, *g) for g in rival_groups(o, chosen)]
             futures += [rival_pool.submit(r.prepare, ready_by) for r in rivals]
             concurrent.futures.wait(futures, timeout=max(1, ready_by - time.time()))
