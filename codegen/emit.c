@@ -255,10 +255,7 @@ static const char *emit_gather(Shader *s, Value *v, Index *idx)
     const char *k = emit_value(s, at, index_of_axes(at->type, ix));
     const char *limit = arg_int(s, data->type.dim[axis]);
     const char *pos = sh_fresh(s, "g");
-    if (dtype_class(at->type.dtype) == DC_UINT)
-        sh_line(s, "int %s = int(min(%s, uint(%s - 1)));", pos, emit_cast(s, at->type.dtype, DLVK_U32, k, true), limit);
-    else
-        sh_line(s, "int %s = clamp(%s, 0, %s - 1);", pos, emit_cast(s, at->type.dtype, DLVK_I32, k, true), limit);
+    sh_line(s, "int %s = clamp(to_index(%s), 0, %s - 1);", pos, k, limit);
     ax[axis] = ix_var(s, pos, data->type.dim[axis]);
     if (leave) strip_return(s, &o);
     for (int i = 0; i < axis; i++) ax[i] = index_axis(s, v->type, idx, i);

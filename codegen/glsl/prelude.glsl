@@ -32,6 +32,11 @@ uint fastdiv(uint n, uvec3 d)
 //# fastmod:
 uint fastmod(uint n, uvec3 d) { return n - fastdiv(n, d) * d.x; }
 
+//# to_index:
+// An index into an axis; one that no axis has stays too small or too large.
+int to_index(int i) { return i; }
+int to_index(uint i) { return int(min(i, 0x7fffffffu)); }
+
 //# INF:
 #define INF uintBitsToFloat(0x7f800000u)
 

@@ -1,5 +1,17 @@
 // 64-bit integers: what is written in terms of the other functions, for both forms of I64 and U64.
 
+//# to_index:
+int to_index(I64 a)
+{
+    uvec2 v = i64_store(a);
+    return v.y == uint(int(v.x) >> 31) ? int(v.x) : int(v.y) < 0 ? -1 : 0x7fffffff;
+}
+int to_index(U64 a)
+{
+    uvec2 v = u64_store(a);
+    return v.y == 0u && int(v.x) >= 0 ? int(v.x) : 0x7fffffff;
+}
+
 //# op_max:
 I64 op_max(I64 a, I64 b) { return op_lt(a, b) ? b : a; }
 U64 op_max(U64 a, U64 b) { return op_lt(a, b) ? b : a; }

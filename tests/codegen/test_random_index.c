@@ -13,6 +13,7 @@ FAMILY(gather, 20)
     Value *idx = index_input(c, types[pick(c, 6)], r, at, -3, most(c, d[axis]) + 2);
     if (chance(c, 30)) idx = build_map2s(&c->b, OP_ADD, idx, 1);
     if (chance(c, 30)) idx = build_relu(&c->b, idx);
+    if (dtype_bits(idx->type.dtype) == 64 && chance(c, 20)) idx = build_map2s(&c->b, OP_MUL, idx, 0x1p32 + 1);
     Value *y = build_gather(&c->b, x, idx, axis);
     result(c, chance(c, 50) ? moved(c, y) : epilogue(c, y));
 }
