@@ -1,4 +1,5 @@
 /* The importer: tensor encodings, external data, functions, scopes, and what it says about models that are wrong. */
+#include "dlvk/host.h"
 #include "frontend/onnx/import.h"
 #include "ir/build.h"
 #include "tests/frontend/onnx_model.h"
@@ -8,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { F32 = 1, I8 = 3, I32 = 6, I64 = 7, BOOL = 9, F16 = 10, F64 = 11, U32 = 12, U64 = 13, INT4 = 22 };
+enum { F32 = 1, I8 = 3, I32 = 6, I64 = 7, STR = 8, BOOL = 9, F16 = 10, F64 = 11, U32 = 12, U64 = 13, INT4 = 22 };
 
 static TestModel m;
 static Pool pool;
@@ -234,6 +235,21 @@ Test(import, attribute_of_the_wrong_type)
     model_output(&m, "y");
     cr_assert_null(import());
     HAS("attribute 'axis' is not an integer");
+}
+
+Test(import, a_pattern_that_is_none)
+{
+    dlvk_error err;
+    if (!dlvk_host_op_find("regex_full_match", &err)) cr_skip_test("libdlvk-host is without regular expressions");
+    model_init(&m, 20);
+    model_input(&m, "x", STR, "2");
+    Onnx__NodeProto *n = model_node(&m, "RegexFullMatch", "x", "y");
+    Onnx__AttributeProto *a = node_attr_new(&m, n, "pattern", ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__STRING);
+    a->has_s = 1;
+    a->s = (ProtobufCBinaryData){5, (uint8_t *)(uintptr_t)"a(b|c"};
+    model_output(&m, "y");
+    cr_assert_null(import());
+    HAS("(RegexFullMatch, opset 20): the pattern 'a(b|c': missing )");
 }
 
 /* f(x, k) = Flatten(x, axis = @k) in a domain of its own, called twice; the second call takes the default. */
