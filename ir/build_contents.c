@@ -3,7 +3,10 @@
 #include "ir/build_internal.h"
 #include "ir/eval.h"
 
-enum { MAX_VISITS = 4096 }; /* nodes that one build_known() looks at before it gives up */
+enum {
+    MAX_VISITS = 4096, /* nodes that one build_known() looks at before it gives up */
+    MANY = 1024        /* contents that become symbols, each */
+};
 
 /* Elements of v that are data symbols promise at least what the caller asks for. */
 static bool promises(const Value *v, int64_t count, int64_t lo, int64_t hi)
@@ -32,6 +35,10 @@ const Dim *const *build_contents_range(Build *b, Value *v, int64_t lo, int64_t h
     if (v->elems && promises(v, count, lo, hi)) return v->elems;
     const Dim **d = POOL_ARRAY(c->pool, const Dim *, count);
     const Tensor *t = build_known(b, v);
+    if (!t && count > MANY) {
+        ctx_error(c, DLVK_UNSUPPORTED, "sizes are to be at most %d numbers, not %s", MANY, type_to_string(c->pool, v->type));
+        return NULL;
+    }
     for (int64_t i = 0; i < count; i++) {
         if (t) {
             d[i] = dim_const(&c->dims, elem_get_i(t->dtype, t->data, t->splat ? 0 : i));

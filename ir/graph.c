@@ -103,6 +103,15 @@ bool type_static(Type t, int64_t *dims)
     return true;
 }
 
+bool type_huge(Type t)
+{
+    int64_t v;
+    double count = 1;
+    for (int i = 0; i < t.rank; i++)
+        if (dim_is_const(t.dim[i], &v)) count *= v > 1 ? (double)v : 1;
+    return count > 0x1p48;
+}
+
 /* Nodes. */
 
 static Attr attr_copy(Pool *p, Attr a)
@@ -165,6 +174,11 @@ Node *node_new(Region *r, Op op, int n_in, Value *const *in, int n_attr, const A
     n->out = POOL_ARRAY(c->pool, Value *, n->n_out);
     for (int i = 0; i < n->n_out; i++) n->out[i] = value_new(r, n, i);
     if (!node_infer(r, n)) return NULL;
+    for (int i = 0; i < n->n_out; i++)
+        if (type_huge(n->out[i]->type)) {
+            ctx_error(c, DLVK_UNSUPPORTED, "%s: a result of type %s", info->name, type_to_string(c->pool, n->out[i]->type));
+            return NULL;
+        }
 
     n->id = r->graph->n_nodes++;
     for (int i = 0; i < n->n_out; i++) n->out[i]->id = r->graph->n_values++;

@@ -202,6 +202,8 @@ bool infer_iota(Region *r, Node *n)
     if (!shape || !t) return false;
     int rank = node_attr(n, A_SHAPE)->n;
     if (!shape_ok(r, n, rank, shape) || !need_axis(r, n, rank, &axis)) return false;
+    if (!dtype_is_int((DType)t->i) && !dtype_is_float((DType)t->i))
+        return infer_fail(r, n, "dtype %s is no number", dtype_name((DType)t->i));
     n->out[0]->type = type_make(r->graph->ctx, (DType)t->i, rank, shape);
     return true;
 }

@@ -196,6 +196,7 @@ bool type_equal(Type a, Type b);
 const Dim *type_count(Context *c, Type t); /* product of the dims */
 char *type_to_string(Pool *p, Type t);     /* f32[batch,3,224,224] */
 bool type_static(Type t, int64_t *dims);   /* true, and dims filled if not NULL, when every dim is constant */
+bool type_huge(Type t); /* more elements than 2^48, constant dims alone: what keeps counts of bits and the like from overflowing */
 
 /* Makes a node at the end of r, copying in[] and attrs; infers its types. Where the table leaves the number of outputs open
  * (if, loop, call, host) the regions or attributes tell. NULL, with an error recorded, when operands or attributes are not legal. */

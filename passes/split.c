@@ -51,18 +51,18 @@ static bool split(Rewrite *rw, const Node *old, Value *const *in, Value **out)
     const Attr *axes = node_attr(old, A_AXES);
     Kind kind = (Kind)attr_i(old, A_KIND, KIND_SUM);
     int outer[DLVK_MAX_RANK], inner[DLVK_MAX_RANK], n_outer = 0, n_inner = 0, last = type.rank - 1;
-    int64_t rows = 1, length = 1, part = 1;
+    double rows = 1, length = 1, part = 1; /* sizes may be as large as an int64_t each */
     while (last > 0 && dim_is(x->type.dim[last], 1)) last--;
     bool contiguous = axes->n && axes->ints[axes->n - 1] == last;
-    for (int i = 0; i < type.rank; i++) rows *= usual(type.dim[i]);
+    for (int i = 0; i < type.rank; i++) rows *= (double)usual(type.dim[i]);
     for (int i = axes->n - 1; i >= 0; i--) {
         int axis = (int)axes->ints[i];
-        length *= usual(x->type.dim[axis]);
+        length *= (double)usual(x->type.dim[axis]);
         if (part >= PART)
             outer[n_outer++] = axis;
         else {
             inner[n_inner++] = axis;
-            part *= usual(x->type.dim[axis]);
+            part *= (double)usual(x->type.dim[axis]);
         }
     }
     if (rows > (contiguous ? FEW_INNER : FEW) || length < (contiguous ? LONG_INNER : LONG) || rows * length < WORK) return false;

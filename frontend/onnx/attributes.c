@@ -174,7 +174,12 @@ const int *onnx_axes(OnnxNode *n, const char *name, int i, int rank, int *count)
         return NULL;
     }
     int *axes = POOL_ARRAY(n->im->ctx->pool, int, *count), errors = n->im->ctx->diag.errors;
-    for (int k = 0; k < *count; k++) axes[k] = onnx_axis(n, ints[k], rank);
+    unsigned seen = 0;
+    for (int k = 0; k < *count && n->im->ctx->diag.errors == errors; k++) {
+        axes[k] = onnx_axis(n, ints[k], rank);
+        if (seen & 1u << axes[k]) onnx_error(n, "axis %d is given twice", axes[k]);
+        seen |= 1u << axes[k];
+    }
     if (n->im->ctx->diag.errors == errors) return axes;
     *count = 0;
     return NULL;

@@ -61,7 +61,9 @@ static bool tensor_type(Importer *im, const char *name, const Onnx__TypeProto__T
             dims[i] = dim_symbol(&c->dims, pool_printf(c->pool, "%s_dim%d", name, i));
     }
     *out = type_make(c, dtype, rank, dims);
-    return true;
+    if (!type_huge(*out)) return true;
+    diag_error(&c->diag, DLVK_UNSUPPORTED, "input '%s' is of type %s", name, type_to_string(c->pool, *out));
+    return false;
 }
 
 static bool fits(Importer *im, const char *name, Type t, const Tensor *x)

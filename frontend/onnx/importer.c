@@ -118,9 +118,23 @@ static bool resolve_inputs(OnnxNode *n)
     return ok;
 }
 
-static bool check_required(OnnxNode *n)
+/* What sequences and optionals may be given to. */
+static bool takes_sequences(const char *op)
+{
+    static const char *const names[] = {"ConcatFromSequence", "Identity", "If", "Loop"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(op, names[i]) == 0) return true;
+    return strncmp(op, "Sequence", 8) == 0 || strncmp(op, "Optional", 8) == 0;
+}
+
+static bool check_inputs(OnnxNode *n)
 {
     int need = required_inputs(n->proto->op_type);
+    for (int i = 0; i < n->n_in; i++)
+        if (n->seq_in[i] && !n->seq_in[i]->none && !takes_sequences(n->proto->op_type)) {
+            onnx_error(n, "input %d is a sequence or optional, not a tensor", i);
+            return false;
+        }
     for (int i = 0; i < need; i++)
         if (!has_in(n, i)) {
             onnx_error(n, "input %d is missing", i);
@@ -149,7 +163,7 @@ static void lower_node(OnnxNode *n)
     if (!resolve_inputs(n)) return;
     if (f) {
         onnx_import_function(n, f);
-    } else if (row && check_required(n)) {
+    } else if (row && check_inputs(n)) {
         n->arg = row->arg;
         row->lower(n);
     }

@@ -104,7 +104,7 @@ void lower_unsqueeze(OnnxNode *n)
     if (in(n, 1)) {
         int64_t many = 1;
         if (in(n, 1)->type.rank == 1 && !dim_is_const(in(n, 1)->type.dim[0], &many)) many = -1;
-        count = (int)many;
+        count = many <= DLVK_MAX_RANK ? (int)many : DLVK_MAX_RANK + 1; /* too many, as onnx_axes will say */
     }
     const int *axes = count < 0 ? NULL : onnx_axes(n, "axes", 1, in(n, 0)->type.rank + count, &count);
     if (axes) n->out[0] = build_unsqueeze(n->b, in(n, 0), count, axes);

@@ -49,6 +49,10 @@ bool onnx_spatial(OnnxNode *n, Value *x, const Dim *const *kernel, Spatial *s)
             onnx_error(n, "kernel_shape, strides and dilations must be positive");
             return false;
         }
+        if (shape[i] > INT32_MAX || s->step[i] > INT32_MAX || s->dilation[i] > INT32_MAX) {
+            onnx_error(n, "kernel_shape, strides and dilations must be below 2^31");
+            return false;
+        }
         s->kernel[i] = kernel ? kernel[i] : dim_of_int(b, shape[i]);
         s->lo[i] = dim_of_int(b, pads[i]);
         s->hi[i] = dim_of_int(b, pads[s->n + i]);

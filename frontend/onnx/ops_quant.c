@@ -58,6 +58,10 @@ void lower_quantize_linear(OnnxNode *n)
         n->out[0] = build_cast_sat(b, y, t, onnx_int(n, "saturate", 1) != 0);
         return;
     }
+    if (!dtype_is_int(t) || dtype_bits(t) > 32) {
+        onnx_error(n, "quantization to %s is not defined", dtype_name(t));
+        return;
+    }
     double lo, hi;
     int_limits(t, &lo, &hi);
     /* in 32 bits: a narrower scale's type does not hold the limits */

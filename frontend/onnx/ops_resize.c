@@ -194,7 +194,7 @@ static bool resize_sizes(OnnxNode *n, Value *x, Value *scales, Value *sizes, con
         const Dim *d = x->type.dim[axes[i]];
         a[i].axis = axes[i];
         a[i].known_scale = known ? elem_get_f(known->dtype, known->data, known->splat ? 0 : i) : NAN;
-        if (known && !(a[i].known_scale > 0)) {
+        if (known && !(a[i].known_scale > 0 && a[i].known_scale < 0x1p31)) {
             onnx_error(n, "a scale of %g", a[i].known_scale);
             return false;
         }
