@@ -216,6 +216,8 @@ static bool concat(const Node *n, const Shape *to, const Dim **y)
         for (int k = 0; k < n->n_in; k++) {
             Shape from;
             if (!n->in[k]->elems || !small_shape(n->in[k]->type, &from)) return false;
+            for (int a = 0; a < from.rank; a++)
+                if (a != axis && at[a] >= from.dim[a]) return false; /* an error is recorded */
             if (at[axis] < from.dim[axis]) {
                 y[i] = n->in[k]->elems[ravel(&from, at)];
                 break;
@@ -289,8 +291,8 @@ static bool apply(Context *c, const Node *n, const Shape *to, const Dim **y)
     if (n->op == OP_CONCAT) return concat(n, to, y);
     if (n->n_in < 1) return false;
     if (op_info[n->op].point) {
-        for (int k = 0; k < n->n_in; k++)
-            if (!n->in[k]->elems) return false;
+        for (int k = 0; k < n->n_in; k++) /* of other shapes, where an error is recorded */
+            if (!n->in[k]->elems || !small_shape(n->in[k]->type, &from) || from.count != to->count) return false;
         for (int64_t i = 0; i < to->count; i++) {
             const Dim *x[3] = {0};
             for (int k = 0; k < n->n_in; k++) x[k] = n->in[k]->elems[i];
@@ -301,7 +303,10 @@ static bool apply(Context *c, const Node *n, const Shape *to, const Dim **y)
     if (!n->in[0]->elems || !small_shape(n->in[0]->type, &from)) return false;
     switch (n->op) {
     case OP_RESHAPE:
-    case OP_STOP_GRADIENT: memcpy(y, n->in[0]->elems, (size_t)to->count * sizeof *y); return from.count == to->count;
+    case OP_STOP_GRADIENT:
+        if (from.count != to->count) return false;
+        memcpy(y, n->in[0]->elems, (size_t)to->count * sizeof *y);
+        return true;
     case OP_CAST: return cast(t, n, to, y);
     case OP_REDUCE: return reduce(t, n, &from, to, y);
     case OP_GATHER: return gather(n, &from, to, y);

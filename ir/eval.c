@@ -7,6 +7,7 @@
  * Lifetimes. A value dies after its last use by a node of its own region, uses inside nested regions counting as uses by the node
  * that holds them. Constants are converted when first used. */
 #include "ir/eval_internal.h"
+#include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -441,9 +442,32 @@ static bool run_folding(Eval *e, void *user)
     return true;
 }
 
+static double elements(const Value *v)
+{
+    double count = 1;
+    int64_t d;
+    for (int i = 0; i < v->type.rank; i++)
+        if (dim_is_const(v->type.dim[i], &d)) count *= (double)d;
+    return count;
+}
+
+/* Whether computing n would take minutes, or gigabytes that no operand has taken before: a model could ask for it by a number. */
+static bool takes_long(const Node *n)
+{
+    double work = n->n_out && elements(n->out[0]) > 1 ? elements(n->out[0]) : 1;
+    int64_t v;
+    const Attr *window = node_attr(n, A_WINDOW);
+    for (int i = 0; i < n->n_in && n->op != OP_GATHER; i++) work = fmax(work, elements(n->in[i]));
+    for (int i = 0; window && i < window->n; i++) work *= (double)window->ints[i];
+    for (int a = 0; n->op == OP_CONV && a < n->in[1]->type.rank - 1; a++)
+        if (dim_is_const(n->in[1]->type.dim[a], &v)) work *= (double)v;
+    if (n->op == OP_DOT && dim_is_const(n->in[0]->type.dim[n->in[0]->type.rank - 1], &v)) work *= (double)v;
+    return work > (n->op == OP_IOTA || n->op == OP_RANDOM ? 0x1p24 : 0x1p30);
+}
+
 bool node_eval(const Node *n, const Tensor *const *in, const Tensor **out, Pool *pool)
 {
-    if (n->n_region || n->op == OP_READ_DIMS) return false;
+    if (n->n_region || n->op == OP_READ_DIMS || takes_long(n)) return false;
     for (int i = 0; i < n->n_out; i++)
         if (!type_static(n->out[i]->type, NULL)) return false;
     Eval e = {.ctx = n->parent->graph->ctx, .pool = pool, .quiet = true};

@@ -13,7 +13,7 @@
  * False: an error is in ctx->diag (a shape that does not fit, a violated constraint). */
 bool graph_eval(const Graph *g, const Tensor *const *inputs, const Tensor **outputs, bool keep_double, Pool *pool);
 /* One node on constant operands: constant folding. outputs as above, of the node's dtypes; all dims must be constant.
- * False when the node cannot be evaluated (inputs unknown, symbolic shape). Movement of splats stays a splat. */
+ * False when the node cannot be evaluated (inputs unknown, symbolic shape, minutes of work). Movement of splats stays a splat. */
 bool node_eval(const Node *n, const Tensor *const *in, const Tensor **out, Pool *pool);
 /* Every value of the top region after graph_eval, by value id: for finding the first kernel that diverges. */
 bool graph_eval_all(const Graph *g, const Tensor *const *inputs, const Tensor **values, bool keep_double, Pool *pool);

@@ -55,7 +55,8 @@ static void print_float(FILE *f, DType t, const void *data, int64_t i)
     }
     char text[40];
     snprintf(text, sizeof text, "%.6g", v);
-    if (dtype_round_f(t, strtod(text, NULL), true) != v) snprintf(text, sizeof text, t == DLVK_F64 ? "%.17g" : "%.9g", v);
+    if (dtype_round_f(t, strtod(text, NULL), true) != v)
+        snprintf(text, sizeof text, t == DLVK_F64 || t == DLVK_F8E8M0 ? "%.17g" : "%.9g", v);
     fputs(text, f);
 }
 

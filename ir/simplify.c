@@ -43,8 +43,7 @@ static Value *redim(Build *b, const Tensor *t, int rank, const Dim *const *shape
 {
     int64_t dim[DLVK_MAX_RANK], count = 1;
     for (int i = 0; i < rank; i++) {
-        if (!dim_is_const(shape[i], &dim[i])) return NULL;
-        count *= dim[i];
+        if (!dim_is_const(shape[i], &dim[i]) || dim[i] < 0 || __builtin_mul_overflow(count, dim[i], &count)) return NULL;
     }
     if (count != t->count) return NULL;
     Tensor *u = pool_dup(b->ctx->pool, t, sizeof *t);

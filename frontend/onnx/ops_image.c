@@ -9,7 +9,7 @@ void lower_depth_space(OnnxNode *n)
     Value *x = in(n, 0);
     int64_t s = onnx_int(n, "blocksize", 0);
     bool crd = strcmp(onnx_str(n, "mode", "DCR"), "CRD") == 0;
-    if (x->type.rank != 4 || s < 1) {
+    if (x->type.rank != 4 || s < 1 || s > INT16_MAX) {
         onnx_error(n, "rank %d, attribute 'blocksize' %lld: rank 4 and a positive size are needed", x->type.rank, (long long)s);
         return;
     }

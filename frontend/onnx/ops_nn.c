@@ -11,7 +11,12 @@ bool onnx_spatial_ints(OnnxNode *n, const char *name, int count, int64_t otherwi
         onnx_error(n, "attribute '%s' has %d entries, expected %d", name, have, count);
         return false;
     }
-    for (int i = 0; i < count; i++) out[i] = v ? v[i] : otherwise;
+    for (int i = 0; i < count; i++) {
+        out[i] = v ? v[i] : otherwise;
+        if (out[i] >= -INT32_MAX && out[i] <= INT32_MAX) continue;
+        onnx_error(n, "attribute '%s' has an entry of %lld", name, (long long)out[i]);
+        return false;
+    }
     return true;
 }
 
@@ -47,10 +52,6 @@ bool onnx_spatial(OnnxNode *n, Value *x, const Dim *const *kernel, Spatial *s)
     for (int i = 0; i < s->n; i++) {
         if (shape[i] < 1 || s->step[i] < 1 || s->dilation[i] < 1) {
             onnx_error(n, "kernel_shape, strides and dilations must be positive");
-            return false;
-        }
-        if (shape[i] > INT32_MAX || s->step[i] > INT32_MAX || s->dilation[i] > INT32_MAX) {
-            onnx_error(n, "kernel_shape, strides and dilations must be below 2^31");
             return false;
         }
         s->kernel[i] = kernel ? kernel[i] : dim_of_int(b, shape[i]);

@@ -19,16 +19,16 @@ static Value *place_columns(OnnxNode *n, Value *counts, int64_t total, const int
 {
     Build *b = n->b;
     int64_t width = 0;
-    for (int64_t g = 0; g < total; g++) width = index[g] + 1 > width ? index[g] + 1 : width;
-    int64_t *from = POOL_ARRAY(b->ctx->pool, int64_t, width);
-    for (int64_t c = 0; c < width; c++) from[c] = total; /* the column of zeros behind the others */
     for (int64_t g = 0; g < total; g++) {
-        if (index[g] < 0) {
+        if (index[g] < 0 || index[g] >= INT32_MAX) {
             onnx_error(n, "attribute 'ngram_indexes' holds %lld", (long long)index[g]);
             return NULL;
         }
-        from[index[g]] = g;
+        width = index[g] + 1 > width ? index[g] + 1 : width;
     }
+    int64_t *from = POOL_ARRAY(b->ctx->pool, int64_t, width);
+    for (int64_t c = 0; c < width; c++) from[c] = total; /* the column of zeros behind the others */
+    for (int64_t g = 0; g < total; g++) from[index[g]] = g;
     const Dim *none[] = {dim_of_int(b, 0), dim_of_int(b, 0)}, *more[] = {dim_of_int(b, 0), dim_of_int(b, 1)};
     counts = build_pad(b, counts, none, more, build_scalar(b, DLVK_F32, 0));
     return build_gather(b, counts, build_const(b, tensor_new(b->ctx->pool, DLVK_I64, 1, &width, from)), 1);
@@ -60,15 +60,16 @@ void lower_tfidf_vectorizer(OnnxNode *n)
     size_t element = pool->dtype == DLVK_I64 ? sizeof(int64_t) : sizeof(Str);
     int64_t total = 0; /* n-grams seen: their columns in `counts` */
     for (int64_t k = 1; k <= n_starts && x; k++) {
-        int64_t end = k < n_starts ? starts[k] : n_pool, size = (end - starts[k - 1]) / k, shape[] = {size, k};
-        if (starts[k - 1] < 0 || end > n_pool || size < 0 || total + size > n_index) {
+        int64_t first = starts[k - 1], end = k < n_starts ? starts[k] : n_pool;
+        int64_t size = first >= 0 && first <= end && end <= n_pool ? (end - first) / k : -1, shape[] = {size, k};
+        if (size < 0 || total + size > n_index) {
             onnx_error(n, "attribute 'ngram_counts' does not fit the %d elements and %d indexes", n_pool, n_index);
             return;
         }
         if (!size) continue;
         total += size;
         Value *grams = build_const(
-                  b, tensor_new(b->ctx->pool, pool->dtype, 2, shape, (const char *)pool->data + (size_t)starts[k - 1] * element)),
+                  b, tensor_new(b->ctx->pool, pool->dtype, 2, shape, (const char *)pool->data + (size_t)first * element)),
               *sum = NULL;
         for (int64_t s = 0; k >= least && k <= most && s <= (k > 1 ? skips : 0); s++) {
             Value *c = count_grams(b, x, grams, k, s + 1);
