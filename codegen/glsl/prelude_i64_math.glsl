@@ -4,12 +4,12 @@
 int to_index(I64 a)
 {
     uvec2 v = i64_store(a);
-    return v.y == uint(int(v.x) >> 31) ? int(v.x) : int(v.y) < 0 ? -1 : 0x7fffffff;
+    return mix(mix(0x7fffffff, -1, int(v.y) < 0), int(v.x), v.y == uint(int(v.x) >> 31));
 }
 int to_index(U64 a)
 {
     uvec2 v = u64_store(a);
-    return v.y == 0u && int(v.x) >= 0 ? int(v.x) : 0x7fffffff;
+    return mix(0x7fffffff, int(v.x), v.y == 0u && int(v.x) >= 0);
 }
 
 //# op_max:
