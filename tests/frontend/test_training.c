@@ -2,6 +2,7 @@
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -211,6 +212,39 @@ Test(training, lamb_and_lion, .timeout = 120)
 {
     FOLLOW(lamb, 0.01, NULL, "lamb", .l2 = 0);
     FOLLOW(lion, 0.001, NULL, "lion", .weight_decay = 0.1);
+}
+
+/* However many parameters there are, updates of equal code are one dispatch. */
+Test(training, updates_share_dispatches, .timeout = 60)
+{
+    enum { LAYERS = 6 };
+    dlvk_training_options o = DLVK_TRAINING_OPTIONS_INIT;
+    o.optimizer = dlvk_optimizer_find("adam");
+    o.loss.loss = DLVK_LOSS_MSE;
+    o.loss.target_type = DLVK_F32;
+    dlvk_graph *g = dlvk_graph_new("deep");
+    dlvk_value h = dlvk_input(g, "x", DLVK_F32, "batch,16");
+    for (int i = 0; i < LAYERS; i++) {
+        char name[8];
+        snprintf(name, sizeof name, "fc%d", i);
+        h = dlvk_tanh(g, dlvk_dense(g, h, name, 16));
+    }
+    dlvk_output(g, "y", h);
+    void *bundle;
+    size_t size;
+    char *json;
+    dlvk_error err;
+    cr_assert_eq(dlvk_compile_graph_training(g, &bundle, &size, &o, NULL, &err), DLVK_OK, "%s", err.text);
+    dlvk_graph_free(g);
+    cr_assert_eq(dlvk_bundle_describe_memory(bundle, size, &json, &err), DLVK_OK, "%s", err.text);
+    int updates = 0;
+    char *end = strstr(json, "\"program\"");
+    cr_assert_not_null(end);
+    for (char *line = strtok(json, "\n"); line && line < end; line = strtok(NULL, "\n"))
+        updates += strstr(line, "\"nodes\"") && strstr(line, "optimizer.sub");
+    cr_assert(updates >= 1 && updates <= 2, "%d dispatches update %d weights and as many biases", updates, LAYERS);
+    free(json);
+    dlvk_free(bundle);
 }
 
 /* l1 * sign(w) makes weights jump about zero: few steps' worth of it, from far away. */
