@@ -237,6 +237,25 @@ Test(import, attribute_of_the_wrong_type)
     HAS("attribute 'axis' is not an integer");
 }
 
+/* What once overflowed, or read what is not there. */
+Test(import, sizes_without_end)
+{
+    model_init(&m, 17);
+    model_input(&m, "x", F32, "4611686018427387904,4");
+    model_input(&m, "y", F32, "2,3,4");
+    int64_t none = 0;
+    model_initializer(&m, "n", I64, 1, &none);
+    model_node(&m, "Shape", "y", "s");
+    model_node(&m, "Sub", "s,n", "d");
+    model_node(&m, "SequenceConstruct", "y,y", "q");
+    model_node(&m, "Transpose", "q", "t");
+    model_output(&m, "d");
+    cr_assert_null(import());
+    HAS("input 'x' is of type f32[4611686018427387904,4]");
+    HAS("(Sub): 3 == 0 cannot hold");
+    HAS("(Transpose, opset 17): input 0 is a sequence or optional, not a tensor");
+}
+
 Test(import, a_pattern_that_is_none)
 {
     dlvk_error err;
@@ -246,7 +265,7 @@ Test(import, a_pattern_that_is_none)
     Onnx__NodeProto *n = model_node(&m, "RegexFullMatch", "x", "y");
     Onnx__AttributeProto *a = node_attr_new(&m, n, "pattern", ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__STRING);
     a->has_s = 1;
-    a->s = (ProtobufCBinaryData){5, (uint8_t *)(uintptr_t)"a(b|c"};
+    a->s = (ProtobufCBinaryData){5, (uint8_t *)(uintptr_t) "a(b|c"};
     model_output(&m, "y");
     cr_assert_null(import());
     HAS("(RegexFullMatch, opset 20): the pattern 'a(b|c': missing )");
