@@ -170,7 +170,7 @@ def compare(case):
 
 
 def take_turns(o, case, rivals, end):
-    times = {}
+    times = case.turns
     for _ in range(o.turns):  # by turns, so that a slow spell of the machine hits all
         for program in [case.dlvk, *[r for r in rivals if case.id in r.ready]]:
             if time.time() > end:
@@ -240,7 +240,7 @@ def main():
         with open(o.json, "w") as f:
             json.dump(report.as_json(chosen, about), f, indent=1)
     if o.check:
-        bad = [(c, why) for c in chosen for why in report.complaints(c)]
+        bad = [(c, why) for c in chosen for why in report.complaints(c, o.webgpu)]
         for c, why in bad:
             print(f"{c.id}: {why}")
         n_bad = len({c.id for c, _ in bad})

