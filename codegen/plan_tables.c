@@ -162,11 +162,6 @@ static uint32_t constant_blob(PlanBuilder *b, const Tensor *t, uint64_t size)
 uint32_t plan_buffer(PlanBuilder *b, Value *v)
 {
     v = schedule_storage(b->s, v);
-    if (b->s->part[v->id].whole) {
-        uint32_t i = plan_buffer(b, b->s->part[v->id].whole);
-        b->buffers.at[i].msg->parts = true;
-        return i;
-    }
     if (!b->buffer_of[v->id]) {
         const Dim *bytes = plan_value_bytes(b, v);
         uint32_t i = buffer_new(b, v, bytes, v->name);

@@ -109,33 +109,9 @@ const char *emit_load(Shader *s, Value *v, const char *flat)
     return emit_from_bits(s, t, x);
 }
 
-/* Where element number `flat` of a part lies in the whole. */
-static const char *place(Shader *s, const Value *v, const Part *p, const char *flat)
-{
-    DimTable *dt = &s->ctx->dims;
-    const Dim *run = dim_const(dt, 1), *whole_run = run, *before = run, *from = p->at;
-    for (int i = 0; i < p->axis; i++) before = dim_mul(dt, before, v->type.dim[i]);
-    for (int i = p->axis; i < v->type.rank; i++) {
-        run = dim_mul(dt, run, v->type.dim[i]);
-        whole_run = dim_mul(dt, whole_run, p->whole->type.dim[i]);
-        if (i > p->axis) from = dim_mul(dt, from, v->type.dim[i]);
-    }
-    const char *role = s->role, *name = sh_fresh(s, "place");
-    s->role = "part";
-    if (dim_is(before, 1))
-        sh_line(s, "int %s = %s + %s;", name, flat, arg_size(s, from, s->role));
-    else
-        sh_line(s, "int %s = %s + int(fastdiv(uint(%s), %s)) * %s + %s;", name, flat, flat, arg_divisor(s, run),
-                arg_size(s, dim_sub(dt, whole_run, run), "gap"), arg_size(s, from, s->role));
-    s->role = role;
-    return name;
-}
-
 void emit_store(Shader *s, Value *v, const char *flat, const char *x)
 {
     DType t = v->type.dtype;
-    const Part *p = &s->kg->sched->part[schedule_storage(s->kg->sched, v)->id];
-    if (p->whole) flat = place(s, v, p, flat);
     if (storage_per_word(s->kg, v) == 2) {
         const char *b = arg_buffer(s, v, true, "BufU32");
         sh_line(s, "store16(%s, %s, %s);", b, flat, emit_bits(s, t, x));

@@ -40,19 +40,11 @@ typedef struct RegionSchedule {
     VEC(Step) steps;
 } RegionSchedule;
 
-/* Where a value lies in another: from index `at` of its axis on. */
-typedef struct Part {
-    Value *whole; /* NULL: nowhere */
-    const Dim *at;
-    int axis;
-} Part;
-
 typedef struct Schedule {
     Graph *graph;
     bool *materialized; /* by value id: has memory of its own, or shares another's (alias) */
     bool *wide;         /* by value id: elements below 16 bits lie in a 32-bit word each, since the kernel cannot pack them */
     Value **alias;      /* by value id: the value whose memory this reshape is a view of; NULL: none */
-    Part *part;         /* by value id: the value in whose memory a kernel stores this one, which nothing reads by itself */
     VEC(RegionSchedule *) regions;
 } Schedule;
 
@@ -65,7 +57,6 @@ static inline Value *schedule_storage(const Schedule *s, Value *v)
 RegionSchedule *schedule_region(const Schedule *s, const Region *r); /* passes/schedule.c */
 void schedule_print(FILE *f, const Schedule *s);
 Schedule *schedule_build(Graph *g, bool fuse); /* passes/fuse.c: forms the kernels */
-void schedule_place(Schedule *s);              /* passes/place.c: makes operands of concatenations parts of the result */
 void schedule_join(Schedule *s); /* passes/join.c: joins those that compute element by element what others read so */
 
 #endif

@@ -672,7 +672,6 @@ Schedule *schedule_build(Graph *g, bool fuse)
     s->materialized = POOL_ARRAY(p, bool, nv);
     s->wide = POOL_ARRAY(p, bool, nv);
     s->alias = POOL_ARRAY(p, Value *, nv);
-    s->part = POOL_ARRAY(p, Part, nv);
     Fuse f = {.g = g, .pool = p, .s = s, .fuse = fuse};
     f.uses = POOL_ARRAY(p, int, nv);
     f.user = POOL_ARRAY(p, Node *, nv);
@@ -684,9 +683,6 @@ Schedule *schedule_build(Graph *g, bool fuse)
     f.group = POOL_ARRAY(p, Kernel *, nn);
     f.late = POOL_ARRAY(p, bool, nn);
     schedule_one(&f, g->top);
-    if (fuse) {
-        schedule_join(s);
-        schedule_place(s);
-    }
+    if (fuse) schedule_join(s);
     return s;
 }

@@ -54,24 +54,6 @@ FAMILY(dot_long, 8)
     result(c, epilogue(c, build_matmul(&c->b, x, y)));
 }
 
-/* Products that are put together along some axis: stored straight into the whole. */
-FAMILY(dot_parts, 3)
-{
-    DType t = chance(c, 30) ? DLVK_F16 : DLVK_F32;
-    int axis = pick(c, 3), parts = 2 + pick(c, 2);
-    const Dim *size[3] = {any_dim(c, 1, 3), any_dim(c, 1, 40), any_dim(c, 1, 40)}, *k = any_dim(c, 1, 40);
-    Value *part[3];
-    for (int i = 0; i < parts; i++) {
-        size[axis] = any_dim(c, 1, 40);
-        const Dim *a[] = {size[0], size[1], k}, *b[] = {size[0], k, size[2]};
-        Value *x = input(c, t, 3, a, FILL_EVERYDAY), *y = input(c, t, 3, b, FILL_EVERYDAY);
-        part[i] = build_matmul(&c->b, build_cast(&c->b, x, DLVK_F32), build_cast(&c->b, y, DLVK_F32));
-        if (chance(c, 50)) part[i] = build_point(&c->b, OP_NEG, 1, &part[i]);
-        part[i] = build_cast(&c->b, part[i], t);
-    }
-    result(c, build_concat(&c->b, parts, part, axis));
-}
-
 FAMILY(dot_bytes, 6)
 {
     static const DType bytes[] = {DLVK_I8, DLVK_U8};
