@@ -1,6 +1,7 @@
 /* Contractions on matrix units: what fills codegen/glsl/contract_matrix.comp.glsl. */
 #include "codegen/contract.h"
 #include "dlvk/runtime.h"
+#include <stdlib.h>
 
 /* Tiles of 128 x 256 to 32 x 64, rows by columns, as the specialization constants and the time of a workgroup have them. */
 #define TILE(M, N, SUB_M, SUB_N, SLICE, PARTS) .m = M, .n = N, .sub_m = SUB_M, .sub_n = SUB_N, .slice = SLICE, .parts = PARTS
@@ -26,9 +27,10 @@ static int choose_cuts(DimTable *dt, const Contraction *c, Cut *cut)
     if (dim_is(dim_mod(dt, c->n, dim_const(dt, 256)), 0))
         cut[i++] = (Cut){TILE(128, 256, 64, 64, 32, 1), .most = 1, .when = large};
     if (n_most > 64) cut[i++] = (Cut){TILE(128, 128, 64, 64, 32, 1), .most = 1, .when = square};
-    cut[i++] = (Cut){TILE(ROWS, COLUMNS, 16, 32, 32, 1), .most = 1, .when = dim_floordiv(dt, small, dim_const(dt, 264))};
-    cut[i++] = (Cut){TILE(ROWS, COLUMNS, 16, 32, 64, 2), .most = 1, .when = dim_floordiv(dt, small, dim_const(dt, 132))};
-    cut[i++] = (Cut){TILE(ROWS, COLUMNS, 16, 32, 128, 4), .enough = 132, .least = 256, .most = 16};
+    /* Teams that share out a slice (parts 2 and 4) were faster, but a tile whose k was shared out by workgroups, too, came out
+     * wrong on the H200. */
+    cut[i++] = (Cut){TILE(ROWS, COLUMNS, 16, 32, 32, 1), .most = 1, .when = dim_floordiv(dt, small, dim_const(dt, 132))};
+    cut[i++] = (Cut){TILE(ROWS, COLUMNS, 16, 32, 64, 1), .enough = 256, .least = 128, .most = 16};
     return i;
 }
 
