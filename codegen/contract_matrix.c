@@ -52,7 +52,10 @@ static void one_cut(KernelGen *kg, const Contraction *c, const Cut *cut, int n, 
     for (size_t k = 0; k < sizeof spec / sizeof *spec; k++) *VEC_PUSH(s->pool, s->spec) = spec[k];
     s->grid[0] = dim_mul(&kg->ctx->dims, t->tiles, t->splits);
     s->when = t->when;
-    Splits split = contract_splits(s, cut, n);
+    /* A text of its own where no workgroups share: with one text for both, told apart by SHARED, the H200's driver got those
+     * wrong that do not. */
+    const Splits none = {.splits = "1", .partial = "uvec2(0)", .counters = "uvec2(0)"};
+    Splits split = dim_is(t->splits, 1) ? none : contract_splits(s, cut, n);
 
     Load a = contract_a_vectors(kg, c, LOAD_8_F16), b = contract_b_vectors(kg, c, LOAD_8_F16);
     Epilogue behind = contract_epilogue(s, c, false);
