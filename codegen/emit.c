@@ -77,6 +77,7 @@ const char *emit_point(Shader *s, const Node *n, const char *const *x)
     } else {
         text = c == 'f' ? o->glsl_f : o->glsl_i;
         if (n->op == OP_DIV && c == 'f' && !(s->features & DLVK_FEATURE_SCALAR)) text = "float_div($a, $b)";
+        if (n->op == OP_EXP && c == 'f' && s->strip.width) text = "exp_by_exp2($a)";
         if (c == 'f' && n->n_out && is_loose(s, n->out[0]) && loose_text(n->op)) text = loose_text(n->op);
     }
     char out[1024];

@@ -126,7 +126,7 @@ static bool write_strips(KernelGen *kg)
     int width = strip_width(kg, k->out.at[0], count), args = kg->args.n;
     if (!width) return false;
     const Dim *w = dim_const(dt, width), *strips = dim_floordiv(dt, count, w);
-    Shader *s = shader_new(kg, DLVK_FEATURE_WAVE);
+    Shader *s = shader_new(kg, STRIPS);
     s->twin = TWIN_NATIVE;
     s->local[0] = GROUP;
     s->grid[0] = dim_ceildiv(dt, strips, dim_const(dt, GROUP));

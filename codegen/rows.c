@@ -15,6 +15,7 @@ void emit_lane_reduce(Shader *s, Kind k, DType t, const char *acc, bool each)
     const char *each_j = each ? "[[unroll]] for (int j = 0; j < WIDTH; j++) " : "", *row = each ? " + j * GROUP" : "";
     const char *mine = sh_printf(s, "red_%c[gl_LocalInvocationID.x%s]", c == 'b' ? 'u' : c, row);
     const char *other = sh_printf(s, "red_%c[gl_LocalInvocationID.x%s + (l - lane)%s]", c == 'b' ? 'u' : c, row, step);
+    const char *ahead = sh_printf(s, "red_%c[gl_LocalInvocationID.x%s + l%s]", c == 'b' ? 'u' : c, row, step);
     const char *to = c == 'b' ? "uint" : "", *back = c == 'b' ? " != 0u" : "";
     sh_open(s, "if (LANES > 1) {");
     sh_line(s, "barrier();");
@@ -22,15 +23,15 @@ void emit_lane_reduce(Shader *s, Kind k, DType t, const char *acc, bool each)
     sh_line(s, "barrier();");
     sh_open(s, "if (LANES > HEAD) {");
     sh_open(s, "if (lane < HEAD) {");
-    sh_line(s, "for (uint l = lane + HEAD; l < LANES; l += HEAD)");
-    sh_line(s, "    %s%s = %s;", each_j, acc, emit_combine(s, k, t, acc, sh_printf(s, "(%s%s)", other, back)));
+    sh_line(s, "[[unroll]] for (uint l = HEAD; l < LANES; l += HEAD)");
+    sh_line(s, "    %s%s = %s;", each_j, acc, emit_combine(s, k, t, acc, sh_printf(s, "(%s%s)", ahead, back)));
     sh_line(s, "%s%s = %s(%s);", each_j, mine, to, acc);
     sh_close(s);
     sh_line(s, "barrier();");
     sh_close(s);
     const char *first = sh_printf(s, "red_%c[gl_LocalInvocationID.x%s - lane%s]%s", c == 'b' ? 'u' : c, row, step, back);
     sh_line(s, "%s%s = %s;", each_j, acc, first);
-    sh_line(s, "for (uint l = 1; l < min(HEAD, LANES); l++)");
+    sh_line(s, "[[unroll]] for (uint l = 1; l < HEAD; l++)");
     sh_line(s, "    %s%s = %s;", each_j, acc, emit_combine(s, k, t, acc, sh_printf(s, "(%s%s)", other, back)));
     sh_close(s);
 }
@@ -77,7 +78,7 @@ static Shape choose_strips(const Dim *rows, const Dim *length, bool columns, uin
     bool know_n = dim_is_const(length, &n);
     uint32_t lanes = 1, near = 8;
     if (columns) {
-        while (lanes < 32 && lanes * 4 < n && lanes * r < BUSY) lanes *= 2;
+        while (lanes < 32 && lanes * 4 < n && lanes * r < 2 * BUSY) lanes *= 2;
         while (near * lanes < 256 && near * 2 <= r) near *= 2;
         return (Shape){lanes, near * lanes < 64 ? 64 : near * lanes, width};
     }
@@ -134,7 +135,7 @@ typedef enum Style { ROWS_SCALAR, ROWS_STRIPS, ROWS_PORTABLE } Style;
 /* False: not in this style. */
 static bool write_rows(KernelGen *kg, Style style, bool alone)
 {
-    Shader *s = shader_new(kg, style == ROWS_SCALAR ? DLVK_FEATURE_SCALAR : style == ROWS_STRIPS ? DLVK_FEATURE_WAVE : 0);
+    Shader *s = shader_new(kg, style == ROWS_SCALAR ? DLVK_FEATURE_SCALAR : style == ROWS_STRIPS ? STRIPS : 0);
     s->twin = style == ROWS_STRIPS ? TWIN_NATIVE : alone ? TWIN_BOTH : TWIN_PLAIN;
     DimTable *dt = &s->ctx->dims;
     const Kernel *k = kg->kernel;

@@ -191,6 +191,9 @@ typedef struct Outside {
     size_t tail_n;
     int *scopes, n;
 } Outside;
+/* What variants of strips ask for: a GPU. SwiftShader, which may be told to pass for one, dies of vector loads, and has no large
+ * workgroups. */
+#define STRIPS (DLVK_FEATURE_WAVE | DLVK_FEATURE_WG512)
 void strip_begin(Shader *s, int width);
 void strip_open(Shader *s); /* a loop over the strip; sh_line() and all else write into it */
 void strip_close(Shader *s);

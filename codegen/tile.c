@@ -95,7 +95,7 @@ const char *tile_load(Shader *s, Value *v, const Ix *flat)
     if (k == TILE_LOADS) return NULL;
     if (k == t->n) t->load[t->n++] = (struct TileLoad){v, from, sh_fresh(s, "tile")};
     s->strip.vectors++;
-    return sh_printf(s, "%s[TILE_AT(pa - a0, (pb - b0) * WIDTH + j)]", t->load[k].name);
+    return sh_printf(s, "%s[at + j * PITCH]", t->load[k].name);
 }
 
 /* What goes before the tile's computation: its operands, each lane along their axis. */
@@ -105,6 +105,7 @@ static void stage(Shader *s, Turn *t, const char *size_a, const char *size_b, bo
     sh_line(s, "int id = int(gl_LocalInvocationID.x) + e * %d;", GROUP);
     sh_line(s, "int qa = a0 / WIDTH + id %% (TILE / WIDTH), qb = b0 * WIDTH + id / (TILE / WIDTH);");
     sh_open(s, "if (qa * WIDTH < %s && qb < %s) {", size_a, size_b);
+    sh_line(s, "int to = TILE_AT(qa * WIDTH - a0, qb - b0 * WIDTH);");
     ix_var_here(s, "qa");
     ix_var_here(s, "qb");
     for (int k = 0; k < t->n; k++) {
@@ -113,7 +114,7 @@ static void stage(Shader *s, Turn *t, const char *size_a, const char *size_b, bo
         if (!whole) sh_open(s, "if (qa * WIDTH + j < %s) {", size_a);
         const char *x = strip_load(s, l->v, l->from);
         if (!x) x = emit_load(s, l->v, ix_text(s, l->from));
-        sh_line(s, "%s[TILE_AT(qa * WIDTH + j - a0, qb - b0 * WIDTH)] = %s;", l->name, x);
+        sh_line(s, "%s[to + j] = %s;", l->name, x);
         if (!whole) sh_close(s);
         strip_close(s);
     }
@@ -133,15 +134,17 @@ bool gen_tiles(KernelGen *kg)
     int64_t size;
     if (width < per || (dim_is_const(x.dim[0], &size) && size < 8) || (dim_is_const(x.dim[x.a], &size) && size < 8)) return false;
 
-    Shader *s = shader_new(kg, DLVK_FEATURE_WAVE);
+    Shader *s = shader_new(kg, STRIPS);
     Turn *t = s->tile = POOL_NEW(s->pool, Turn);
     s->twin = TWIN_NATIVE;
     s->local[0] = GROUP;
     strip_begin(s, width);
     sh_decl(s, "const int TILE = %d;", edge);
-    /* Rows of the tile lie so that the lanes of a subgroup meet different banks, in whichever direction they walk. */
-    sh_decl(s, edge == 64 ? "#define TILE_AT(a, b) ((b) * 69 + (b) / 8 * 4 + (a) + (a) / 32 * 4)"
-                          : "#define TILE_AT(a, b) ((b) * 33 + (a))");
+    /* Rows of the tile lie so that the lanes of a subgroup meet different banks, in whichever direction they walk. Within a strip
+     * places are a constant apart. */
+    sh_decl(s, "const int PITCH = %d;", edge == 64 ? 69 : 33);
+    sh_decl(s, edge == 64 ? "#define TILE_AT(a, b) ((b) * PITCH + ((b) >> 3) * 4 + (a) + ((a) >> 5) * 4)"
+                          : "#define TILE_AT(a, b) ((b) * PITCH + (a))");
 
     const Dim *tile = dim_const(dt, edge), *w = dim_const(dt, width);
     const Dim *tiles_a = dim_ceildiv(dt, x.dim[x.a], tile), *tiles_b = dim_ceildiv(dt, x.dim[0], tile), *rest = tiles_b;
@@ -178,6 +181,7 @@ bool gen_tiles(KernelGen *kg)
     sh_line(s, "int id = int(gl_LocalInvocationID.x) + e * %d;", GROUP);
     sh_line(s, "int pa = a0 + id / (TILE / WIDTH), pb = b0 + id %% (TILE / WIDTH);");
     sh_open(s, "if (pa < %s && pb * WIDTH < %s) {", size_a, size_b);
+    sh_line(s, "int at = TILE_AT(pa - a0, (pb - b0) * WIDTH);");
     ix_var_here(s, "pa");
     ix_var_here(s, "pb");
     const char *y = strip_declare(s, glsl_class(v->type.dtype), NULL, true);

@@ -10,7 +10,7 @@
 enum {
     LONG = 2048,          /* rows that are worth it have so many elements at least, */
     LONG_INNER = 1 << 16, /* and where they are contiguous, which a workgroup walks along well, so many */
-    FEW = 2048,           /* there are so many of them at most */
+    FEW = 16384,          /* there are so many of them at most */
     FEW_INNER = 32,
     WORK = 1 << 17, /* elements in all */
     PART = 128,     /* in a part */
