@@ -78,7 +78,7 @@ static Shape choose_strips(const Dim *rows, const Dim *length, bool columns, uin
     bool know_n = dim_is_const(length, &n);
     uint32_t lanes = 1, near = 8;
     if (columns) {
-        while (lanes < 32 && lanes * 4 < n && lanes * r < 2 * BUSY) lanes *= 2;
+        while (lanes < 32 && lanes * 4 < n && lanes * r < BUSY) lanes *= 2;
         while (near * lanes < 256 && near * 2 <= r) near *= 2;
         return (Shape){lanes, near * lanes < 64 ? 64 : near * lanes, width};
     }
