@@ -10,6 +10,7 @@ static bool generate(KernelGen *kg)
     case ARCH_MAP: return gen_map(kg);
     case ARCH_ROWS: return gen_rows(kg);
     case ARCH_CONTRACT: return gen_contract(kg);
+    case ARCH_ATTENTION: return gen_attention(kg);
     case ARCH_SORT: return gen_sort(kg);
     case ARCH_SCATTER: return gen_scatter(kg);
     case ARCH_COMPACT: return gen_compact(kg);
@@ -91,6 +92,10 @@ static const Dim *count_flops(Context *c, const Kernel *k)
     DimTable *dt = &c->dims;
     const Dim *n = type_count(c, k->out.n ? k->out.at[0]->type : k->anchor->out[0]->type);
     if (k->arch == ARCH_ROWS) return dim_mul(dt, type_count(c, k->reduces.at[0]->in[0]->type), dim_const(dt, k->reduces.n));
+    if (k->arch == ARCH_ATTENTION) {
+        const Type q = k->attention->qk->in[0]->type, s = k->attention->qk->out[0]->type, v = k->anchor->out[0]->type;
+        return dim_mul(dt, type_count(c, s), dim_mul(dt, dim_const(dt, 2), dim_add(dt, q.dim[q.rank - 1], v.dim[v.rank - 1])));
+    }
     if (k->arch != ARCH_CONTRACT) return n;
     const Node *a = k->anchor;
     n = dim_mul(dt, type_count(c, a->out[0]->type), dim_const(dt, 2));

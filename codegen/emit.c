@@ -4,6 +4,7 @@
 
 #include "codegen/shader.h"
 #include "dlvk/runtime.h"
+#include "ir/view.h"
 
 struct Memo {
     const Value *v;
@@ -295,6 +296,22 @@ static bool moved_index(Shader *s, Value *v, Index *idx, Index *out)
     }
     *out = index_of_axes(x->type, ax);
     return true;
+}
+
+const Ix *emit_view(Shader *s, Value *v, Index idx, const Value *root)
+{
+    double factor = 1; /* the caller's affair */
+    idx.rank = v->type.rank;
+    index_complete(s, v->type, &idx);
+    while (v != root) {
+        Index at = idx;
+        moved_index(s, v, &idx, &at);
+        v = view_step(v, &factor);
+        idx = at;
+        idx.rank = v->type.rank;
+        index_complete(s, v->type, &idx);
+    }
+    return idx.flat;
 }
 
 static const char *emit_def(Shader *s, Value *v, Index *idx)

@@ -237,6 +237,8 @@ typedef struct Affine {
     const Dim *stride[DLVK_MAX_RANK];
 } Affine;
 bool value_affine(KernelGen *kg, Value *v, Affine *a);
+/* The flat number in root's memory of v's element at idx, v being a view of root (ir/view.h). */
+const Ix *emit_view(Shader *s, Value *v, Index idx, const Value *root);
 
 /* Templates: codegen/glsl/NAME with holes @{hole}, each replaced by the text given; a hole alone on a line is indented as the
  * line. */
@@ -267,6 +269,7 @@ bool gen_map(KernelGen *kg);
 bool gen_tiles(KernelGen *kg); /* a variant of map; false: none, and no error */
 bool gen_rows(KernelGen *kg);
 bool gen_contract(KernelGen *kg); /* codegen/contract.c */
+bool gen_attention(KernelGen *kg); /* codegen/attention.c */
 bool gen_sort(KernelGen *kg);
 bool gen_scatter(KernelGen *kg);
 bool gen_compact(KernelGen *kg);

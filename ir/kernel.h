@@ -12,16 +12,29 @@ typedef enum Archetype {
     ARCH_MAP,      /* one invocation an element; nodes it cannot inline elsewhere become loops: the path that is always legal */
     ARCH_ROWS,     /* several reductions over the same axes and the pointwise code around them; lanes share a row */
     ARCH_CONTRACT, /* anchor: dot or conv, with a pointwise epilogue */
+    ARCH_ATTENTION, /* anchor: the second dot of softmax(scores of q and k) v; neither scores nor weights get memory */
     ARCH_SORT,
     ARCH_SCATTER,
     ARCH_COMPACT,
     ARCH_CUMULATE
 } Archetype;
 
+/* softmax over the last axis of what is computed, element by element, from a dot; and the dot of its weights with values. */
+typedef struct Attention {
+    Node *qk, *pv;      /* the dots: [..., m, d] x [..., d, n], [..., m, n] x [..., n, e] */
+    Value *scores;      /* what softmax is taken of: pointwise code on qk's result and on anything else */
+    Value *top, *total; /* its rows' maxima, and their sums of exponentials */
+    Value *dead;        /* bool, the same all along a row: weights are 0 where it is true; NULL: nowhere */
+    bool nan_dead;      /* they are 0 where softmax gives NaN, which is all along a row */
+    VEC(Node *) nodes;  /* everything between the dots */
+    VEC(Node *) behind; /* pv's result on its way to the kernel's: movement and pointwise code, in order */
+} Attention;
+
 typedef struct Kernel {
     Archetype arch;
     int id;
-    Node *anchor;        /* contract, sort, scatter, compact, cumulate */
+    Node *anchor;        /* contract, attention, sort, scatter, compact, cumulate */
+    Attention *attention;
     VEC(Node *) reduces; /* rows: the reductions, in order; all with the same operand shape and axes */
     VEC(Value *) out;
     VEC(const Origin *) origins;
@@ -54,6 +67,9 @@ static inline Value *schedule_storage(const Schedule *s, Value *v)
     while (s->alias[v->id]) v = s->alias[v->id];
     return v;
 }
+/* Attention whose second dot is pv, and whose scores and weights nobody else uses; NULL. uses: by value id, of all operand slots
+ * and regions' results. passes/attention.c */
+Attention *attention_match(Pool *p, Node *pv, const int *uses);
 RegionSchedule *schedule_region(const Schedule *s, const Region *r); /* passes/schedule.c */
 void schedule_print(FILE *f, const Schedule *s);
 Schedule *schedule_build(Graph *g, bool fuse); /* passes/fuse.c: forms the kernels */

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "ir/kernel.h"
+#include "ir/view.h"
 
 typedef struct Fuse {
     Graph *g;
@@ -95,14 +96,40 @@ static void mark_captures(Fuse *f, const Region *r)
     for (int i = 0; i < r->results.n; i++) capture(f, r, r->results.at[i]);
 }
 
-static void mark_required(Fuse *f)
+/* Below a value that has memory whatever fusion does there is nothing to look for. */
+static bool may_look_below(void *arg, const Value *v)
+{
+    const Fuse *f = arg;
+    return v->def && v->def->parent == f->region && !f->must[v->id] && !is_splat(v->def->in[0]);
+}
+
+/* What attention reads: it needs rows and columns alone to be affine. */
+static void require_operands(Fuse *f, const Attention *a)
+{
+    DimTable *dt = &f->g->ctx->dims;
+    Value *operand[] = {a->qk->in[0], a->qk->in[1], a->pv->in[1]};
+    for (int i = 0; i < 3; i++) require(f, view_of(dt, operand[i], may_look_below, f).root);
+}
+
+/* What others than the region's nodes see. */
+static void mark_seen(Fuse *f)
 {
     Region *r = f->region;
     for (int i = 0; i < r->params.n; i++) require(f, r->params.at[i]);
     for (int i = 0; i < r->results.n; i++) require(f, r->results.at[i]);
+    for (int i = 0; i < r->nodes.n; i++)
+        for (int k = 0; k < r->nodes.at[i]->n_region; k++) mark_captures(f, r->nodes.at[i]->region_at[k]);
+}
+
+static void mark_required(Fuse *f)
+{
+    Region *r = f->region;
     for (int i = 0; i < r->nodes.n; i++) {
         Node *n = r->nodes.at[i];
-        for (int k = 0; k < n->n_region; k++) mark_captures(f, n->region_at[k]);
+        if (f->group[n->id]) {
+            if (n == f->group[n->id]->anchor) require_operands(f, f->group[n->id]->attention);
+            continue;
+        }
         if (n->op == OP_CONST && !is_splat(n->out[0])) require(f, n->out[0]);
         if (is_host_op(n->op)) {
             for (int k = 0; k < n->n_in; k++) require(f, n->in[k]);
@@ -383,12 +410,51 @@ static bool joins_epilogue(const void *shape, const Node *first, const Node *n)
     return is_pointwise(n) || n->op == OP_RESHAPE;
 }
 
+/* What stands behind attention, as long as nobody else wants it: pointwise code, and movement, so that the result is written as
+ * its reader would have it. Reshapes at the end are views. */
+static void take_behind(Fuse *f, Kernel *k)
+{
+    Attention *a = k->attention;
+    Value *v = a->pv->out[0];
+    int kept = 0;
+    *VEC_PUSH(f->pool, k->out) = v;
+    while (!f->must[v->id] && f->uses[v->id] == 1) {
+        Node *u = f->user[v->id];
+        if (!u || u->n_out != 1 || f->group[u->id] || !(is_pointwise(u) || u->op == OP_TRANSPOSE || u->op == OP_RESHAPE)) break;
+        v = u->out[0];
+        if (value_widened(v) && !f->must[v->id]) break; /* whoever wants it reads what it is made of */
+        *VEC_PUSH(f->pool, a->behind) = u;
+        if (u->op == OP_RESHAPE) continue;
+        kept = a->behind.n;
+        k->out.at[0] = v;
+    }
+    a->behind.n = kept;
+    for (int i = 0; i < kept; i++) f->group[a->behind.at[i]->id] = k;
+}
+
+static void form_attention(Fuse *f)
+{
+    Region *r = f->region;
+    for (int i = 0; f->fuse && i < r->nodes.n; i++) {
+        Node *n = r->nodes.at[i];
+        Attention *a = n->op == OP_DOT && !f->group[n->id] ? attention_match(f->pool, n, f->uses) : NULL;
+        if (!a) continue;
+        Kernel *k = kernel_new(f, ARCH_ATTENTION, n);
+        k->attention = a;
+        f->group[n->id] = f->group[a->qk->id] = k;
+        for (int j = 0; j < a->nodes.n; j++) f->group[a->nodes.at[j]->id] = k;
+    }
+}
+
 static void form_anchored(Fuse *f)
 {
     Region *r = f->region;
     for (int i = 0; i < r->nodes.n; i++) {
         Node *n = r->nodes.at[i];
-        if (f->group[n->id]) continue;
+        if (f->group[n->id]) {
+            if (f->group[n->id]->anchor == n && f->group[n->id]->attention) take_behind(f, f->group[n->id]);
+            continue;
+        }
         if (n->op == OP_REDUCE) {
             form_rows(f, i);
             continue;
@@ -563,6 +629,7 @@ static void name_kernel(Walk *w)
         if (*name) strcat(name, "_");
         strcat(name, w->names.at[i]);
     }
+    if (w->k->attention) strcpy(name, "attention");
     w->k->name = pool_strdup(w->f->pool, *name ? name : "copy");
 }
 
@@ -629,6 +696,8 @@ static void schedule_one(Fuse *f, Region *r)
     f->region = r;
     note_sizers(f);
     count_uses(f);
+    mark_seen(f);
+    form_attention(f);
     mark_required(f);
     form_anchored(f);
     form_maps(f);

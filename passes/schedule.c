@@ -10,7 +10,7 @@ RegionSchedule *schedule_region(const Schedule *s, const Region *r)
 
 static void print_region(FILE *f, const Schedule *s, const Region *r, int depth)
 {
-    static const char *const arch[] = {"map", "rows", "contract", "sort", "scatter", "compact", "cumulate"};
+    static const char *const arch[] = {"map", "rows", "contract", "attention", "sort", "scatter", "compact", "cumulate"};
     RegionSchedule *rs = schedule_region(s, r);
     for (int i = 0; rs && i < rs->steps.n; i++) {
         const Step *st = &rs->steps.at[i];

@@ -189,8 +189,8 @@ static uint32_t feature_bits(const DeviceFeatures *f, const VkPhysicalDeviceProp
     const VkSubgroupFeatureFlags ops = VK_SUBGROUP_FEATURE_BASIC_BIT | VK_SUBGROUP_FEATURE_ARITHMETIC_BIT |
                                        VK_SUBGROUP_FEATURE_SHUFFLE_BIT | VK_SUBGROUP_FEATURE_BALLOT_BIT;
     const VkPhysicalDeviceFeatures *b = &f->base.features;
-    bool subgroup =
-        (p11->subgroupSupportedOperations & ops) == ops && (p11->subgroupSupportedStages & VK_SHADER_STAGE_COMPUTE_BIT);
+    bool subgroup = (p11->subgroupSupportedOperations & ops) == ops &&
+                    (p11->subgroupSupportedStages & VK_SHADER_STAGE_COMPUTE_BIT) && p11->subgroupSize >= 8;
     uint32_t most = p->limits.maxComputeWorkGroupInvocations < p->limits.maxComputeWorkGroupSize[0]
                         ? p->limits.maxComputeWorkGroupInvocations
                         : p->limits.maxComputeWorkGroupSize[0];

@@ -63,22 +63,6 @@ FAMILY(dot_bytes, 6)
     result(c, build_op(&c->b, OP_DOT, 2, in, 1, &acc));
 }
 
-/* softmax(q k^T) v: three kernels and transposed operands. */
-FAMILY(attention, 8)
-{
-    DType t = float_type(c);
-    const Dim *heads = any_dim(c, 1, 4), *m = any_dim(c, 1, 30), *n = any_dim(c, 1, 30), *k = fixed(c, between(c, 1, 40));
-    const Dim *dq[] = {m, heads, k}, *dk[] = {n, heads, k};
-    int by_head[] = {1, 0, 2}, turned[] = {1, 2, 0};
-    Value *q = build_transpose(&c->b, operand(c, t, 3, dq, FILL_EVERYDAY), by_head);
-    Value *key = build_transpose(&c->b, operand(c, t, 3, dk, FILL_EVERYDAY), turned);
-    Value *v = build_transpose(&c->b, operand(c, t, 3, dk, FILL_EVERYDAY), by_head);
-    Value *s = build_softmax(&c->b, build_map2s(&c->b, OP_MUL, build_matmul(&c->b, q, key), 0.3), -1, false);
-    Value *y = build_transpose(&c->b, build_matmul(&c->b, s, v), by_head);
-    const Dim *flat[] = {m, dim_mul(&c->c->dims, heads, k)};
-    result(c, build_reshape(&c->b, y, 2, flat));
-}
-
 static int64_t channels(Case *c)
 {
     static const int64_t some[] = {1, 1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 32, 33, 40};

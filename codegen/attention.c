@@ -1,0 +1,163 @@
+/* Attention: what its variants have in common, and their order of preference; see attention.h. */
+#include "codegen/attention.h"
+
+#include <string.h>
+
+#include "dlvk/runtime.h"
+
+static bool not_stored(void *arg, const Value *v)
+{
+    const KernelGen *kg = arg;
+    return v->def && !kg->sched->materialized[v->id];
+}
+
+static View operand_view(KernelGen *kg, Value *v)
+{
+    return view_of(&kg->ctx->dims, v, not_stored, kg);
+}
+
+static Attend analyse(KernelGen *kg)
+{
+    DimTable *dt = &kg->ctx->dims;
+    const Attention *a = kg->kernel->attention;
+    Type s = a->qk->out[0]->type, out = a->pv->out[0]->type, q = a->qk->in[0]->type;
+    Attend t = {.a = a, .m = out.dim[out.rank - 2], .n = s.dim[s.rank - 1], .z = dim_const(dt, 1)};
+    for (int i = 0; i < out.rank - 2; i++) t.z = dim_mul(dt, t.z, out.dim[i]);
+    dim_is_const(q.dim[q.rank - 1], &t.d);
+    dim_is_const(out.dim[out.rank - 1], &t.e);
+    t.q = operand_view(kg, a->qk->in[0]);
+    t.k = operand_view(kg, a->qk->in[1]);
+    t.v = operand_view(kg, a->pv->in[1]);
+    t.factor = t.q.factor * t.k.factor;
+    return t;
+}
+
+/* Batch z, row and column of a value whose last two axes are these. */
+static Index index_in(Shader *s, const Attend *t, Type type, const Ix *row, const Ix *col)
+{
+    DimTable *dt = &s->ctx->dims;
+    const Ix *ax[DLVK_MAX_RANK];
+    const Dim *stride = dim_const(dt, 1);
+    for (int i = type.rank - 3; i >= 0; i--) {
+        ax[i] = dim_is(type.dim[i], 1) ? ix_const(s, 0) : ix_split(s, ix_var(s, "z", t->z), stride, type.dim[i]);
+        stride = dim_mul(dt, stride, type.dim[i]);
+    }
+    ax[type.rank - 2] = row;
+    ax[type.rank - 1] = col;
+    return index_of_axes(type, ax);
+}
+
+static const Ix *base(Shader *s, const Attend *t, Value *operand, const View *view)
+{
+    const Ix *zero = ix_const(s, 0);
+    return emit_view(s, operand, index_in(s, t, operand->type, zero, zero), view->root);
+}
+
+bool attend_base_divides(Shader *s, const Attend *t, Value *operand, const View *view, int by)
+{
+    DimTable *dt = &s->ctx->dims;
+    const Dim *d = dim_const(dt, by);
+    Piece piece = contract_begin(s); /* no text comes of it */
+    const Ix *at = base(s, t, operand, view);
+    contract_end(s, piece);
+    if (at->kind == IX_DIM) return dim_is(dim_mod(dt, at->dim, d), 0);
+    bool ok = at->kind == IX_SUM && dim_is(dim_mod(dt, at->dim, d), 0);
+    for (int i = 0; ok && i < at->n; i++) ok = dim_is(dim_mod(dt, at->term[i].stride, d), 0);
+    return ok;
+}
+
+const char *attend_base(Shader *s, const Attend *t, Value *operand, const View *view, const char *name)
+{
+    Piece piece = contract_begin(s);
+    s->role = name;
+    const char *text = ix_text(s, base(s, t, operand, view));
+    s->role = NULL;
+    sh_line(s, "%s = %s;", name, text);
+    return contract_end(s, piece);
+}
+
+const char *attend_load(Shader *s, const View *view, const char *at)
+{
+    return emit_load(s, view->root, at);
+}
+
+const char *attend_score(Shader *s, const Attend *t, const char *vector)
+{
+    Piece piece = contract_begin(s);
+    Value *dot = t->a->qk->out[0], *scores = t->a->scores;
+    s->role = "score";
+    if (t->factor != 1) sh_line(s, "x *= %s;", emit_literal(s, DLVK_F32, t->factor, 0));
+    const Ix *m = ix_var(s, "m", t->m), *n = ix_var(s, "n", t->n);
+    if (vector) {
+        s->vector = ix_var(s, "lane_number", dim_const(&s->ctx->dims, 8));
+        n = ix_add(s, ix_var(s, vector, t->n), s->vector);
+    }
+    emit_bind(s, dot, index_in(s, t, dot->type, m, n), "x");
+    const char *y = emit_value(s, scores, index_in(s, t, scores->type, m, n));
+    if (strcmp(y, "x")) sh_line(s, "x = %s;", y);
+    s->vector = NULL;
+    s->role = NULL;
+    return contract_end(s, piece);
+}
+
+const char *attend_dead(Shader *s, const Attend *t)
+{
+    Piece piece = contract_begin(s);
+    Value *dead = t->a->dead;
+    s->role = "scale";
+    if (t->a->nan_dead) {
+        sh_line(s, "dead = dead || op_is_nan(total) || total == 0.0;");
+    } else if (dead) {
+        const Ix *m = ix_var(s, "m", t->m), *zero = ix_const(s, 0);
+        emit_bind(s, t->a->top, index_in(s, t, t->a->top->type, m, zero), "top");
+        emit_bind(s, t->a->total, index_in(s, t, t->a->total->type, m, zero), "total");
+        sh_line(s, "dead = dead || %s;", emit_value(s, dead, index_in(s, t, dead->type, m, zero)));
+    }
+    s->role = NULL;
+    return contract_end(s, piece);
+}
+
+const char *attend_store(Shader *s, const Attend *t)
+{
+    Piece piece = contract_begin(s);
+    const Attention *a = t->a;
+    Value *v = a->pv->out[0];
+    s->role = "out";
+    if (t->v.factor != 1) sh_line(s, "x *= %s;", emit_literal(s, DLVK_F32, t->v.factor, 0));
+    const char *x = emit_cast(s, DLVK_F32, v->type.dtype, "x", true);
+    if (strcmp(x, "x") != 0) {
+        const char *name = sh_fresh(s, "v");
+        sh_line(s, "%s %s = %s;", glsl_class(v->type.dtype), name, x);
+        x = name;
+    }
+    Index at = index_in(s, t, v->type, ix_var(s, "m", t->m), ix_var(s, "e", v->type.dim[v->type.rank - 1]));
+    emit_bind(s, v, at, x);
+    for (int i = 0; i < a->behind.n; i++) {
+        Node *n = a->behind.at[i];
+        if (n->op == OP_TRANSPOSE) {
+            const Ix *ax[DLVK_MAX_RANK];
+            for (int k = 0; k < v->type.rank; k++) ax[k] = index_axis(s, v->type, &at, (int)attr_ints(n, A_PERM)[k]);
+            at = index_of_axes(n->out[0]->type, ax);
+        } else if (n->op == OP_RESHAPE) {
+            at = index_of_flat(s, n->out[0]->type, index_flat(s, v->type, &at));
+        }
+        v = n->out[0];
+        if (n->op == OP_TRANSPOSE || n->op == OP_RESHAPE)
+            emit_bind(s, v, at, x);
+        else
+            x = emit_value(s, v, at);
+    }
+    emit_store(s, v, ix_text(s, index_flat(s, v->type, &at)), x);
+    s->role = NULL;
+    return contract_end(s, piece);
+}
+
+bool gen_attention(KernelGen *kg)
+{
+    Attend t = analyse(kg);
+    attention_scalar(kg, &t);
+    if (t.q.root->type.dtype == DLVK_F16 && t.k.root->type.dtype == DLVK_F16 && t.v.root->type.dtype == DLVK_F16)
+        attention_matrix(kg, &t);
+    attention_wave(kg, &t);
+    return true;
+}

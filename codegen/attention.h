@@ -1,0 +1,39 @@
+/* What the variants of attention kernels have in common. Internal to codegen/attention*.c.
+ *
+ * All compute out[z, m, :] = sum over n of softmax(scores)[z, m, n] * v[z, n, :], where z numbers the batches, walking over the keys in
+ * blocks: beside the sums of exponentials and of weighted values they keep the largest score met so far, and when a larger one comes,
+ * what was summed is scaled down (Milakov and Gimelshein, "Online normalizer calculation for softmax", 2018; Dao et al.,
+ * "FlashAttention", 2022). Scores live in registers and shared memory alone. */
+#ifndef DLVK_CODEGEN_ATTENTION_H
+#define DLVK_CODEGEN_ATTENTION_H
+
+#include "codegen/contract.h"
+#include "ir/view.h"
+
+typedef struct Attend {
+    const Attention *a;
+    const Dim *m, *n, *z; /* queries, keys, batches */
+    int64_t d, e;         /* elements of a query or key, and of a value */
+    View q, k, v;         /* row, col: of q along m and d, of k along d and n, of v along n and e */
+    double factor;        /* of q and k: what their products are multiplied by */
+} Attend;
+
+/* Text for a hole: where batch z of an operand begins in its memory, as `NAME = ...;`. */
+const char *attend_base(Shader *s, const Attend *t, Value *operand, const View *view, const char *name);
+/* Whether that is a multiple of `by` for certain. */
+bool attend_base_divides(Shader *s, const Attend *t, Value *operand, const View *view, int by);
+/* An element of an operand, as a float expression; at: a GLSL int variable, counted from the beginning of its memory. */
+const char *attend_load(Shader *s, const View *view, const char *at);
+/* Statements that make x, the product of q and k, the score, at the GLSL ints z, m, n. vector: the GLSL int at which
+ * a vector of neighbouring n begins on a CPU driver, all of which exist; NULL. */
+const char *attend_score(Shader *s, const Attend *t, const char *vector);
+/* Statements behind the loop: `dead` becomes true where row m of batch z, of the GLSL floats top and total, gives zeros. */
+const char *attend_dead(Shader *s, const Attend *t);
+/* Statements that store x, the result at the GLSL ints z, m and e. */
+const char *attend_store(Shader *s, const Attend *t);
+
+void attention_wave(KernelGen *kg, const Attend *t);   /* codegen/attention_wave.c */
+void attention_scalar(KernelGen *kg, const Attend *t); /* codegen/attention_scalar.c */
+void attention_matrix(KernelGen *kg, const Attend *t); /* codegen/attention_matrix.c */
+
+#endif
