@@ -1,9 +1,9 @@
 /* What the variants of attention kernels have in common. Internal to codegen/attention*.c.
  *
- * All compute out[z, m, :] = sum over n of softmax(scores)[z, m, n] * v[z, n, :], where z numbers the batches, walking over the keys in
- * blocks: beside the sums of exponentials and of weighted values they keep the largest score met so far, and when a larger one comes,
- * what was summed is scaled down (Milakov and Gimelshein, "Online normalizer calculation for softmax", 2018; Dao et al.,
- * "FlashAttention", 2022). Scores live in registers and shared memory alone. */
+ * All compute out[z, m, :] = sum over n of softmax(scores)[z, m, n] * v[z, n, :], where z numbers the batches, walking over the
+ * keys in blocks: beside the sums of exponentials and of weighted values they keep the largest score met so far, and when a
+ * larger one comes, what was summed is scaled down (Milakov and Gimelshein, "Online normalizer calculation for softmax", 2018;
+ * Dao et al., "FlashAttention", 2022). Scores live in registers and shared memory alone. */
 #ifndef DLVK_CODEGEN_ATTENTION_H
 #define DLVK_CODEGEN_ATTENTION_H
 

@@ -1,7 +1,4 @@
 /* Attention on matrix units: what fills codegen/glsl/attention_matrix.comp.glsl. */
-#include <stdio.h>
-#include <stdlib.h>
-
 #include "codegen/attention.h"
 #include "dlvk/runtime.h"
 
@@ -11,7 +8,8 @@ static bool divides(Shader *s, const Dim *d, int by)
 }
 
 /* Whether rows of `length` elements can be read as vectors of eight halves. */
-static const char *whole(Shader *s, const Attend *t, Value *operand, const View *v, const Dim *along, const Dim *across, int64_t length)
+static const char *whole(Shader *s, const Attend *t, Value *operand, const View *v, const Dim *along, const Dim *across,
+                         int64_t length)
 {
     bool ok = v->root->type.dtype == DLVK_F16 && dim_is(along, 1) && divides(s, across, 8) && length % 8 == 0 &&
               attend_base_divides(s, t, operand, v, 8);
@@ -29,8 +27,6 @@ static Shape choose(const Attend *t)
     bool few = !dim_is_const(t->m, &m) || !dim_is_const(t->z, &z) || (m + 63) / 64 * z < 256;
     Shape x = most <= 64 ? (Shape){4, 16, 64, 1, 1} : most <= 128 ? (Shape){4, 16, 32, 1, 1} : (Shape){2, 16, 16, 1, 1};
     if (few) x = most <= 64 ? (Shape){4, 16, 16, 4, 1} : most <= 128 ? (Shape){4, 16, 16, 2, 1} : (Shape){2, 16, 16, 1, 1};
-    const char *env = getenv("DLVK_ATTN");
-    if (env) sscanf(env, "%u,%u,%u,%u,%u", &x.subgroups, &x.rows, &x.keys, &x.key_teams, &x.prefetch);
     return x;
 }
 
@@ -58,7 +54,6 @@ void attention_matrix(KernelGen *kg, const Attend *t)
         {"k_col", arg_size(s, t->k.col, "k_col")},
         {"v_row", arg_size(s, t->v.row, "v_row")},
         {"v_col", arg_int(s, t->v.col)},
-        {"plain", getenv("DLVK_ATTN_SLOW") ? (atoi(getenv("DLVK_ATTN_SLOW")) == 1 ? "const bool plain = false" : "const bool plain = true") : "bool plain = LANES == 32 && MAT == 16 && secret == 0"},
         {"q_whole", whole(s, t, q, &t->q, t->q.col, t->q.row, t->d)},
         {"k_whole", whole(s, t, k, &t->k, t->k.row, t->k.col, t->d)},
         {"v_whole", whole(s, t, v, &t->v, t->v.col, t->v.row, t->e)},

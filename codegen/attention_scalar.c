@@ -2,8 +2,8 @@
 #include "codegen/attention.h"
 #include "dlvk/runtime.h"
 
-/* The statement that returns element k = c * 8 + lane of what begins at `at`, of `length`: by a vector load where the lanes' elements are
- * neighbours. *vectors gets the text that a vector load is found by. */
+/* The statement that returns element k = c * 8 + lane of what begins at `at`, of `length`: by a vector load where the lanes'
+ * elements are neighbours. *vectors gets the text that a vector load is found by. */
 static const char *load(Shader *s, const View *v, const Dim *along, int64_t length, const char **vectors)
 {
     DType t = v->root->type.dtype;
@@ -14,8 +14,8 @@ static const char *load(Shader *s, const View *v, const Dim *along, int64_t leng
             return sh_printf(s, "return neighbours(BufF32(address_at(%s, at)), c * 8);", buffer);
         }
         *vectors = "neighbours16(";
-        return sh_printf(s, "return %s(neighbours16(Words16(address16_at(%s, at)), c * 8));", t == DLVK_F16 ? "f16_to_f32" : "bf16_to_f32",
-                         buffer);
+        return sh_printf(s, "return %s(neighbours16(Words16(address16_at(%s, at)), c * 8));",
+                         t == DLVK_F16 ? "f16_to_f32" : "bf16_to_f32", buffer);
     }
     *vectors = "";
     Piece piece = contract_begin(s);

@@ -9,9 +9,9 @@
 #include "ir/ir.h"
 
 typedef enum Archetype {
-    ARCH_MAP,      /* one invocation an element; nodes it cannot inline elsewhere become loops: the path that is always legal */
-    ARCH_ROWS,     /* several reductions over the same axes and the pointwise code around them; lanes share a row */
-    ARCH_CONTRACT, /* anchor: dot or conv, with a pointwise epilogue */
+    ARCH_MAP,       /* one invocation an element; nodes it cannot inline elsewhere become loops: the path that is always legal */
+    ARCH_ROWS,      /* several reductions over the same axes and the pointwise code around them; lanes share a row */
+    ARCH_CONTRACT,  /* anchor: dot or conv, with a pointwise epilogue */
     ARCH_ATTENTION, /* anchor: the second dot of softmax(scores of q and k) v; neither scores nor weights get memory */
     ARCH_SORT,
     ARCH_SCATTER,
@@ -33,7 +33,7 @@ typedef struct Attention {
 typedef struct Kernel {
     Archetype arch;
     int id;
-    Node *anchor;        /* contract, attention, sort, scatter, compact, cumulate */
+    Node *anchor; /* contract, attention, sort, scatter, compact, cumulate */
     Attention *attention;
     VEC(Node *) reduces; /* rows: the reductions, in order; all with the same operand shape and axes */
     VEC(Value *) out;

@@ -1,18 +1,18 @@
 /* Views: values that are elements of another's memory, reached through movement.
  *
  * What a kernel with a loop over rows and columns wants to know of a matrix operand: whose memory it reads, and how far apart
- * neighbours lie there along its last two axes. All other axes may be as tangled as they like (repeated heads, merged batches); where
- * they lead is index arithmetic, done once a tile. Widening casts and multiplication by a number count as movement: the reader applies
- * them. */
+ * neighbours lie there along its last two axes. All other axes may be as tangled as they like (repeated heads, merged batches);
+ * where they lead is index arithmetic, done once a tile. Widening casts and multiplication by a number count as movement: the
+ * reader applies them. */
 #ifndef DLVK_IR_VIEW_H
 #define DLVK_IR_VIEW_H
 
 #include "ir/ir.h"
 
 typedef struct View {
-    Value *root;           /* whose memory is read, laid out in row-major order */
-    const Dim *row, *col;  /* elements between neighbours along the last two axes; 0: repeated */
-    double factor;         /* what the elements are multiplied by */
+    Value *root;          /* whose memory is read, laid out in row-major order */
+    const Dim *row, *col; /* elements between neighbours along the last two axes; 0: repeated */
+    double factor;        /* what the elements are multiplied by */
 } View;
 
 /* One step down: the operand that v's definition moves, widens or scales; NULL when it does something else. */

@@ -2,8 +2,8 @@
  *
  * What must hold is what the kernel needs, no more. Scores are any pointwise code on the first dot's result and on other values:
  * scales, biases, masks, caps. Between the dots, reshapes may change the axes before the last two, and casts the type. Behind
- * softmax, weights may become 0 in rows that attend to nothing. Nobody else uses anything in between (a training step does, and then
- * the kernels are those of its parts). The head sizes are constants, since the kernel keeps rows of them in registers. */
+ * softmax, weights may become 0 in rows that attend to nothing. Nobody else uses anything in between (a training step does, and
+ * then the kernels are those of its parts). The head sizes are constants, since the kernel keeps rows of them in registers. */
 #include <math.h>
 
 #include "ir/kernel.h"

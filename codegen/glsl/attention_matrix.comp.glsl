@@ -33,6 +33,9 @@ shared vec2 stats[GROUP / LANES * WM];       /* of rows: the largest score, and 
 shared float factors[GROUP / LANES * WM];
 shared uint secret;
 layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer Vectors { uvec4 d[]; };
+/* Element e of a lane, in matrices of 16 x 16 and 32 lanes: which of the lane's two rows, 8 apart; and which column. */
+#define UPPER(e) (((e) >> 1) & 1)
+#define COLUMN(lane, e) (((lane) & 3) * 2 + ((e) & 1) + ((e) & 4) * 2)
 #define NONE uintBitsToFloat(0xff800000u)
 #define SUMS coopmat<float, gl_ScopeSubgroup, MAT, MAT, gl_MatrixUseAccumulator>
 #define LEFT coopmat<float16_t, gl_ScopeSubgroup, MAT, MAT, gl_MatrixUseA>
@@ -136,13 +139,13 @@ float weight(float x, float y)
         int row_of[EACH];
         bool same = LANES == 32 && MAT == 16;
         [[unroll]] for (int e = 0; e < int(EACH); e++) {
-            int place = (lane / 4 + (e & 2) * 4) * 16 + (lane & 3) * 2 + (e & 1) + (e & 4) * 2;
+            int place = (lane / 4 + UPPER(e) * 8) * 16 + COLUMN(lane, e);
             same = same && int(where[e]) == place && int(left[e]) == place;
             row_of[e] = int(where[e]) / int(MAT);
         }
         if (!same) secret = 1;
         barrier();
-        @{plain};
+        bool plain = LANES == 32 && MAT == 16 && secret == 0;
 
         SUMS acc[FM * FE];
         [[unroll]] for (uint i = 0; i < FM * FE; i++) acc[i] = SUMS(0.0);
@@ -187,7 +190,7 @@ float weight(float x, float y)
                 }
                 barrier();
             }
-            if (n0 >= 0 && n0 + key0 < @{n}) {
+            if (n0 >= 0) {
                 SUMS c[FM * FN];
                 [[unroll]] for (uint i = 0; i < FM * FN; i++) c[i] = SUMS(0.0);
                 [[unroll]] for (uint k = 0; k < FD; k++)
@@ -203,13 +206,13 @@ float weight(float x, float y)
                         float best[2] = float[](NONE, NONE);
                         [[unroll]] for (uint j = 0; j < FN; j++)
                             [[unroll]] for (int e = 0; e < int(EACH); e++) {
-                                int at = n0 + key0 + int(j * MAT) + (lane & 3) * 2 + (e & 1) + (e & 4) * 2, n = min(at, @{n} - 1);
-                                int m = min(m0 + row0 + int(i * MAT) + lane / 4 + (e & 2) * 4, @{m} - 1);
+                                int at = n0 + key0 + int(j * MAT) + COLUMN(lane, e), n = min(at, @{n} - 1);
+                                int m = min(m0 + row0 + int(i * MAT) + lane / 4 + UPPER(e) * 8, @{m} - 1);
                                 float x = c[i * FN + j][e];
                                 @{score}
                                 if (ragged && at >= @{n}) x = NONE;
                                 c[i * FN + j][e] = x;
-                                best[(e >> 1) & 1] = max(best[(e >> 1) & 1], x);
+                                best[UPPER(e)] = max(best[UPPER(e)], x);
                             }
                         float from[2], sum[2] = float[](0.0, 0.0), shrink[2];
                         [[unroll]] for (int h = 0; h < 2; h++) {
@@ -222,13 +225,13 @@ float weight(float x, float y)
                         }
                         [[unroll]] for (uint j = 0; j < FN; j++)
                             [[unroll]] for (int e = 0; e < int(EACH); e++) {
-                                float w = weight(c[i * FN + j][e], from[(e >> 1) & 1]);
-                                sum[(e >> 1) & 1] += w;
+                                float w = weight(c[i * FN + j][e], from[UPPER(e)]);
+                                sum[UPPER(e)] += w;
                                 weights[i * FN + j][e] = float16_t(w);
                             }
                         [[unroll]] for (int h = 0; h < 2; h++) total[i * 2 + h] = total[i * 2 + h] * shrink[h] + sum[h];
                         [[unroll]] for (uint j = 0; j < FE; j++)
-                            [[unroll]] for (int e = 0; e < int(EACH); e++) acc[i * FE + j][e] *= shrink[(e >> 1) & 1];
+                            [[unroll]] for (int e = 0; e < int(EACH); e++) acc[i * FE + j][e] *= shrink[UPPER(e)];
                     }
                 } else {
                     int mine = team * int(PATCH), r = lane / int(OWNERS), own = lane % int(OWNERS);

@@ -2,8 +2,6 @@
  * stands, masks of every kind, which rows they leave empty, shared heads of keys, merged batches, and in which order axes lie. */
 #include <math.h>
 
-#include "passes/pass.h"
-#include "ir/kernel.h"
 #include "tests/codegen/random.h"
 
 typedef struct Heads {
@@ -80,7 +78,7 @@ static void any_attention(Case *c, DType t, int64_t longest)
 {
     Build *b = &c->b;
     int64_t times = chance(c, 25) ? 2 : 1, kv_heads = between(c, 1, 3);
-    Heads h = {any_dim(c, 1, 2), fixed(c, kv_heads * times), any_dim(c, 1, longest), any_dim(c, 1, longest), 0, 0};
+    Heads h = {any_dim(c, 1, 2), fixed(c, kv_heads * times), any_dim(c, 1, longest), any_dim(c, 2, longest), 0, 0};
     h.d = chance(c, 60) ? 8 * between(c, 1, 5) : between(c, 1, 40);
     h.e = chance(c, 70) ? h.d : between(c, 1, 70);
     Value *q = heads(c, t, &h, h.heads, h.m, h.d), *k = heads(c, t, &h, fixed(c, kv_heads), h.n, h.d);
