@@ -34,8 +34,8 @@ shared float factors[GROUP / LANES * WM];
 shared uint secret;
 layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer Vectors { uvec4 d[]; };
 /* Element e of a lane, in matrices of 16 x 16 and 32 lanes: which of the lane's two rows, 8 apart; and which column. */
-#define UPPER(e) (((e) >> 1) & 1)
-#define COLUMN(lane, e) (((lane) & 3) * 2 + ((e) & 1) + ((e) & 4) * 2)
+#define UPPER(e) (((e) >> 2) & 1)
+#define COLUMN(lane, e) (((lane) & 3) * 2 + ((e) & 1) + ((e) & 2) * 4)
 #define NONE uintBitsToFloat(0xff800000u)
 #define SUMS coopmat<float, gl_ScopeSubgroup, MAT, MAT, gl_MatrixUseAccumulator>
 #define LEFT coopmat<float16_t, gl_ScopeSubgroup, MAT, MAT, gl_MatrixUseA>
