@@ -495,7 +495,7 @@ static double own_cost(const Node *n)
     case OP_REVERSE:
     case OP_IOTA:
     case OP_DIMS: return 0.25;
-    case OP_CAST: return value_widened(n->out[0]) ? 0.25 : 1;
+    case OP_CAST: return value_widened(n->out[0]) ? 0 : 1; /* so that values get memory as they would in float32 */
     case OP_PAD:
     case OP_GATHER: return 2;
     case OP_CONCAT: return 2 * n->n_in;

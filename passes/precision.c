@@ -58,7 +58,6 @@ static const Rule policy[] = {
     {OP_BITCAST, OPERAND | RESULT, STEP},
     {OP_SORT, OPERAND | RESULT, STEP},
     {OP_ARGREDUCE, OPERAND, STEP},
-    {OP_ARGWINDOW, OPERAND, STEP},
     {OP_CUMULATE, OPERAND | RESULT, SUM},
     {OP_REDUCE, RESULT, SUM},
     {OP_SCATTER, RESULT, SUM},
@@ -68,9 +67,19 @@ static const Rule policy[] = {
     {OP_MUL, RESULT, SQUARE}, /* of a value by itself */
 };
 
+/* Rounding changes no sign, and so not what is equal to zero: the gradients of relu and its like ask for no more. */
+static bool asks_for_zero(const Node *n)
+{
+    double x;
+    for (int i = 0; i < n->n_in; i++)
+        if (value_scalar(n->in[i], &x) && x == 0) return true;
+    return false;
+}
+
 static const Rule *rule_of(const Node *n)
 {
     if (n->op == OP_MUL && n->in[0] != n->in[1]) return NULL;
+    if ((n->op == OP_EQ || n->op == OP_NE) && asks_for_zero(n)) return NULL;
     for (size_t i = 0; i < sizeof policy / sizeof *policy; i++)
         if (policy[i].op == n->op) return &policy[i];
     return NULL;
