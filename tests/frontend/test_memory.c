@@ -35,7 +35,7 @@ static dlvk_graph *chain(void)
     dlvk_graph *g = dlvk_graph_new("chain");
     dlvk_value x = dlvk_input(g, "x", DLVK_F32, "batch,3");
     for (int i = 0; i < 24; i++) {
-        char name[16];
+        char name[32];
         snprintf(name, sizeof name, "layer%d", i);
         x = dlvk_tanh(g, dlvk_dense(g, x, name, 32));
     }

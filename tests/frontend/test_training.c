@@ -225,7 +225,7 @@ Test(training, updates_share_dispatches, .timeout = 60)
     dlvk_graph *g = dlvk_graph_new("deep");
     dlvk_value h = dlvk_input(g, "x", DLVK_F32, "batch,16");
     for (int i = 0; i < LAYERS; i++) {
-        char name[8];
+        char name[32];
         snprintf(name, sizeof name, "fc%d", i);
         h = dlvk_tanh(g, dlvk_dense(g, h, name, 16));
     }
