@@ -121,6 +121,9 @@ void fetch(int k0)
     int whole = int(gl_WorkGroupID.x + gl_WorkGroupID.y * gl_NumWorkGroups.x), number = whole / SPLITS, part = whole - number * SPLITS;
     z = number / (row_tiles * column_tiles);
     int tile = number - z * row_tiles * column_tiles;
+    /* CPU drivers, whose matrices are smaller, would take minutes to compile the steps unrolled, which elsewhere keep matrices in registers:
+     * there the number of steps looks as if it could vary. */
+    uint steps = MAT < 16 ? STEPS + uint(@{k} < 0) : STEPS;
     if (z < @{z}) {
         /* Bands of rows, walked column by column: what runs at one time shares A and B. */
         int band = tile / (BAND * column_tiles), within = tile - band * BAND * column_tiles;
@@ -145,8 +148,8 @@ void fetch(int k0)
              * while the last step is multiplied. */
             coopmat<float16_t, gl_ScopeSubgroup, MAT, MAT, gl_MatrixUseA> a[2 * FM];
             coopmat<float16_t, gl_ScopeSubgroup, MAT, MAT, gl_MatrixUseB> b[2 * FN];
-            [[unroll]] for (uint s = 0; s <= STEPS; s++) {
-                if (s < STEPS) {
+            [[unroll]] for (uint s = 0; s <= steps; s++) {
+                if (s < steps) {
                     uint kk = (team_part * STEPS + s) * MAT;
                     [[unroll]] for (uint i = 0; i < FM; i++) {
                         uint r = row0 + i * MAT;
