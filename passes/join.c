@@ -11,7 +11,7 @@ enum { MAX_OUT = 8 };
 
 static bool same_shape(Type a, Type b)
 {
-    return a.rank == b.rank && memcmp(a.dim, b.dim, (size_t)a.rank * sizeof *a.dim) == 0;
+    return a.rank == b.rank && (a.rank == 0 || memcmp(a.dim, b.dim, (size_t)a.rank * sizeof *a.dim) == 0);
 }
 
 /* Every element of v has words of its own: several stores into one would race. */
