@@ -27,6 +27,18 @@ const char *dlvk_feature_name(uint32_t feature)
     return NULL;
 }
 
+const char *dlvk_feature_names(uint32_t features, const char *between, char *buf, size_t size)
+{
+    size_t at = 0;
+    snprintf(buf, size, "none");
+    for (uint32_t b = 1; b && at < size; b <<= 1) {
+        if (!(features & b)) continue;
+        const char *name = dlvk_feature_name(b);
+        at += (size_t)snprintf(buf + at, size - at, "%s%s", at ? between : "", name ? name : "unknown");
+    }
+    return buf;
+}
+
 /* ---- instance ---------------------------------------------------------------------------------------------------- */
 
 static VKAPI_ATTR VkBool32 VKAPI_CALL on_message(VkDebugUtilsMessageSeverityFlagBitsEXT severity,

@@ -31,17 +31,6 @@ static void write_cache(const char *path, dlvk_device *d, const CacheFile *c, Vk
 
 /* ---- variants ------------------------------------------------------------------------------------------------------ */
 
-static void feature_text(uint32_t bits, char *buf, size_t size)
-{
-    size_t at = 0;
-    buf[0] = 0;
-    for (uint32_t b = 1; b && at < size; b <<= 1) {
-        if (!(bits & b)) continue;
-        const char *name = dlvk_feature_name(b);
-        at += (size_t)snprintf(buf + at, size - at, "%s%s", at ? ", " : "", name ? name : "an unknown feature");
-    }
-}
-
 bool model_runs(const dlvk_model *m, const Dlvk__Plan__Variant *v)
 {
     const dlvk_device_info *info = &m->dev->info;
@@ -53,9 +42,13 @@ static dlvk_status no_variant(const dlvk_model *m, const Dlvk__Plan__Dispatch *d
 {
     char text[512], lack[256];
     const Dlvk__Plan__Module *mod = m->plan->module[m->plan->pipeline[d->variant[d->n_variant - 1]->pipeline]->module];
-    feature_text(mod->features & ~m->dev->info.features, lack, sizeof lack);
+    uint32_t missing = mod->features & ~m->dev->info.features;
+    if (missing)
+        dlvk_feature_names(missing, ", ", lack, sizeof lack);
+    else
+        snprintf(lack, sizeof lack, "the push constants it takes");
     return rt_error(err, DLVK_UNSUPPORTED, "device '%s' cannot run kernel %s: it lacks %s", m->dev->info.name,
-                    model_kernel_text(m->plan, d, text, sizeof text), lack[0] ? lack : "the push constants it takes");
+                    model_kernel_text(m->plan, d, text, sizeof text), lack);
 }
 
 /* Of every dispatch, the first variant for all sizes that this device runs, and those for some sizes before it; and what tunings

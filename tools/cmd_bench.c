@@ -359,11 +359,11 @@ static int run(const Command *self, int argc, char **argv)
         {"turns", OPT_FLAG, NULL, &o.turns,
          "for scripts that compare programs: load, print a line of JSON, and then, for each line with a\n"
          "number of seconds on standard input, measure that long and print one"},
-        {"tuning", OPT_STR, "FILE", &o.tuning, "of `dlvkc tune --file`, for this bundle; empty: not even the bundle's own"},
+        TUNING_OPT(o.tuning),
         PRECISION_OPTS(o.precision),
         {"seed", OPT_INT, "N", &o.seed, "of random inputs; 0"},
         {"json", OPT_STR, "FILE.json", &o.json, "write all figures to a file"},
-        {"device", OPT_STR, "N|NAME", &o.device, "number or part of the name, see `dlvkc devices`; otherwise the best"},
+        DEVICE_OPT(o.device),
         OPT_END,
     };
     StrList words = {0};

@@ -170,7 +170,7 @@ static int run(const Command *self, int argc, char **argv)
         {"mean", OPT_REAL, "X", &o.mean, "inputs are (pixel / 255 - mean) / std; 0"},
         {"std", OPT_REAL, "X", &o.deviation, "see --mean; 1"},
         {"json", OPT_FLAG, NULL, &o.json, "accuracy and table as JSON"},
-        {"device", OPT_STR, "N|NAME", &o.device, "number or part of the name, see `dlvkc devices`; otherwise the best"},
+        DEVICE_OPT(o.device),
         OPT_END,
     };
     bool ok = args_parse(self, opts, argc, argv, &words, &code);

@@ -5,13 +5,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static char *default_output(const char *model)
-{
-    size_t len = strlen(model);
-    if (len > 5 && !strcmp(model + len - 5, ".onnx")) len -= 5;
-    return text_format("%.*s.dlvk", (int)len, model);
-}
-
 static int run(const Command *self, int argc, char **argv)
 {
     dlvk_compile_options o = DLVK_COMPILE_OPTIONS_INIT;
@@ -65,7 +58,7 @@ static int run(const Command *self, int argc, char **argv)
         list_free(&precision.keep);
         return EXIT_BAD;
     }
-    char *path = out ? text_format("%s", out) : default_output(model);
+    char *path = out ? text_format("%s", out) : path_beside(model, ".dlvk");
     o.optimize = plain ? 0 : 1;
     o.progress = progress_show;
     double start = now_ms();

@@ -23,7 +23,7 @@ static int run(const Command *self, int argc, char **argv)
     }
     for (int i = 0; i < n; i++) {
         const dlvk_device_info *d = &list[i];
-        char memory[32], shared[32], alloc[32];
+        char memory[32], shared[32], alloc[32], features[256];
         printf("%s%d: %s%s (%s)\n", colour(stdout, BOLD), i, d->name, colour(stdout, PLAIN), d->type);
         printf("   driver      %s %s, Vulkan %u.%u.%u\n", d->driver, d->driver_version, d->api_version >> 22 & 0x7f,
                d->api_version >> 12 & 0x3ff, d->api_version & 0xfff);
@@ -35,10 +35,7 @@ static int run(const Command *self, int argc, char **argv)
                size_text((double)d->max_allocation_bytes, alloc));
         printf("   workgroups  up to %u invocations in subgroups of %u, %s shared, %u bytes of push constants\n",
                d->max_workgroup_size, d->subgroup_size, size_text(d->shared_memory_bytes, shared), d->push_constant_bytes);
-        printf("   features   ");
-        for (uint32_t bit = 1; bit; bit <<= 1)
-            if ((d->features & bit) && dlvk_feature_name(bit)) printf(" %s", dlvk_feature_name(bit));
-        printf("\n");
+        printf("   features    %s\n", dlvk_feature_names(d->features, " ", features, sizeof features));
     }
     free(list);
     return EXIT_OK;

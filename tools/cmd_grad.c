@@ -139,7 +139,7 @@ static int run(const Command *self, int argc, char **argv)
         {"label-smoothing", OPT_REAL, "S", &o.smoothing, "cross-entropy: move S of every target to all classes alike"},
         {"delta", OPT_REAL, "D", &o.delta, "huber: where the square becomes a line; 1"},
         {"seed", OPT_INT, "N", &o.seed, "for random inputs; 0"},
-        {"device", OPT_STR, "N|NAME", &o.device, "number or part of the name, see `dlvkc devices`; otherwise the best"},
+        DEVICE_OPT(o.device),
         OPT_END,
     };
     bool ok = args_parse(self, opts, argc, argv, &words, &code);

@@ -253,10 +253,10 @@ static int run(const Command *self, int argc, char **argv)
         {"atol", OPT_REAL, "A", &o.atol, "absolute tolerance of comparisons; 1e-7"},
         {"stol", OPT_REAL, "S", &o.stol,
          "tolerance relative to the output's largest magnitude; 0, with f16 1e-2, with bf16 8e-2"},
-        {"tuning", OPT_STR, "FILE", &o.tuning, "of `dlvkc tune --file`, for this bundle; empty: not even the bundle's own"},
+        TUNING_OPT(o.tuning),
         PRECISION_OPTS(o.precision),
         {"seed", OPT_INT, "N", &o.seed, "of random inputs; 0"},
-        {"device", OPT_STR, "N|NAME", &o.device, "number or part of the name, see `dlvkc devices`; otherwise the best"},
+        DEVICE_OPT(o.device),
         {"profile", OPT_STR, "FILE.json", &o.profile, "device time of every kernel, as a trace for ui.perfetto.dev"},
         OPT_END,
     };

@@ -50,12 +50,6 @@ static void suite_add(Suite *s, char *name, char *model, char *dir)
     s->at[s->n++] = (Case){.name = name, .model = model, .dir = dir, .host_steps = -1};
 }
 
-static bool ends_with(const char *s, const char *end)
-{
-    size_t n = strlen(s), k = strlen(end);
-    return n > k && !strcmp(s + n - k, end);
-}
-
 static char *base_name(const char *path)
 {
     size_t end = strlen(path);

@@ -109,13 +109,6 @@ static bool understand(TrainOptions *o, Words *w, Lists *l)
 }
 
 /* Where results go unless --out says: beside the model, in a folder called after it. */
-static char *default_out(const char *model)
-{
-    size_t n = strlen(model);
-    if (n > 5 && !strcmp(model + n - 5, ".onnx")) n -= 5;
-    return text_format("%.*s-trained", (int)n, model);
-}
-
 static int run(const Command *self, int argc, char **argv)
 {
     TrainOptions o = {.training = DLVK_TRAINING_OPTIONS_INIT, .epochs = 1, .lr_gamma = 0.1, .lr_every = 1, .deviation = 1};
@@ -169,7 +162,7 @@ static int run(const Command *self, int argc, char **argv)
         {"check", OPT_FLAG, NULL, &w.check, "only say whether the model can be trained, what of it, and the memory it takes"},
         {"dim", OPT_LIST, "SYMBOL=N", &o.dims, "--check: the size of a symbolic dimension that is not the first"},
         {"json", OPT_FLAG, NULL, &o.json, "one JSON object an epoch (or one, with --check) on standard output"},
-        {"device", OPT_STR, "N|NAME", &o.device, "number or part of the name, see `dlvkc devices`; otherwise the best"},
+        DEVICE_OPT(o.device),
         OPT_END,
     };
     bool ok = args_parse(self, opts, argc, argv, &words, &code);
@@ -180,7 +173,7 @@ static int run(const Command *self, int argc, char **argv)
             ok = false;
         }
         o.model = ok ? words.at[0] : NULL;
-        char *out = ok ? default_out(o.model) : NULL;
+        char *out = ok ? path_beside(o.model, "-trained") : NULL;
         if (!o.out) o.out = out;
         code = ok && understand(&o, &w, &lists) && train_sizes(&o) && (w.check ? train_check(&o) : train_run(&o)) ? EXIT_OK
                                                                                                                   : EXIT_BAD;

@@ -301,14 +301,6 @@ static bool tune(Tuner *t)
 
 /* ---- telling ------------------------------------------------------------------------------------------------------ */
 
-static void features_text(uint32_t bits, char *text, size_t size)
-{
-    size_t at = 0;
-    snprintf(text, size, "any");
-    for (uint32_t b = 1; b && at < size; b <<= 1)
-        if (bits & b) at += (size_t)snprintf(text + at, size - at, "%s%s", at ? "+" : "", dlvk_feature_name(b));
-}
-
 static void report(const Tuner *t)
 {
     int changed = 0;
@@ -319,8 +311,8 @@ static void report(const Tuner *t)
         uint32_t features[2] = {0};
         dlvk_model_kernel_variant(t->m.model, i, c->usual, &features[0]);
         dlvk_model_kernel_variant(t->m.model, i, c->best, &features[1]);
-        features_text(features[0], was, sizeof was);
-        features_text(features[1], is, sizeof is);
+        dlvk_feature_names(features[0], "+", was, sizeof was);
+        dlvk_feature_names(features[1], "+", is, sizeof is);
         printf("%4d  %8.1f us instead of %8.1f  variant %d (%s) instead of %d (%s)  %s\n", i, c->us[c->best], c->us[c->usual],
                c->best, is, c->usual, was, c->name);
         changed++;
@@ -346,8 +338,7 @@ static int tune_main(const TuneOptions *o, const char *path)
     char *made = NULL;
     bool ok = true;
     if (!path_is_bundle(path)) { /* for all devices: the bundle serves them still */
-        size_t n = strlen(path);
-        if (!out) out = made = text_format("%.*s.dlvk", (int)(n > 5 && !strcmp(path + n - 5, ".onnx") ? n - 5 : n), path);
+        if (!out) out = made = path_beside(path, ".dlvk");
         dlvk_compile_options co = DLVK_COMPILE_OPTIONS_INIT;
         co.progress = progress_show;
         ok = !failed(&t, precision_set(&o->precision, &co, &t.err)) && !failed(&t, dlvk_compile_file(path, out, &co, &t.err));
@@ -389,7 +380,7 @@ static int run(const Command *self, int argc, char **argv)
          "have 16 bits"},
         PRECISION_OPTS(o.precision),
         {"seed", OPT_INT, "N", &o.seed, "of random inputs; 0"},
-        {"device", OPT_STR, "N|NAME", &o.device, "number or part of the name, see `dlvkc devices`; otherwise the best"},
+        DEVICE_OPT(o.device),
         OPT_END,
     };
     StrList words = {0};

@@ -72,7 +72,7 @@ bool is_float(dlvk_dtype t);                                                   /
 const char *size_text(double bytes, char buf[32]);                             /* "1.5 MiB" */
 const char *type_text(dlvk_dtype t, int rank, const int64_t *dim, const char *const *symbol, char *buf, size_t size);
 
-/* ---- precision (precision.c) ------------------------------------------------------------------------------------ */
+/* ---- options of several commands; precision (precision.c) --------------------------------------------------------- */
 
 typedef struct PrecisionArgs {
     const char *name; /* NULL: f32 */
@@ -87,6 +87,14 @@ typedef struct PrecisionArgs {
     {                                                                                                                            \
         "print-policy", OPT_FLAG, NULL, &(p).print, "print which values are stored narrow, which are not, and why"               \
     }
+#define DEVICE_OPT(to)                                                                                                           \
+    {                                                                                                                            \
+        "device", OPT_STR, "N|NAME", &(to), "number or part of the name, see `dlvkc devices`; otherwise the best"                \
+    }
+#define TUNING_OPT(to)                                                                                                           \
+    {                                                                                                                            \
+        "tuning", OPT_STR, "FILE", &(to), "of `dlvkc tune --file`, for this bundle; empty: not even the bundle's own"            \
+    }
 /* Puts them into o, which points into p from then on. */
 dlvk_status precision_set(const PrecisionArgs *p, dlvk_compile_options *o, dlvk_error *err);
 /* The tolerance of a comparison with float32, relative to a tensor's largest magnitude: 0, 1e-2 or 8e-2. */
@@ -94,6 +102,9 @@ double precision_tolerance(const PrecisionArgs *p);
 
 /* ---- models and their inputs (model.c, input.c) ------------------------------------------------------------------ */
 
+bool ends_with(const char *s, const char *end);
+/* The model's path with another ending for .onnx or .dlvk; to be freed. */
+char *path_beside(const char *model, const char *ending);
 bool path_is_bundle(const char *path);
 /* Opens a device and loads a bundle, or compiles an ONNX file in memory and loads that. */
 typedef struct LoadedModel {

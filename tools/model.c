@@ -4,10 +4,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool ends_with(const char *s, const char *end)
+bool ends_with(const char *s, const char *end)
 {
     size_t n = strlen(s), k = strlen(end);
     return n > k && !strcmp(s + n - k, end);
+}
+
+char *path_beside(const char *model, const char *ending)
+{
+    size_t n = strlen(model);
+    if (ends_with(model, ".onnx") || ends_with(model, ".dlvk")) n -= strlen(".onnx");
+    return text_format("%.*s%s", (int)n, model, ending);
 }
 
 /* By its ending, so that a damaged bundle is still called one; other files by their first bytes. */

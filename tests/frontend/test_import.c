@@ -3,6 +3,7 @@
 #include "frontend/onnx/import.h"
 #include "ir/build.h"
 #include "tests/frontend/onnx_model.h"
+#include "tests/ir/eval_check.h"
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,15 +32,7 @@ static void finish(void)
     model_free(&m);
 }
 
-/* All lines of the diagnosis. */
-static const char *lines(void)
-{
-    const char *all = "";
-    for (int i = 0; i < ctx->diag.lines.n; i++) all = pool_printf(&pool, "%s%s\n", all, ctx->diag.lines.at[i]);
-    return all;
-}
-
-#define HAS(text) cr_assert(strstr(lines(), text), "no '%s' in:\n%s", text, lines())
+#define HAS(text) cr_assert(strstr(diag_text(ctx), text), "no '%s' in:\n%s", text, diag_text(ctx))
 
 /* A model whose output is the initializer alone. */
 static const Tensor *only_initializer(void)
@@ -76,7 +69,7 @@ Test(import, numbers_in_typed_fields)
     t->n_int32_data = 3;
     t->int32_data = bits;
     const Tensor *got = only_initializer();
-    cr_assert(got, "%s", lines());
+    cr_assert(got, "%s", diag_text(ctx));
     cr_assert_eq(elem_get_f(got->dtype, got->data, 0), 1);
     cr_assert_eq(elem_get_f(got->dtype, got->data, 1), -2);
 }
@@ -89,7 +82,7 @@ Test(import, four_bit_integers_are_packed)
     t->n_int32_data = 2;
     t->int32_data = bytes;
     const Tensor *got = only_initializer();
-    cr_assert(got, "%s", lines());
+    cr_assert(got, "%s", diag_text(ctx));
     const int64_t want[] = {-1, 7, -8};
     for (int i = 0; i < 3; i++) cr_assert_eq(elem_get_i(got->dtype, got->data, i), want[i]);
 }
@@ -102,7 +95,7 @@ Test(import, unsigned_32_in_uint64_data)
     t->n_uint64_data = 2;
     t->uint64_data = v;
     const Tensor *got = only_initializer();
-    cr_assert(got, "%s", lines());
+    cr_assert(got, "%s", diag_text(ctx));
     cr_assert_eq(elem_get_i(got->dtype, got->data, 1), 4000000000ll);
 }
 
@@ -134,7 +127,7 @@ Test(import, sparse_initializer)
     s.dims = dims;
     list_add(&m, &m.graph.n_sparse_initializer, &m.graph.sparse_initializer, &s);
     const Tensor *got = only_initializer();
-    cr_assert(got, "%s", lines());
+    cr_assert(got, "%s", diag_text(ctx));
     const float want[] = {0, 5, 0, 0, 7, 0};
     cr_assert_arr_eq(got->data, want, sizeof want);
 }
@@ -146,7 +139,7 @@ Test(import, external_data_is_read_at_its_offset)
     model_file(&m, "weights.bin", data, sizeof data);
     tensor_external(&m, w(F32, 2), "weights.bin", "8", "8");
     const Tensor *got = only_initializer();
-    cr_assert(got, "%s", lines());
+    cr_assert(got, "%s", diag_text(ctx));
     cr_assert_arr_eq(got->data, data + 2, 8);
 }
 
@@ -193,7 +186,7 @@ Test(import, symbols_of_inputs)
     model_input(&m, "x", F32, "batch,3,?");
     model_output(&m, "x");
     Graph *g = import();
-    cr_assert(g, "%s", lines());
+    cr_assert(g, "%s", diag_text(ctx));
     cr_assert_str_eq(type_to_string(&pool, g->top->results.at[0]->type), "f32[batch,3,x_dim2]");
     cr_assert_str_eq(g->output_names.at[0], "x");
 }
@@ -223,7 +216,7 @@ Test(import, all_errors_are_gathered)
     HAS("(Add, opset 17): input 1 is missing");
     HAS("output 'g' has the name of an earlier value");
     HAS("output 'missing' of graph 'test' is not defined");
-    cr_assert_eq(ctx->diag.errors, 8, "%s", lines());
+    cr_assert_eq(ctx->diag.errors, 8, "%s", diag_text(ctx));
 }
 
 Test(import, attribute_of_the_wrong_type)
@@ -292,7 +285,7 @@ Test(import, functions_with_attribute_references)
     model_output(&m, "y");
     model_output(&m, "z");
     Graph *g = import();
-    cr_assert(g, "%s", lines());
+    cr_assert(g, "%s", diag_text(ctx));
     cr_assert_str_eq(type_to_string(&pool, g->top->results.at[0]->type), "f32[6,5]");
     cr_assert_str_eq(type_to_string(&pool, g->top->results.at[1]->type), "f32[2,15]");
 }
@@ -321,7 +314,7 @@ Test(import, large_constants_of_shape_stay_one_element)
     model_node(&m, "ConstantOfShape", "shape", "y");
     model_output(&m, "y");
     Graph *g = import();
-    cr_assert(g, "%s", lines());
+    cr_assert(g, "%s", diag_text(ctx));
     double x = 1;
     cr_assert(value_scalar(g->top->results.at[0], &x) && x == 0);
 }

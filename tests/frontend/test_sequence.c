@@ -3,6 +3,7 @@
 #include "frontend/onnx/import.h"
 #include "ir/build.h"
 #include "tests/frontend/onnx_model.h"
+#include "tests/ir/eval_check.h"
 #include "value.pb-c.h"
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -29,14 +30,7 @@ static void finish(void)
     model_free(&m);
 }
 
-static const char *lines(void)
-{
-    const char *all = "";
-    for (int i = 0; i < ctx->diag.lines.n; i++) all = pool_printf(&pool, "%s%s\n", all, ctx->diag.lines.at[i]);
-    return all;
-}
-
-#define HAS(text) cr_assert(strstr(lines(), text), "no '%s' in:\n%s", text, lines())
+#define HAS(text) cr_assert(strstr(diag_text(ctx), text), "no '%s' in:\n%s", text, diag_text(ctx))
 
 /* The latest input's type, in a sequence or optional. */
 static void wrap(bool optional)
@@ -103,7 +97,7 @@ Test(sequence, each_tensor_is_an_input_of_its_own)
     identity_of_sequence();
     OnnxAssumed x = sequence("x", 3);
     Graph *g = import(1, &x);
-    cr_assert(g, "%s", lines());
+    cr_assert(g, "%s", diag_text(ctx));
     cr_assert_eq(g->top->params.n, 3);
     cr_assert_str_eq(g->top->params.at[2]->name, "x[2]");
     cr_assert_neq(g->top->params.at[0]->type.dim[0], g->top->params.at[1]->type.dim[0], "their sizes are independent");
@@ -142,7 +136,7 @@ Test(sequence, optionals_with_and_without_a_value)
         model_output(&m, "y");
         OnnxAssumed none = {.name = "x", .kind = DLVK_VALUE_NONE};
         Graph *g = import(k, &none);
-        cr_assert(g, "%s", lines());
+        cr_assert(g, "%s", diag_text(ctx));
         const Tensor *t;
         cr_assert(value_const(g->top->results.at[0], &t));
         cr_assert_eq(elem_get_i(t->dtype, t->data, 0), !k);
@@ -191,7 +185,7 @@ Test(sequence, a_loop_that_appends_is_unrolled)
     appending_loop(false);
     OnnxAssumed trips = scalar("trips", DLVK_I64, 5);
     Graph *g = import(1, &trips);
-    cr_assert(g, "%s", lines());
+    cr_assert(g, "%s", diag_text(ctx));
     cr_assert_eq(g->top->results.n, 5);
     cr_assert_eq(g->top->params.n, 2, "an assumed input stays in the signature");
 }
@@ -242,7 +236,7 @@ Test(sequence, a_position_that_depends_on_data)
     model_node(&m, "SequenceAt", "s,p", "y");
     model_output(&m, "y");
     Graph *g = import(0, NULL);
-    cr_assert(g, "%s", lines());
+    cr_assert(g, "%s", diag_text(ctx));
     cr_assert_eq(g->top->results.at[0]->type.rank, 2);
 }
 
@@ -271,7 +265,7 @@ static Graph *branching(const char *other)
 Test(sequence, branches_with_sequences_of_one_length)
 {
     Graph *g = branching("x,z");
-    cr_assert(g, "%s", lines());
+    cr_assert(g, "%s", diag_text(ctx));
     cr_assert_eq(g->top->results.n, 2);
     cr_assert_eq(g->top->results.at[0]->def->op, OP_IF);
 }

@@ -6,7 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-static const char *errors(const Context *c)
+const char *diag_text(const Context *c)
 {
     const char *all = "";
     for (int i = 0; i < c->diag.lines.n; i++) all = pool_printf(c->pool, "%s%s\n", all, c->diag.lines.at[i]);
@@ -17,7 +17,7 @@ static Graph *parse(Pool *p, const char *text)
 {
     Context *c = context_new(p);
     Graph *g = graph_parse(c, text);
-    cr_assert(g != NULL, "%s%s", text, errors(c));
+    cr_assert(g != NULL, "%s%s", text, diag_text(c));
     return g;
 }
 
@@ -64,10 +64,10 @@ void eval_expect_graph(const char *graph, int n_in, const char *const *in, int n
     for (int i = 0; i < n_in; i++) inputs[i] = tensor(&p, in[i]);
     bool ok = graph_eval(g, inputs, outputs, false, &p);
     if (fault) {
-        bool said = !ok && strstr(errors(g->ctx), fault) != NULL;
-        cr_expect(said, "wanted: %s\ngot: %s", fault, errors(g->ctx));
+        bool said = !ok && strstr(diag_text(g->ctx), fault) != NULL;
+        cr_expect(said, "wanted: %s\ngot: %s", fault, diag_text(g->ctx));
     } else {
-        cr_assert(ok, "%s%s", graph, errors(g->ctx));
+        cr_assert(ok, "%s%s", graph, diag_text(g->ctx));
         cr_assert(n_out == g->top->results.n);
         for (int i = 0; i < n_out; i++) compare(outputs[i], tensor(&p, want[i]), g->output_names.at[i]);
     }

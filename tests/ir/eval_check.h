@@ -4,6 +4,9 @@
 
 #include "ir/eval.h"
 
+/* All lines of the diagnosis, in the context's pool. */
+const char *diag_text(const Context *c);
+
 /* A constant, for the body of a graph. */
 #define K(name, tensor) "%" name " = const() {value=" tensor "};\n"
 

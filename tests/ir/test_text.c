@@ -1,6 +1,7 @@
 /* The text form and the verifier: what is printed parses back and prints the same; what is wrong is said, with its line. */
 #include "ir/text.h"
 
+#include "tests/ir/eval_check.h"
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,17 +31,10 @@ static char *print(const Graph *g, int64_t max_elems)
     return r;
 }
 
-static const char *errors(const Context *c)
-{
-    const char *all = "";
-    for (int i = 0; i < c->diag.lines.n; i++) all = pool_printf(&pool, "%s%s\n", all, c->diag.lines.at[i]);
-    return all;
-}
-
 static Graph *parse(const char *text)
 {
     Graph *g = graph_parse(ctx, text);
-    cr_assert(g, "%s", errors(ctx));
+    cr_assert(g, "%s", diag_text(ctx));
     return g;
 }
 
@@ -52,7 +46,7 @@ static void round_trip(const char *text)
     cr_expect_eq(graph_verify(g, stderr), 0);
     Context *other = context_new(&pool);
     Graph *again = graph_parse(other, print(g, -1));
-    cr_assert(again, "%s", errors(other));
+    cr_assert(again, "%s", diag_text(other));
     cr_expect_str_eq(print(again, -1), text);
 }
 
@@ -151,9 +145,9 @@ Test(text, digests)
     cr_expect(strstr(brief, "f32[5] digest 0x"), "%s", brief);
     Context *other = context_new(&pool);
     Graph *again = graph_parse_like(other, brief, g);
-    cr_assert(again, "%s", errors(other));
+    cr_assert(again, "%s", diag_text(other));
     cr_expect_str_eq(print(again, -1), print(g, -1));
-    cr_expect(!graph_parse(ctx, brief) && strstr(errors(ctx), "digest"));
+    cr_expect(!graph_parse(ctx, brief) && strstr(diag_text(ctx), "digest"));
 }
 
 Test(text, errors_name_the_line)
@@ -190,7 +184,7 @@ Test(text, errors_name_the_line)
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         Context *c = context_new(&pool);
         cr_expect(graph_parse(c, bad[i].text) == NULL, "%s", bad[i].text);
-        cr_expect(strstr(errors(c), bad[i].says) != NULL, "wanted: %s\ngot: %s", bad[i].says, errors(c));
+        cr_expect(strstr(diag_text(c), bad[i].says) != NULL, "wanted: %s\ngot: %s", bad[i].says, diag_text(c));
         cr_expect(c->diag.errors > 0 && c->diag.status != DLVK_OK);
     }
 }

@@ -328,14 +328,20 @@ dlvk_device *test_device(void)
     return device;
 }
 
-Loaded planner_load(Planner *p)
+dlvk_status planner_load_model(Planner *p, const dlvk_load_options *o, dlvk_model **m, dlvk_error *err)
 {
-    Loaded l;
     void *data;
     size_t size;
     planner_write(p, &data, &size);
-    OK(dlvk_model_load_memory(test_device(), data, size, NULL, &l.m, err));
+    dlvk_status st = dlvk_model_load_memory(test_device(), data, size, o, m, err);
     free(data);
+    return st;
+}
+
+Loaded planner_load(Planner *p)
+{
+    Loaded l;
+    OK(planner_load_model(p, NULL, &l.m, err));
     OK(dlvk_session_create(l.m, &l.s, err));
     return l;
 }

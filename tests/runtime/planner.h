@@ -51,6 +51,12 @@ typedef struct Args {
     uint32_t reads[8], writes[8];
     int n_reads, n_writes;
 } Args;
+#define PLANNER_MAP(x, y, n) /* from x to y, over n elements */                                                                  \
+    &(Args)                                                                                                                      \
+    {                                                                                                                            \
+        .address = {(x), (y)}, .n_address = 2, .value = {(n)}, .n_value = 1, .reads = {(x)}, .n_reads = 1, .writes = {(y)},      \
+        .n_writes = 1                                                                                                            \
+    }
 Dlvk__Plan__Dispatch *planner_dispatch(Planner *p, Region *r, const char *name, uint32_t pipeline, uint32_t groups,
                                        const Args *a);
 void planner_add_variant(Planner *p, Dlvk__Plan__Dispatch *d, uint32_t pipeline, uint32_t groups,
@@ -73,7 +79,9 @@ typedef struct Loaded {
     dlvk_model *m;
     dlvk_session *s;
 } Loaded;
-/* Writes the plan's bundle, loads it from memory, makes a session. */
+/* Writes the plan's bundle and loads it from memory, on the shared device. */
+dlvk_status planner_load_model(Planner *p, const dlvk_load_options *o, dlvk_model **m, dlvk_error *err);
+/* The same, and a session; failures are asserted away. */
 Loaded planner_load(Planner *p);
 /* Frees all that, asserts that the validation layer was silent, and closes the device. */
 void planner_unload(Loaded l, Planner *p);

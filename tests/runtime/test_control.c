@@ -35,24 +35,8 @@ Test(control, data_dependent_size)
                              .writes = {kept, count},
                              .n_writes = 2});
     planner_read(&p, top, count, DLVK_I64, planner_symbol_index(&p, "k"));
-    planner_dispatch(&p, top, "scale", scale, groups,
-                     &(Args){.address = {kept, twice},
-                             .n_address = 2,
-                             .value = {k},
-                             .n_value = 1,
-                             .reads = {kept},
-                             .n_reads = 1,
-                             .writes = {twice},
-                             .n_writes = 1});
-    planner_dispatch(&p, top, "scale", scale, groups,
-                     &(Args){.address = {twice, y},
-                             .n_address = 2,
-                             .value = {k},
-                             .n_value = 1,
-                             .reads = {twice},
-                             .n_reads = 1,
-                             .writes = {y},
-                             .n_writes = 1});
+    planner_dispatch(&p, top, "scale", scale, groups, PLANNER_MAP(kept, twice, k));
+    planner_dispatch(&p, top, "scale", scale, groups, PLANNER_MAP(twice, y, k));
     Loaded l = planner_load(&p);
     for (int round = 0; round < 12; round++) {
         int64_t size = round * 37 % 400;

@@ -84,26 +84,16 @@ static void one_step(Planner *p, const char *op)
     top->n_step = 1;
 }
 
-static dlvk_status load(Planner *p, const dlvk_host_op *ops, int n, dlvk_model **m, dlvk_error *err)
-{
-    void *bundle;
-    size_t size;
-    dlvk_load_options o = DLVK_LOAD_OPTIONS_INIT;
-    o.host_ops = ops;
-    o.n_host_ops = n;
-    planner_write(p, &bundle, &size);
-    dlvk_status st = dlvk_model_load_memory(test_device(), bundle, size, &o, m, err);
-    free(bundle);
-    return st;
-}
-
 Test(runtime, host_step_of_the_callers)
 {
     Planner p;
     Loaded l = {0};
     const dlvk_host_op op = {"twice", twice};
+    dlvk_load_options o = DLVK_LOAD_OPTIONS_INIT;
+    o.host_ops = &op;
+    o.n_host_ops = 1;
     one_step(&p, "twice");
-    OK(load(&p, &op, 1, &l.m, err));
+    OK(planner_load_model(&p, &o, &l.m, err));
     OK(dlvk_session_create(l.m, &l.s, err));
     for (int run = 0; run < 3; run++) {
         char a[] = "a", b[] = "bbb";
@@ -140,7 +130,7 @@ Test(runtime, unknown_host_step_is_refused)
     dlvk_model *m = NULL;
     dlvk_error err;
     one_step(&p, "no_such_function");
-    cr_assert_eq(load(&p, NULL, 0, &m, &err), DLVK_UNSUPPORTED);
+    cr_assert_eq(planner_load_model(&p, NULL, &m, &err), DLVK_UNSUPPORTED);
     cr_assert(strstr(err.text, "'no_such_function'"), "%s", err.text);
     cr_assert_null(m);
     planner_free(&p);

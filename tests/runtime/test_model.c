@@ -21,14 +21,7 @@ static void plus(Planner *p, float c)
     uint32_t pipe = planner_pipeline(p, "layout(constant_id = 0) const float c = 0;", "F x; F y; int n;", 20,
                                      "if (i < n) y.v[i] = x.v[i] + c;", 0, &bits, 1);
     planner_dispatch(p, planner_top(p), "plus", pipe, planner_op(p, EXPR(CEILDIV), n, planner_const(p, 64)),
-                     &(Args){.address = {x, y},
-                             .n_address = 2,
-                             .value = {n},
-                             .n_value = 1,
-                             .reads = {x},
-                             .n_reads = 1,
-                             .writes = {y},
-                             .n_writes = 1});
+                     PLANNER_MAP(x, y, n));
 }
 
 static void check_plus(dlvk_session *s, float c, int64_t n)

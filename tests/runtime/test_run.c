@@ -20,14 +20,7 @@ static void saxpy(Planner *p)
                                      "F x; F y; int n;", 20, "if (i < n) y.v[i] = a * x.v[i] + b;", 0,
                                      (uint32_t[]){0x40400000, 0x3f800000}, 2);
     planner_dispatch(p, planner_top(p), "saxpy", pipe, planner_op(p, EXPR(CEILDIV), n, planner_const(p, 64)),
-                     &(Args){.address = {x, y},
-                             .n_address = 2,
-                             .value = {n},
-                             .n_value = 1,
-                             .reads = {x},
-                             .n_reads = 1,
-                             .writes = {y},
-                             .n_writes = 1});
+                     PLANNER_MAP(x, y, n));
 }
 
 static void rerun_with_sizes(void)
@@ -83,15 +76,7 @@ Test(runtime, hazards_and_aliasing)
     for (uint32_t k = 0; k < LINKS; k++) {
         bool last = k == LINKS - 1;
         uint32_t to = last ? planner_buffer(&p, BUF(OUTPUT), bytes, 0, 0) : planner_buffer(&p, BUF(ARENA), bytes, k, k + 1);
-        planner_dispatch(&p, planner_top(&p), "link", pipe, groups,
-                         &(Args){.address = {from, to},
-                                 .n_address = 2,
-                                 .value = {n},
-                                 .n_value = 1,
-                                 .reads = {from},
-                                 .n_reads = 1,
-                                 .writes = {to},
-                                 .n_writes = 1});
+        planner_dispatch(&p, planner_top(&p), "link", pipe, groups, PLANNER_MAP(from, to, n));
         if (last) planner_output(&p, "y", DLVK_F32, to, 1, &n);
         from = to;
     }

@@ -16,8 +16,7 @@ static void two_variants(Planner *p, const char *usual)
     planner_output(p, "y", DLVK_I32, y, 1, &n);
     uint32_t one = planner_pipeline(p, "", "I x; I y; int n;", 20, "if (i < n) y.v[i] = x.v[i] + 1;", 0, NULL, 0);
     uint32_t two = planner_pipeline(p, "", "I x; I y; int n;", 20, usual, 0, NULL, 0);
-    const Args args = {
-        .address = {x, y}, .n_address = 2, .value = {n}, .n_value = 1, .reads = {x}, .n_reads = 1, .writes = {y}, .n_writes = 1};
+    const Args args = *PLANNER_MAP(x, y, n);
     planner_add_variant(p, planner_dispatch(p, planner_top(p), "add", one, groups, &args), two, groups, false);
 }
 
@@ -35,14 +34,9 @@ static void expect_added(dlvk_session *s, int64_t n, int32_t added)
 static dlvk_status load_with(Planner *p, const char *tuning, bool all, dlvk_model **m, dlvk_error *err)
 {
     dlvk_load_options o = DLVK_LOAD_OPTIONS_INIT;
-    void *bundle;
-    size_t size;
     o.tuning = tuning;
     o.all_variants = all;
-    planner_write(p, &bundle, &size);
-    dlvk_status st = dlvk_model_load_memory(test_device(), bundle, size, &o, m, err);
-    free(bundle);
-    return st;
+    return planner_load_model(p, &o, m, err);
 }
 
 static void write_file(const char *path, const void *data, size_t size)

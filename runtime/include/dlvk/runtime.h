@@ -75,18 +75,21 @@ DLVK_API void dlvk_device_disable(dlvk_device *d, uint32_t features);
 DLVK_API uint64_t dlvk_device_validation_messages(const dlvk_device *d);
 /* The name of one feature bit as DLVK_DISABLE takes it ("float16", "coopmat", ...); NULL for a bit that is none. */
 DLVK_API const char *dlvk_feature_name(uint32_t feature);
+/* The names of several, with `between` between them, in buf, cut where it is full; "none" where there are none. Returns buf. */
+DLVK_API const char *dlvk_feature_names(uint32_t features, const char *between, char *buf, size_t size);
 
 /* ---- models ----------------------------------------------------------------------------------------------------- */
 
 typedef struct dlvk_model dlvk_model;
 typedef struct dlvk_load_options {
     size_t struct_size;
-    const char *cache;   /* pipeline cache file; NULL: beside the bundle (BUNDLE.cache), "": none */
-    int threads;         /* that build pipelines; 0: all cores */
-    const struct dlvk_host_op *host_ops; /* functions of the caller's for host steps (dlvk/host.h), which must outlive the model */
+    const char *cache; /* pipeline cache file; NULL: beside the bundle (BUNDLE.cache), "": none */
+    int threads;       /* that build pipelines; 0: all cores */
+    const struct dlvk_host_op
+        *host_ops; /* functions of the caller's for host steps (dlvk/host.h), which must outlive the model */
     int n_host_ops;
-    const char *tuning;  /* file of dlvk_session_tuning(), for this model and device; "": not even the bundle's own; NULL: those */
-    bool all_variants;   /* build every variant that this device runs, for dlvk_session_choose() */
+    const char *tuning; /* file of dlvk_session_tuning(), for this model and device; "": not even the bundle's own; NULL: those */
+    bool all_variants;  /* build every variant that this device runs, for dlvk_session_choose() */
 } dlvk_load_options;
 #define DLVK_LOAD_OPTIONS_INIT                                                                                                   \
     {                                                                                                                            \
@@ -129,8 +132,8 @@ typedef struct dlvk_session dlvk_session;
 DLVK_API dlvk_status dlvk_session_create(dlvk_model *m, dlvk_session **s, dlvk_error *err);
 DLVK_API void dlvk_session_free(dlvk_session *s); /* waits for a run in flight. NULL is allowed */
 /* Sets an input: shape and dense data (bytes must be exactly what they take), copied before the call returns. A new shape solves
- * the memory plan again at the next run; nothing is recompiled. Of a tensor of strings, data is an array of dlvk_string, and bytes
- * its size; the texts are copied as well. */
+ * the memory plan again at the next run; nothing is recompiled. Of a tensor of strings, data is an array of dlvk_string, and
+ * bytes its size; the texts are copied as well. */
 DLVK_API dlvk_status dlvk_session_set_input(dlvk_session *s, const char *name, const int64_t *dim, int rank, const void *data,
                                             size_t bytes, dlvk_error *err);
 /* Solves sizes, allocates and records for the shapes set so far, without running. Optional. */
@@ -139,8 +142,8 @@ DLVK_API dlvk_status dlvk_session_run(dlvk_session *s, dlvk_error *err); /* = su
 DLVK_API dlvk_status dlvk_session_submit(dlvk_session *s,
                                          dlvk_error *err); /* returns at once where the plan has no host decision in it */
 DLVK_API dlvk_status dlvk_session_wait(dlvk_session *s, uint64_t timeout_ns, bool *done, dlvk_error *err);
-/* After a run: the shape of an output, and its data (dense; *bytes says how much there is). Of a tensor of strings, data is an array
- * of dlvk_string; the texts are the session's, and stay until its next run (or its end). */
+/* After a run: the shape of an output, and its data (dense; *bytes says how much there is). Of a tensor of strings, data is an
+ * array of dlvk_string; the texts are the session's, and stay until its next run (or its end). */
 DLVK_API dlvk_status dlvk_session_output_info(dlvk_session *s, int i, dlvk_tensor_info *info, size_t *bytes, dlvk_error *err);
 DLVK_API dlvk_status dlvk_session_get_output(dlvk_session *s, const char *name, void *data, size_t bytes, dlvk_error *err);
 
@@ -151,39 +154,42 @@ DLVK_API dlvk_status dlvk_model_state(const dlvk_model *m, int i, dlvk_tensor_in
 DLVK_API dlvk_status dlvk_session_get_state(dlvk_session *s, const char *name, void *data, size_t bytes, dlvk_error *err);
 DLVK_API dlvk_status dlvk_session_set_state(dlvk_session *s, const char *name, const void *data, size_t bytes, dlvk_error *err);
 
-/* Programs: a bundle may hold several, which share its states; a training bundle (dlvk/train.h) has "train" and "evaluate". Each is a
- * model of its own, with its own inputs and outputs. The first is what dlvk_model_load() gives; a bundle of one calls it "". */
+/* Programs: a bundle may hold several, which share its states; a training bundle (dlvk/train.h) has "train" and "evaluate". Each
+ * is a model of its own, with its own inputs and outputs. The first is what dlvk_model_load() gives; a bundle of one calls it "".
+ */
 DLVK_API int dlvk_model_programs(const dlvk_model *m);
-DLVK_API const char *dlvk_model_program_name(const dlvk_model *m, int i); /* owned by the model; NULL when there is no such program */
+DLVK_API const char *dlvk_model_program_name(const dlvk_model *m,
+                                             int i); /* owned by the model; NULL when there is no such program */
 /* The program of that name. It belongs to m and goes with it. */
 DLVK_API dlvk_status dlvk_model_program(dlvk_model *m, const char *name, dlvk_model **program, dlvk_error *err);
-/* A session of another program on the states of `with`, a session of the same bundle: what either writes, both read. Runs follow each
- * other in the order of their submission. The two belong to one thread at a time, as one session would; free `with` last.
+/* A session of another program on the states of `with`, a session of the same bundle: what either writes, both read. Runs follow
+ * each other in the order of their submission. The two belong to one thread at a time, as one session would; free `with` last.
  *
  *     dlvk_session_create(m, &train, &err);
  *     dlvk_model_program(m, "evaluate", &evaluate_program, &err);
  *     dlvk_session_create_with(evaluate_program, train, &evaluate, &err); */
 DLVK_API dlvk_status dlvk_session_create_with(dlvk_model *program, dlvk_session *with, dlvk_session **s, dlvk_error *err);
 
-/* All states of a session in one file, to go on later from the very same bits: names, types, shapes and values, in a format with a version
- * and checksums. save replaces a file whole or not at all. load refuses a file whose states are not this model's, all of them by name,
- * type and shape, and changes nothing then. Inputs (seed, learning rate) are the caller's and not in it. */
+/* All states of a session in one file, to go on later from the very same bits: names, types, shapes and values, in a format with
+ * a version and checksums. save replaces a file whole or not at all. load refuses a file whose states are not this model's, all
+ * of them by name, type and shape, and changes nothing then. Inputs (seed, learning rate) are the caller's and not in it. */
 DLVK_API dlvk_status dlvk_session_save(dlvk_session *s, const char *path, dlvk_error *err);
 DLVK_API dlvk_status dlvk_session_load(dlvk_session *s, const char *path, dlvk_error *err);
 
-/* Device memory, in bytes. io: inputs, outputs and states, and the staging memory of devices that need it. total: constants, states, inputs,
- * outputs and arena without that; in a session whose shapes have not changed, and without data-dependent sizes, it equals `planned`. */
+/* Device memory, in bytes. io: inputs, outputs and states, and the staging memory of devices that need it. total: constants,
+ * states, inputs, outputs and arena without that; in a session whose shapes have not changed, and without data-dependent sizes,
+ * it equals `planned`. */
 typedef struct dlvk_memory {
     uint64_t weights, arena, io; /* allocated */
     uint64_t planned_arena;      /* what the plan predicts for these sizes */
     uint64_t total;              /* allocated */
     uint64_t planned;            /* predicted */
     uint64_t limit;              /* that `planned` may not exceed (dlvk_training_options.max_memory); 0: none */
-    uint64_t unlimited;          /* what the program would take without its limit, for the sizes that it was compiled for; 0: no limit */
+    uint64_t unlimited; /* what the program would take without its limit, for the sizes that it was compiled for; 0: no limit */
 } dlvk_memory;
 DLVK_API void dlvk_session_memory(const dlvk_session *s, dlvk_memory *mem);
-/* The same without a device, as predicted for given sizes (the allocated fields are 0). program: a name, or NULL for the first. A symbol of an
- * input without a size is DLVK_INVALID_ARGUMENT. */
+/* The same without a device, as predicted for given sizes (the allocated fields are 0). program: a name, or NULL for the first. A
+ * symbol of an input without a size is DLVK_INVALID_ARGUMENT. */
 DLVK_API dlvk_status dlvk_bundle_memory(const void *data, size_t size, const char *program, const dlvk_symbol_size *sizes, int n,
                                         dlvk_memory *mem, dlvk_error *err);
 
@@ -201,11 +207,12 @@ DLVK_API dlvk_status dlvk_session_kernel_times(dlvk_session *s, const dlvk_kerne
 DLVK_API double
 dlvk_session_device_ms(const dlvk_session *s); /* of the last run, from the first command to the last; always measured */
 
-/* Variants: a bundle holds several of each kernel, and the first that the device runs (and that is for the sizes there are) is the
- * default. Which is fastest is found by measurement: load with all_variants, choose, compare dlvk_session_kernel_times(); then
- * dlvk_session_tuning() puts the choice into a file for dlvk_load_options.tuning, or for dlvk_bundle_tune() (dlvk/compiler.h), which
- * puts it into the bundle. A tuning holds for one kind of device (vendor and device number), one bundle's kernels, and the sizes
- * that were bound; at other sizes the defaults run, and a bundle's tunings for other devices are passed over. */
+/* Variants: a bundle holds several of each kernel, and the first that the device runs (and that is for the sizes there are) is
+ * the default. Which is fastest is found by measurement: load with all_variants, choose, compare dlvk_session_kernel_times();
+ * then dlvk_session_tuning() puts the choice into a file for dlvk_load_options.tuning, or for dlvk_bundle_tune()
+ * (dlvk/compiler.h), which puts it into the bundle. A tuning holds for one kind of device (vendor and device number), one
+ * bundle's kernels, and the sizes that were bound; at other sizes the defaults run, and a bundle's tunings for other devices are
+ * passed over. */
 DLVK_API int dlvk_model_kernels(const dlvk_model *m); /* dispatches of the program, those in branches and loops too */
 DLVK_API int dlvk_model_kernel_variants(const dlvk_model *m, int kernel); /* 0: there is no such kernel */
 /* Of a variant, what it needs (bits of dlvk_feature). False: it is not built, as when the device lacks something. */
