@@ -9,6 +9,7 @@
 
 #include "passes/pass.h"
 #include "passes/remat.h"
+#include "runtime/arena.h"
 
 enum { ROUNDS = 6 };
 
@@ -74,7 +75,7 @@ Graph *memory_fit(Graph *g, const dlvk_training_options *t, CodegenOptions *o)
     o->unlimited_memory = whole.planned;
     if (whole.planned <= t->max_memory) return g;
     o->merge = false; /* what is computed again would be computed beside the first time, for the code is the same */
-    f.remat = remat_new(schedule_build(g, o->optimize), symbol_values(c, t));
+    f.remat = remat_new(schedule_build(g, o->optimize), symbol_values(c, t), ARENA_ALIGN);
     int64_t fixed = (int64_t)(whole.planned - whole.planned_arena), target = (int64_t)t->max_memory - fixed;
     for (int i = 0; i < ROUNDS && remat_choose(f.remat, target); i++) {
         Graph *r = apply(&f, &now);

@@ -71,12 +71,17 @@ Type type_make(Context *c, DType t, int rank, const Dim *const *dims)
     return (Type){t, rank, rank ? pool_dup(c->pool, dims, (size_t)rank * sizeof *dims) : NULL};
 }
 
-bool type_equal(Type a, Type b)
+bool type_same_shape(Type a, Type b)
 {
-    if (a.dtype != b.dtype || a.rank != b.rank) return false;
+    if (a.rank != b.rank) return false;
     for (int i = 0; i < a.rank; i++)
         if (a.dim[i] != b.dim[i]) return false;
     return true;
+}
+
+bool type_equal(Type a, Type b)
+{
+    return a.dtype == b.dtype && type_same_shape(a, b);
 }
 
 const Dim *type_count(Context *c, Type t)

@@ -190,20 +190,12 @@ static Kernel *kernel_new(Fuse *f, Archetype arch, Node *anchor)
     return k;
 }
 
-static bool same_shape(Type a, Type b)
-{
-    if (a.rank != b.rank) return false;
-    for (int i = 0; i < a.rank; i++)
-        if (a.dim[i] != b.dim[i]) return false;
-    return true;
-}
-
 /* Follows the pointwise nodes behind v while each is the only user of the one before, and takes them into k. */
 static void take_chain(Fuse *f, Kernel *k, Value *v)
 {
     while (f->fuse && !f->must[v->id] && f->uses[v->id] == 1) {
         Node *u = f->user[v->id];
-        if (!u || f->group[u->id] || !is_pointwise(u) || !same_shape(u->out[0]->type, v->type)) break;
+        if (!u || f->group[u->id] || !is_pointwise(u) || !type_same_shape(u->out[0]->type, v->type)) break;
         f->group[u->id] = k;
         v = u->out[0];
     }
@@ -365,7 +357,7 @@ typedef struct Rows {
 
 static bool is_full(const Rows *r, Type t)
 {
-    return same_shape(r->full, t);
+    return type_same_shape(r->full, t);
 }
 
 static bool is_row(const Rows *r, Type t)

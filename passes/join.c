@@ -9,11 +9,6 @@
 
 enum { MAX_OUT = 8 };
 
-static bool same_shape(Type a, Type b)
-{
-    return a.rank == b.rank && (a.rank == 0 || memcmp(a.dim, b.dim, (size_t)a.rank * sizeof *a.dim) == 0);
-}
-
 /* Every element of v has words of its own: several stores into one would race. */
 static bool whole_words(const Schedule *s, const Value *v)
 {
@@ -27,7 +22,7 @@ static bool joins(const Schedule *s, const Kernel *a, const Kernel *b)
         if (!whole_words(s, a->out.at[i])) return false;
     for (int i = 0; i < b->out.n; i++)
         if (!whole_words(s, b->out.at[i])) return false;
-    return same_shape(a->out.at[0]->type, b->out.at[0]->type);
+    return type_same_shape(a->out.at[0]->type, b->out.at[0]->type);
 }
 
 typedef struct Walk {

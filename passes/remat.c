@@ -35,6 +35,7 @@ struct Remat {
     Context *c;
     Pool *pool;
     const int64_t *symbols;
+    int64_t align;
     VEC(Buffer) buffers;
     int *buffer_of; /* by value id: 1 + index */
     int *seen;      /* by value id */
@@ -70,7 +71,7 @@ static int64_t elements(const Remat *r, Type t)
 static int64_t bytes_of(const Remat *r, const Value *v)
 {
     int64_t n = elements(r, v->type), bits = r->s->wide[v->id] ? 32 : dtype_bits(v->type.dtype);
-    return ((n * bits + 7) / 8 + 255) / 256 * 256;
+    return ((n * bits + 7) / 8 + r->align - 1) / r->align * r->align;
 }
 
 static bool is_arena(const Remat *r, const Value *root)
@@ -399,12 +400,12 @@ int64_t remat_peak(const Remat *r)
     return r->peak;
 }
 
-Remat *remat_new(const Schedule *s, const int64_t *symbol_values)
+Remat *remat_new(const Schedule *s, const int64_t *symbol_values, int64_t align)
 {
     const Graph *g = s->graph;
     Context *c = g->ctx;
     Remat *r = POOL_NEW(c->pool, Remat);
-    *r = (Remat){.s = s, .rs = schedule_region(s, g->top), .c = c, .pool = c->pool, .symbols = symbol_values};
+    *r = (Remat){.s = s, .rs = schedule_region(s, g->top), .c = c, .pool = c->pool, .symbols = symbol_values, .align = align};
     r->n_steps = r->rs->steps.n;
     r->buffer_of = POOL_ARRAY(c->pool, int, g->n_values + 1);
     r->seen = POOL_ARRAY(c->pool, int, g->n_values + 1);

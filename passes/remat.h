@@ -11,8 +11,8 @@
 typedef struct Remat Remat;
 
 /* For the graph that s schedules, whose first result is the loss: what stands behind the step that computes it is the backward
- * part. symbol_values: by Symbol.index, of all but data symbols. */
-Remat *remat_new(const Schedule *s, const int64_t *symbol_values);
+ * part. symbol_values: by Symbol.index, of all but data symbols. align: what the arena rounds sizes up to. */
+Remat *remat_new(const Schedule *s, const int64_t *symbol_values, int64_t align);
 /* The peak of what the arena holds, as simulated with the present choice. */
 int64_t remat_peak(const Remat *r);
 /* Chooses values to recompute, at little cost, such that the simulated peak is at most `target` bytes; false, and nothing is

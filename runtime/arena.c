@@ -17,11 +17,6 @@ static int by_size(const void *pa, const void *pb)
     return a->index < b->index ? -1 : 1; /* a total order: the same plan is packed alike everywhere */
 }
 
-static uint64_t round_up(uint64_t n)
-{
-    return (n + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
-}
-
 bool arena_pack(ArenaItem *items, size_t n, uint64_t limit, uint64_t *peak)
 {
     Order *order = malloc((n + 1) * sizeof *order);
@@ -33,13 +28,13 @@ bool arena_pack(ArenaItem *items, size_t n, uint64_t limit, uint64_t *peak)
     limit = limit / ARENA_ALIGN * ARENA_ALIGN;
     for (size_t i = 0; ok && i < n; i++) {
         order[i] = (Order){&items[i], i};
-        ok = items[i].size < 1ull << 62 && (!limit || round_up(items[i].size) <= limit) &&
-             (sum += round_up(items[i].size)) < 1ull << 62;
+        ok = items[i].size < 1ull << 62 && (!limit || arena_round_up(items[i].size) <= limit) &&
+             (sum += arena_round_up(items[i].size)) < 1ull << 62;
     }
     if (ok) qsort(order, n, sizeof *order, by_size);
     for (size_t k = 0; ok && k < n; k++) {
         ArenaItem *it = &items[order[k].index];
-        uint64_t size = round_up(it->size), at = 0;
+        uint64_t size = arena_round_up(it->size), at = 0;
         if (size == 0) {
             it->offset = 0;
             continue;
@@ -49,7 +44,7 @@ bool arena_pack(ArenaItem *items, size_t n, uint64_t limit, uint64_t *peak)
             if (o->first > it->last || o->last < it->first) continue;
             if (limit && at % limit + size > limit) at = (at / limit + 1) * limit;
             if (o->offset >= at + size) break; /* the gap before o is wide enough */
-            uint64_t end = o->offset + round_up(o->size);
+            uint64_t end = o->offset + arena_round_up(o->size);
             if (end > at) at = end;
         }
         if (limit && at % limit + size > limit) at = (at / limit + 1) * limit;

@@ -8,6 +8,10 @@
 #include <stdint.h>
 
 #define ARENA_ALIGN 256u /* of every offset; also the granularity of sizes */
+static inline uint64_t arena_round_up(uint64_t bytes)
+{
+    return (bytes + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
+}
 
 typedef struct ArenaItem {
     uint64_t size;        /* bytes; 0 takes no room */

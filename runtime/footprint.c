@@ -12,11 +12,6 @@
 typedef Dlvk__Plan__Plan Plan;
 #define KIND(x) DLVK__PLAN__BUFFER__KIND__##x
 
-static uint64_t padded(uint64_t bytes)
-{
-    return (bytes + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
-}
-
 void rt_constant_owners(const Plan *p, uint32_t *owner, uint32_t *of_blob)
 {
     for (uint32_t i = 0; i < p->n_buffer; i++) {
@@ -45,7 +40,7 @@ dlvk_status rt_footprint(const Env *e, dlvk_memory *mem, dlvk_error *err)
         if (b->kind == KIND(ARENA))
             item[n++] = (ArenaItem){.size = size, .first = b->first, .last = b->last};
         else if (b->kind != KIND(CONSTANT) || !p->n_blob || owner[i] == i)
-            sum += padded(size);
+            sum += arena_round_up(size);
     }
     ok = ok && arena_pack(item, n, 0, &arena);
     mem->planned_arena = arena;

@@ -1,5 +1,6 @@
 /* Sessions: making them, and their inputs and outputs. */
 #include "runtime/session.h"
+#include "runtime/arena.h"
 #include "runtime/error.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -178,7 +179,7 @@ static dlvk_status find(Dlvk__Plan__Tensor **list, size_t n, const char *kind, c
 /* Memory for `bytes` of an input, reusing what is there. Padded, so that kernels may load whole vectors at its end. */
 static dlvk_status reserve_input(dlvk_session *s, Input *in, const char *name, size_t bytes, dlvk_error *err)
 {
-    uint64_t size = ((uint64_t)bytes + 255) / 256 * 256, most = s->dev->info.max_allocation_bytes;
+    uint64_t size = arena_round_up(bytes), most = s->dev->info.max_allocation_bytes;
     if (size > most && bytes <= most) size = most;
     dlvk_status st = DLVK_OK;
     if (size > in->mem.size) {

@@ -133,7 +133,7 @@ static dlvk_status place_all(dlvk_model *m, Place *place, uint64_t *chunk_size, 
                           m->dev->info.name, most);
             break;
         }
-        size = (size + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
+        size = arena_round_up(size);
         if (size > most) size = most; /* the last bytes of an allocation need no padding */
         if (used && used + size > limit) {
             m->n_chunk++;
