@@ -66,7 +66,7 @@ bool attend_base_divides(Shader *s, const Attend *t, Value *operand, const View 
     return ok;
 }
 
-const char *attend_base(Shader *s, const Attend *t, Value *operand, const View *view, const char *name)
+static const char *base_text(Shader *s, const Attend *t, Value *operand, const View *view, const char *name)
 {
     Piece piece = contract_begin(s);
     s->role = name;
@@ -81,7 +81,7 @@ const char *attend_load(Shader *s, const View *view, const char *at)
     return emit_load(s, view->root, at);
 }
 
-const char *attend_score(Shader *s, const Attend *t, const char *vector)
+static const char *score_text(Shader *s, const Attend *t, const char *vector)
 {
     Piece piece = contract_begin(s);
     Value *dot = t->a->qk->out[0], *scores = t->a->scores;
@@ -100,7 +100,7 @@ const char *attend_score(Shader *s, const Attend *t, const char *vector)
     return contract_end(s, piece);
 }
 
-const char *attend_dead(Shader *s, const Attend *t)
+static const char *dead_text(Shader *s, const Attend *t)
 {
     Piece piece = contract_begin(s);
     Value *dead = t->a->dead;
@@ -117,19 +117,38 @@ const char *attend_dead(Shader *s, const Attend *t)
     return contract_end(s, piece);
 }
 
-const char *attend_store(Shader *s, const Attend *t)
+static bool moves(const Node *n)
+{
+    return n->op == OP_TRANSPOSE || n->op == OP_RESHAPE;
+}
+
+static bool rounds(const Node *n)
+{
+    return n->op == OP_CAST && n->in[0]->type.dtype == DLVK_F32 && n->out[0]->type.dtype == DLVK_F16;
+}
+
+/* A variable of v's type with the value of x, if that is more than a variable. */
+static const char *name_it(Shader *s, const Value *v, const char *x)
+{
+    if (strcmp(x, "x") == 0) return x;
+    const char *name = sh_fresh(s, "v");
+    sh_line(s, "%s %s = %s;", glsl_class(v->type.dtype), name, x);
+    return name;
+}
+
+static const char *store_text(Shader *s, const Attend *t)
 {
     Piece piece = contract_begin(s);
     const Attention *a = t->a;
-    Value *v = a->pv->out[0];
+    Value *v = a->pv->out[0], *stored = a->behind.n ? a->behind.at[a->behind.n - 1]->out[0] : v;
+    /* Where storing rounds, rounding right before it is left out: it costs branches. */
+    int exact = a->behind.n;
+    while (emit_store_rounds(s, stored) && exact > 0 && (moves(a->behind.at[exact - 1]) || rounds(a->behind.at[exact - 1])))
+        exact--;
+    bool round_sum = v->type.dtype != DLVK_F16 || !emit_store_rounds(s, stored) || exact > 0;
     s->role = "out";
     if (t->v.factor != 1) sh_line(s, "x *= %s;", emit_literal(s, DLVK_F32, t->v.factor, 0));
-    const char *x = emit_cast(s, DLVK_F32, v->type.dtype, "x", true);
-    if (strcmp(x, "x") != 0) {
-        const char *name = sh_fresh(s, "v");
-        sh_line(s, "%s %s = %s;", glsl_class(v->type.dtype), name, x);
-        x = name;
-    }
+    const char *x = round_sum ? name_it(s, v, emit_cast(s, DLVK_F32, v->type.dtype, "x", true)) : "x";
     Index at = index_in(s, t, v->type, ix_var(s, "m", t->m), ix_var(s, "e", v->type.dim[v->type.rank - 1]));
     emit_bind(s, v, at, x);
     for (int i = 0; i < a->behind.n; i++) {
@@ -142,7 +161,7 @@ const char *attend_store(Shader *s, const Attend *t)
             at = index_of_flat(s, n->out[0]->type, index_flat(s, v->type, &at));
         }
         v = n->out[0];
-        if (n->op == OP_TRANSPOSE || n->op == OP_RESHAPE)
+        if (moves(n) || i >= exact)
             emit_bind(s, v, at, x);
         else
             x = emit_value(s, v, at);
@@ -150,6 +169,29 @@ const char *attend_store(Shader *s, const Attend *t)
     emit_store(s, v, ix_text(s, index_flat(s, v->type, &at)), x);
     s->role = NULL;
     return contract_end(s, piece);
+}
+
+void attend_holes(Shader *s, const Attend *t, const char *vector, Hole *holes)
+{
+    const Attention *a = t->a;
+    const Hole all[ATTEND_HOLES] = {
+        {"m", arg_size(s, t->m, "m")},
+        {"n", arg_size(s, t->n, "n")},
+        {"z", arg_size(s, t->z, "z")},
+        {"q_base", base_text(s, t, a->qk->in[0], &t->q, "q_base")},
+        {"k_base", base_text(s, t, a->qk->in[1], &t->k, "k_base")},
+        {"v_base", base_text(s, t, a->pv->in[1], &t->v, "v_base")},
+        {"q_row", arg_size(s, t->q.row, "q_row")},
+        {"q_col", arg_int(s, t->q.col)},
+        {"k_row", arg_int(s, t->k.row)},
+        {"k_col", arg_size(s, t->k.col, "k_col")},
+        {"v_row", arg_size(s, t->v.row, "v_row")},
+        {"v_col", arg_int(s, t->v.col)},
+        {"score", score_text(s, t, vector)},
+        {"dead", dead_text(s, t)},
+        {"store", store_text(s, t)},
+    };
+    memcpy(holes, all, sizeof all);
 }
 
 bool gen_attention(KernelGen *kg)

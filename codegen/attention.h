@@ -18,19 +18,21 @@ typedef struct Attend {
     double factor;        /* of q and k: what their products are multiplied by */
 } Attend;
 
-/* Text for a hole: where batch z of an operand begins in its memory, as `NAME = ...;`. */
-const char *attend_base(Shader *s, const Attend *t, Value *operand, const View *view, const char *name);
-/* Whether that is a multiple of `by` for certain. */
+/* The holes that all templates have; what stands in them:
+ *   m, n, z                the sizes
+ *   NAME_base              a statement: where batch z of q, k or v begins in its memory, as `NAME_base = ...;`
+ *   q_row .. v_col         elements between neighbours along the operands' last two axes
+ *   score                  statements that make x, the product of q and k, the score, at the GLSL ints z, m, n. vector: the GLSL
+ *                          int at which a vector of neighbouring n begins on a CPU driver, all of which exist; NULL
+ *   dead                   statements behind the loop: `dead` becomes true where row m of batch z, of the GLSL floats top and
+ *                          total, gives zeros
+ *   store                  statements that store x, the result at the GLSL ints z, m and e */
+enum { ATTEND_HOLES = 15 };
+void attend_holes(Shader *s, const Attend *t, const char *vector, Hole *holes);
+/* Whether an operand's batches begin at multiples of `by` for certain. */
 bool attend_base_divides(Shader *s, const Attend *t, Value *operand, const View *view, int by);
 /* An element of an operand, as a float expression; at: a GLSL int variable, counted from the beginning of its memory. */
 const char *attend_load(Shader *s, const View *view, const char *at);
-/* Statements that make x, the product of q and k, the score, at the GLSL ints z, m, n. vector: the GLSL int at which
- * a vector of neighbouring n begins on a CPU driver, all of which exist; NULL. */
-const char *attend_score(Shader *s, const Attend *t, const char *vector);
-/* Statements behind the loop: `dead` becomes true where row m of batch z, of the GLSL floats top and total, gives zeros. */
-const char *attend_dead(Shader *s, const Attend *t);
-/* Statements that store x, the result at the GLSL ints z, m and e. */
-const char *attend_store(Shader *s, const Attend *t);
 
 void attention_wave(KernelGen *kg, const Attend *t);   /* codegen/attention_wave.c */
 void attention_scalar(KernelGen *kg, const Attend *t); /* codegen/attention_scalar.c */

@@ -7,13 +7,23 @@ static bool divides(Shader *s, const Dim *d, int by)
     return dim_is(dim_mod(&s->ctx->dims, d, dim_const(&s->ctx->dims, by)), 0);
 }
 
-/* Whether rows of `length` elements can be read as vectors of eight halves. */
-static const char *whole(Shader *s, const Attend *t, Value *operand, const View *v, const Dim *along, const Dim *across,
-                         int64_t length)
+/* The function NAME, which loads eight elements of one of the operands' rows: in one go where they are neighbours for certain.
+ * along, across: elements between those of a row, and between rows; size: how many a row has, in GLSL. */
+static const char *operand(Shader *s, const Attend *t, const char *name, Value *value, const View *v, const Dim *along,
+                           const Dim *across, int64_t length, const char *size)
 {
-    bool ok = v->root->type.dtype == DLVK_F16 && dim_is(along, 1) && divides(s, across, 8) && length % 8 == 0 &&
-              attend_base_divides(s, t, operand, v, 8);
-    return ok ? "1" : "0";
+    bool whole = v->root->type.dtype == DLVK_F16 && dim_is(along, 1) && divides(s, across, 8) && length % 8 == 0 &&
+                 attend_base_divides(s, t, value, v, 8);
+    const Hole holes[] = {
+        {"name", name},
+        {"size", size},
+        {"whole", whole ? "1" : "0"},
+        {"across", arg_int(s, across)},
+        {"along", arg_int(s, along)},
+        {"buffer", arg_buffer(s, v->root, false, "BufU32")},
+        {"load", attend_load(s, v, "at")},
+    };
+    return template_fill(s->pool, "attention_operand.glsl", sizeof holes / sizeof *holes, holes);
 }
 
 typedef struct Shape {
@@ -41,31 +51,12 @@ void attention_matrix(KernelGen *kg, const Attend *t)
     int64_t rows = x.subgroups / x.key_teams * x.rows;
     s->grid[0] = dim_mul(dt, dim_ceildiv(dt, t->m, dim_const(dt, rows)), t->z);
     Value *q = t->a->qk->in[0], *k = t->a->qk->in[1], *v = t->a->pv->in[1];
-    const Hole holes[] = {
-        {"m", arg_size(s, t->m, "m")},
-        {"n", arg_size(s, t->n, "n")},
-        {"z", arg_size(s, t->z, "z")},
-        {"q_base", attend_base(s, t, q, &t->q, "q_base")},
-        {"k_base", attend_base(s, t, k, &t->k, "k_base")},
-        {"v_base", attend_base(s, t, v, &t->v, "v_base")},
-        {"q_row", arg_size(s, t->q.row, "q_row")},
-        {"q_col", arg_int(s, t->q.col)},
-        {"k_row", arg_int(s, t->k.row)},
-        {"k_col", arg_size(s, t->k.col, "k_col")},
-        {"v_row", arg_size(s, t->v.row, "v_row")},
-        {"v_col", arg_int(s, t->v.col)},
-        {"q_whole", whole(s, t, q, &t->q, t->q.col, t->q.row, t->d)},
-        {"k_whole", whole(s, t, k, &t->k, t->k.row, t->k.col, t->d)},
-        {"v_whole", whole(s, t, v, &t->v, t->v.col, t->v.row, t->e)},
-        {"q_buffer", arg_buffer(s, t->q.root, false, "BufU32")},
-        {"k_buffer", arg_buffer(s, t->k.root, false, "BufU32")},
-        {"v_buffer", arg_buffer(s, t->v.root, false, "BufU32")},
-        {"q", attend_load(s, &t->q, "at")},
-        {"k", attend_load(s, &t->k, "at")},
-        {"v", attend_load(s, &t->v, "at")},
-        {"score", attend_score(s, t, NULL)},
-        {"dead", attend_dead(s, t)},
-        {"store", attend_store(s, t)},
+    enum { OWN = 3 };
+    Hole holes[OWN + ATTEND_HOLES] = {
+        {"query", operand(s, t, "query", q, &t->q, t->q.col, t->q.row, t->d, "D")},
+        {"key", operand(s, t, "key", k, &t->k, t->k.row, t->k.col, t->d, "D")},
+        {"value", operand(s, t, "value", v, &t->v, t->v.col, t->v.row, t->e, "E")},
     };
-    contract_assemble(s, "attention_matrix.comp.glsl", sizeof holes / sizeof *holes, holes);
+    attend_holes(s, t, NULL, holes + OWN);
+    contract_assemble(s, "attention_matrix.comp.glsl", OWN + ATTEND_HOLES, holes);
 }

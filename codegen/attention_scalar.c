@@ -3,21 +3,16 @@
 #include "dlvk/runtime.h"
 
 /* The statement that returns element k = c * 8 + lane of what begins at `at`, of `length`: by a vector load where the lanes'
- * elements are neighbours. *vectors gets the text that a vector load is found by. */
-static const char *load(Shader *s, const View *v, const Dim *along, int64_t length, const char **vectors)
+ * elements are neighbours. */
+static const char *load(Shader *s, const View *v, const Dim *along, int64_t length)
 {
     DType t = v->root->type.dtype;
     const char *buffer = arg_buffer(s, v->root, false, t == DLVK_F32 ? "BufF32" : "BufU32");
     if (dim_is(along, 1) && length % 8 == 0) {
-        if (t == DLVK_F32) {
-            *vectors = "neighbours(";
-            return sh_printf(s, "return neighbours(BufF32(address_at(%s, at)), c * 8);", buffer);
-        }
-        *vectors = "neighbours16(";
+        if (t == DLVK_F32) return sh_printf(s, "return neighbours(BufF32(address_at(%s, at)), c * 8);", buffer);
         return sh_printf(s, "return %s(neighbours16(Words16(address16_at(%s, at)), c * 8));",
                          t == DLVK_F16 ? "f16_to_f32" : "bf16_to_f32", buffer);
     }
-    *vectors = "";
     Piece piece = contract_begin(s);
     sh_line(s, "int i = at + min(k, %d) * %s;", (int)length - 1, arg_int(s, along));
     sh_line(s, "float x = %s;", attend_load(s, v, "i"));
@@ -39,27 +34,15 @@ void attention_scalar(KernelGen *kg, const Attend *t)
     int64_t least, most;
     dim_range(t->n, &least, &most);
     bool vectors = least >= 8;
-    const char *of[3], *q = load(s, &t->q, t->q.col, t->d, &of[0]), *k = load(s, &t->k, t->k.row, t->d, &of[1]);
-    const char *v = load(s, &t->v, t->v.col, t->e, &of[2]), *score = attend_score(s, t, vectors ? "vector_at" : NULL);
-    const Hole holes[] = {
-        {"neighbours", neighbours_used(s->pool, sh_printf(s, "%s %s %s %s", of[0], of[1], of[2], score))},
-        {"m", arg_size(s, t->m, "m")},
-        {"n", arg_size(s, t->n, "n")},
-        {"z", arg_size(s, t->z, "z")},
-        {"rows", arg_size(s, rows, "rows")},
-        {"vectors", vectors ? "true" : "false"},
-        {"q_base", attend_base(s, t, t->a->qk->in[0], &t->q, "q_base")},
-        {"k_base", attend_base(s, t, t->a->qk->in[1], &t->k, "k_base")},
-        {"v_base", attend_base(s, t, t->a->pv->in[1], &t->v, "v_base")},
-        {"q_row", arg_size(s, t->q.row, "q_row")},
-        {"k_col", arg_size(s, t->k.col, "k_col")},
-        {"v_row", arg_size(s, t->v.row, "v_row")},
-        {"q_load", q},
-        {"k_load", k},
-        {"v_load", v},
-        {"score", score},
-        {"dead", attend_dead(s, t)},
-        {"store", attend_store(s, t)},
+    enum { OWN = 5 };
+    Hole holes[OWN + ATTEND_HOLES + 1] = {
+        {"rows", arg_size(s, rows, "rows")},        {"vectors", vectors ? "true" : "false"},
+        {"q_load", load(s, &t->q, t->q.col, t->d)}, {"k_load", load(s, &t->k, t->k.row, t->d)},
+        {"v_load", load(s, &t->v, t->v.col, t->e)},
     };
-    contract_assemble(s, "attention_scalar.comp.glsl", sizeof holes / sizeof *holes, holes);
+    attend_holes(s, t, vectors ? "vector_at" : NULL, holes + OWN);
+    const char *text = "";
+    for (int i = 0; i < OWN + ATTEND_HOLES; i++) text = sh_printf(s, "%s%s\n", text, holes[i].text);
+    holes[OWN + ATTEND_HOLES] = (Hole){"neighbours", neighbours_used(s->pool, text)};
+    contract_assemble(s, "attention_scalar.comp.glsl", OWN + ATTEND_HOLES + 1, holes);
 }

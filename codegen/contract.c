@@ -272,16 +272,10 @@ static const char *bind_sum(Shader *s, const Contraction *c, Index at)
     return x;
 }
 
-/* Storing in 16 bits rounds: what is stored need not be rounded before, which costs branches. */
-static bool store_rounds(const Shader *s, const Value *v)
-{
-    return v->type.dtype == DLVK_F16 && storage_per_word(s->kg, v) == 2;
-}
-
 static Value *unrounded(const Shader *s, Value *v)
 {
     bool cast = v->def && v->def->op == OP_CAST && v->def->in[0]->type.dtype == DLVK_F32;
-    return cast && store_rounds(s, v) ? v->def->in[0] : v;
+    return cast && emit_store_rounds(s, v) ? v->def->in[0] : v;
 }
 
 Epilogue contract_epilogue(Shader *s, const Contraction *c, bool vectors)
@@ -313,7 +307,7 @@ Epilogue contract_epilogue(Shader *s, const Contraction *c, bool vectors)
             Index where = output_index(s, c, v, &at);
             const char *y = way == 2             ? sh_printf(s, "y%d[e]", i)
                             : v != c->out        ? emit_value(s, unrounded(s, v), where)
-                            : store_rounds(s, v) ? "x"
+                            : emit_store_rounds(s, v) ? "x"
                                                  : x;
             if (way == 1)
                 sh_line(s, "y%d[e] = %s;", i, y);

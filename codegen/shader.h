@@ -178,6 +178,7 @@ int storage_per_word(const KernelGen *kg, const Value *v);             /* elemen
 const char *storage_block(const KernelGen *kg, const Value *v);        /* block type of the buffer v lies in */
 const char *emit_load(Shader *s, Value *v, const char *flat);          /* GLSL int -> expression of v's class */
 void emit_store(Shader *s, Value *v, const char *flat, const char *x); /* v's elements take whole words */
+bool emit_store_rounds(const Shader *s, const Value *v);               /* to 16 bits: rounding right before would be twice */
 const char *emit_literal(Shader *s, DType t, double f, int64_t i);
 const char *emit_cast(Shader *s, DType from, DType to, const char *x, bool saturate);
 const char *emit_wrap(Shader *s, DType t, const char *x);      /* an int or uint brought back into the range of a narrower t */
@@ -268,7 +269,7 @@ void shader_finish(Shader *s, KernelVariant *out);
 bool gen_map(KernelGen *kg);
 bool gen_tiles(KernelGen *kg); /* a variant of map; false: none, and no error */
 bool gen_rows(KernelGen *kg);
-bool gen_contract(KernelGen *kg); /* codegen/contract.c */
+bool gen_contract(KernelGen *kg);  /* codegen/contract.c */
 bool gen_attention(KernelGen *kg); /* codegen/attention.c */
 bool gen_sort(KernelGen *kg);
 bool gen_scatter(KernelGen *kg);

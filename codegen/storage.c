@@ -109,6 +109,11 @@ const char *emit_load(Shader *s, Value *v, const char *flat)
     return emit_from_bits(s, t, x);
 }
 
+bool emit_store_rounds(const Shader *s, const Value *v)
+{
+    return v->type.dtype == DLVK_F16 && storage_per_word(s->kg, v) == 2;
+}
+
 void emit_store(Shader *s, Value *v, const char *flat, const char *x)
 {
     DType t = v->type.dtype;

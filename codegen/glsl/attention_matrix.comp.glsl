@@ -44,61 +44,9 @@ uvec4 halves(float h[8])
 {
     return uvec4(packHalf2x16(vec2(h[0], h[1])), packHalf2x16(vec2(h[2], h[3])), packHalf2x16(vec2(h[4], h[5])), packHalf2x16(vec2(h[6], h[7])));
 }
-/* Eight elements of a query, key or value, from the k-th on; zeros beyond the last. */
-uvec4 query(int base, int m, int k, bool live)
-{
-#if @{q_whole}
-    uvec4 x = uvec4(0);
-    int at = base + m * @{q_row} + k;
-    if (live && k < int(D)) x = Vectors(@{q_buffer}).d[at >> 3];
-    return x;
-#else
-    float h[8];
-    [[unroll]] for (int i = 0; i < 8; i++) {
-        float x = 0;
-        int at = base + m * @{q_row} + (k + i) * @{q_col};
-        if (live && k + i < int(D)) x = @{q};
-        h[i] = x;
-    }
-    return halves(h);
-#endif
-}
-uvec4 key(int base, int n, int k, bool live)
-{
-#if @{k_whole}
-    uvec4 x = uvec4(0);
-    int at = base + n * @{k_col} + k;
-    if (live && k < int(D)) x = Vectors(@{k_buffer}).d[at >> 3];
-    return x;
-#else
-    float h[8];
-    [[unroll]] for (int i = 0; i < 8; i++) {
-        float x = 0;
-        int at = base + n * @{k_col} + (k + i) * @{k_row};
-        if (live && k + i < int(D)) x = @{k};
-        h[i] = x;
-    }
-    return halves(h);
-#endif
-}
-uvec4 value(int base, int n, int e, bool live)
-{
-#if @{v_whole}
-    uvec4 x = uvec4(0);
-    int at = base + n * @{v_row} + e;
-    if (live && e < int(E)) x = Vectors(@{v_buffer}).d[at >> 3];
-    return x;
-#else
-    float h[8];
-    [[unroll]] for (int i = 0; i < 8; i++) {
-        float x = 0;
-        int at = base + n * @{v_row} + (e + i) * @{v_col};
-        if (live && e + i < int(E)) x = @{v};
-        h[i] = x;
-    }
-    return halves(h);
-#endif
-}
+@{query}
+@{key}
+@{value}
 /* exp(x - y) */
 float weight(float x, float y)
 {
