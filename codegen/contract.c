@@ -272,12 +272,6 @@ static const char *bind_sum(Shader *s, const Contraction *c, Index at)
     return x;
 }
 
-static Value *unrounded(const Shader *s, Value *v)
-{
-    bool cast = v->def && v->def->op == OP_CAST && v->def->in[0]->type.dtype == DLVK_F32;
-    return cast && emit_store_rounds(s, v) ? v->def->in[0] : v;
-}
-
 Epilogue contract_epilogue(Shader *s, const Contraction *c, bool vectors)
 {
     const Kernel *k = s->kg->kernel;
@@ -298,23 +292,24 @@ Epilogue contract_epilogue(Shader *s, const Contraction *c, bool vectors)
     p.column_values = cut(s, outer.text);
 
     /* Inside the block of the column values: they are in scope. */
+    const char **text[] = {&p.store, &p.value, &p.put};
     for (int way = 0; way < 3; way++) {
+        bool computes = text[way] != &p.put, stores = text[way] != &p.value;
         Piece inner = contract_begin(s);
         Index at = index_of_axes(t, ax);
-        const char *x = way == 2 ? "" : bind_sum(s, c, at);
+        const char *x = computes ? bind_sum(s, c, at) : "";
+        if (emit_store_rounds(s, c->out)) x = "x";
         for (int i = 0; i < k->out.n; i++) {
             Value *v = k->out.at[i];
             Index where = output_index(s, c, v, &at);
-            const char *y = way == 2             ? sh_printf(s, "y%d[e]", i)
-                            : v != c->out        ? emit_value(s, unrounded(s, v), where)
-                            : emit_store_rounds(s, v) ? "x"
-                                                 : x;
-            if (way == 1)
-                sh_line(s, "y%d[e] = %s;", i, y);
+            const char *y = sh_printf(s, "y%d[e]", i), *result = v == c->out ? x : "";
+            if (computes && v != c->out) result = emit_stored(s, v, where);
+            if (stores)
+                emit_store(s, v, ix_text(s, index_flat(s, v->type, &where)), computes ? result : y);
             else
-                emit_store(s, v, ix_text(s, index_flat(s, v->type, &where)), y);
+                sh_line(s, "%s = %s;", y, result);
         }
-        *(way == 0 ? &p.store : way == 1 ? &p.value : &p.put) = contract_end(s, inner);
+        *text[way] = contract_end(s, inner);
     }
     for (int i = 0; i < k->out.n; i++)
         p.results = sh_printf(s, "%s%s y%d[EACH];\n", p.results, glsl_class(k->out.at[i]->type.dtype), i);
@@ -335,6 +330,35 @@ void contract_assemble(Shader *s, const char *name, int n, const Hole *holes)
     if (main_part) sh_line(s, "%s", main_part + sizeof cut - 1);
     s->depth = 1;
     s->local[0] = 0; /* the template says */
+}
+
+void contract_tiles(Shader *s, const Contraction *c, const char *name, const Tiles *t)
+{
+    Epilogue behind = contract_epilogue(s, c, false);
+    const Hole holes[] = {
+        {"a_along_k", t->a == LOAD_ELEMENT || contract_a_along_k(c) ? "true" : "false"},
+        {"b_along_n", contract_b_along_k(c) ? "false" : "true"},
+        {"a_whole", t->a == LOAD_ELEMENT ? "0" : "1"},
+        {"b_whole", t->b == LOAD_ELEMENT ? "0" : "1"},
+        {"splits", t->split.splits},
+        {"partial", t->split.partial},
+        {"counters", t->split.counters},
+        {"unroll", t->unroll ? "[[unroll]]" : ""},
+        {"rows", contract_rows(s, c, t->row_type, t->rows)},
+        {"z", arg_int(s, c->z)},
+        {"m", arg_size(s, c->m, "m")},
+        {"n", arg_size(s, c->n, "n")},
+        {"k", arg_size(s, c->steps, "steps")},
+        {"row", contract_row(s, c, t->row)},
+        {"a_slice", contract_a_slice(s, c)},
+        {"a_load", contract_a_load(s, c, t->a, t->row)},
+        {"b_load", contract_b_load(s, c, t->b)},
+        {"column_values", behind.column_values},
+        {"results", behind.results},
+        {"value", behind.value},
+        {"put", behind.put},
+    };
+    contract_assemble(s, name, sizeof holes / sizeof *holes, holes);
 }
 
 /* Tiles that are shared: there are counters for so many. */
@@ -367,7 +391,7 @@ void contract_cuts(KernelGen *kg, const Contraction *c, Cut *cut, int *n)
     *n = kept;
 }
 
-Splits contract_splits(Shader *s, const Cut *cut, int n)
+Splits contract_splits(Shader *s, const Cut *cut, int n, const char *splits)
 {
     DimTable *dt = &s->ctx->dims;
     const Dim *one = dim_const(dt, 1), *bytes = NULL;
@@ -380,7 +404,7 @@ Splits contract_splits(Shader *s, const Cut *cut, int n)
         bytes = bytes ? dim_max(dt, bytes, x) : x;
     }
     if (!bytes) return (Splits){.splits = "1", .partial = "uvec2(0)", .counters = "uvec2(0)"};
-    return (Splits){.splits = "(SHARED ? shares : 1)", .partial = arg_scratch(s, bytes), .counters = arg_counters(s, MOST_TILES)};
+    return (Splits){.splits = splits, .partial = arg_scratch(s, bytes), .counters = arg_counters(s, MOST_TILES)};
 }
 
 /* One invocation an element, whose sum is a loop: any types, any operands, any number of outputs. */
@@ -413,7 +437,8 @@ bool gen_contract(KernelGen *kg)
     bool thin = !dim_is(c.z, 1) && c.conv && dim_is_const(c.n, &columns) && columns < 8;
     if (!f32_sum || thin) return gen_elements(kg, &c);
     if (c.a.affine && (c.b.affine || c.b.splat)) contract_scalar(kg, &c);
-    /* Not for training: there, on the one GPU that it was tried on, losses fell behind those without matrix units (docs/performance.md). */
+    /* Not for training: there, on the one GPU that it was tried on, losses fell behind those without matrix units
+     * (docs/performance.md). */
     bool trains = kg->sched->graph->n_states > 0;
     if (!trains && is_f16(c.a.value) && is_f16(c.b.value) && !c.a.splat && !c.b.splat) contract_matrix(kg, &c);
     const uint32_t gpu = DLVK_FEATURE_WAVE | DLVK_FEATURE_WG512 | DLVK_FEATURE_STORAGE16;

@@ -83,19 +83,30 @@ typedef struct Cut {
     uint32_t m, n;             /* the tile of a workgroup */
     uint32_t sub_m, sub_n;     /* matrix units: the piece of a subgroup */
     uint32_t slice;            /* steps of k between two barriers */
-    uint32_t parts;            /* teams of a workgroup that share out a slice */
+    uint32_t parts;            /* contract_wave: teams of a workgroup that share out a slice */
     int64_t enough;            /* workgroups: with fewer tiles, several share one; up to 2 * MOST_TILES */
     int64_t least, most;       /* steps of k for a workgroup, where several share a tile, and how many do; most 1: none */
     const Dim *when;           /* these sizes, as long as no cut before it takes them; NULL: all */
     const Dim *tiles, *splits; /* contract_splits() fills them in: tiles, workgroups that share each */
 } Cut;
-/* Memory for the sums that workgroups leave for each other; "1" in splits where none of the cuts needs any. */
+/* Memory for the sums that workgroups leave for each other. */
 typedef struct Splits {
     const char *splits, *partial, *counters; /* GLSL */
 } Splits;
 /* Leaves out cuts that cannot occur; n becomes how many are left, the last of which is for all sizes. */
 void contract_cuts(KernelGen *kg, const Contraction *c, Cut *cut, int *n);
-Splits contract_splits(Shader *s, const Cut *cut, int n);
+/* splits: how many workgroups share a tile; "1" instead where none of the cuts shares any. */
+Splits contract_splits(Shader *s, const Cut *cut, int n, const char *splits);
+
+/* What differs between the templates whose operands pass through shared memory, tile by tile. */
+typedef struct Tiles {
+    Load a, b;
+    Splits split;
+    const char *row_type, *rows, *row; /* contract_rows(), contract_row() */
+    bool unroll;
+} Tiles;
+/* Fills the template `name`. */
+void contract_tiles(Shader *s, const Contraction *c, const char *name, const Tiles *t);
 
 void contract_scalar(KernelGen *kg, const Contraction *c);                  /* codegen/contract_scalar.c */
 void contract_wave(KernelGen *kg, const Contraction *c, uint32_t features); /* codegen/contract_wave.c */

@@ -1,10 +1,9 @@
 /* Contractions on matrix units: what fills codegen/glsl/contract_matrix.comp.glsl. */
 #include "codegen/contract.h"
 #include "dlvk/runtime.h"
-#include <stdlib.h>
 
 /* Tiles of 128 x 256 to 32 x 64, rows by columns, as the specialization constants and the time of a workgroup have them. */
-#define TILE(M, N, SUB_M, SUB_N, SLICE, PARTS) .m = M, .n = N, .sub_m = SUB_M, .sub_n = SUB_N, .slice = SLICE, .parts = PARTS
+#define TILE(M, N, SUB_M, SUB_N, SLICE) .m = M, .n = N, .sub_m = SUB_M, .sub_n = SUB_N, .slice = SLICE
 
 /* Where there is enough work, the larger a tile the better: fewer bytes are read for it. With fewer tiles than a GPU has
  * processors the time is that of one workgroup, so many subgroups share out its k, and workgroups share a tile's. The numbers
@@ -15,7 +14,7 @@ static int choose_cuts(DimTable *dt, const Contraction *c, Cut *cut)
     int64_t n_least, n_most;
     dim_range(c->n, &n_least, &n_most);
     if (n_most <= 32) {
-        cut[0] = (Cut){TILE(64, 32, 32, 16, 32, 1), .enough = 256, .least = 128, .most = 16};
+        cut[0] = (Cut){TILE(64, 32, 32, 16, 32), .enough = 256, .least = 128, .most = 16};
         return 1;
     }
     const Dim *side = dim_const(dt, 128), *rows = dim_mul(dt, dim_ceildiv(dt, c->m, side), c->z);
@@ -24,64 +23,28 @@ static int choose_cuts(DimTable *dt, const Contraction *c, Cut *cut)
     const Dim *small = dim_mul(dt, dim_ceildiv(dt, c->m, dim_const(dt, ROWS)), dim_ceildiv(dt, c->n, dim_const(dt, COLUMNS)));
     small = dim_mul(dt, small, c->z);
     int i = 0;
-    if (dim_is(dim_mod(dt, c->n, dim_const(dt, 256)), 0))
-        cut[i++] = (Cut){TILE(128, 256, 64, 64, 32, 1), .most = 1, .when = large};
-    if (n_most > 64) cut[i++] = (Cut){TILE(128, 128, 64, 64, 32, 1), .most = 1, .when = square};
-    /* Teams that share out a slice (parts 2 and 4) were faster, but a tile whose k was shared out by workgroups, too, came out
-     * wrong on the H200. */
-    cut[i++] = (Cut){TILE(ROWS, COLUMNS, 16, 32, 32, 1), .most = 1, .when = dim_floordiv(dt, small, dim_const(dt, 132))};
-    cut[i++] = (Cut){TILE(ROWS, COLUMNS, 16, 32, 64, 1), .enough = 256, .least = 128, .most = 16};
+    if (dim_is(dim_mod(dt, c->n, dim_const(dt, 256)), 0)) cut[i++] = (Cut){TILE(128, 256, 64, 64, 32), .most = 1, .when = large};
+    if (n_most > 64) cut[i++] = (Cut){TILE(128, 128, 64, 64, 32), .most = 1, .when = square};
+    cut[i++] = (Cut){TILE(ROWS, COLUMNS, 16, 32, 32), .most = 1, .when = dim_floordiv(dt, small, dim_const(dt, 132))};
+    cut[i++] = (Cut){TILE(ROWS, COLUMNS, 16, 32, 64), .enough = 256, .least = 128, .most = 16};
     return i;
 }
 
-static void one_cut(KernelGen *kg, const Contraction *c, const Cut *cut, int n, int i)
+static void one_cut(KernelGen *kg, const Contraction *c, const Cut *t)
 {
     Shader *s = shader_new(kg, DLVK_FEATURE_WAVE | DLVK_FEATURE_COOPMAT | DLVK_FEATURE_FLOAT16 | DLVK_FEATURE_STORAGE16);
-    const Cut *t = &cut[i];
     /* The subgroups in a workgroup; the next two are filled in by the runtime. */
-    const uint32_t spec[] = {t->m / t->sub_m * (t->n / t->sub_n) * t->parts,
-                             16,
-                             32,
-                             t->m,
-                             t->n,
-                             t->sub_m,
-                             t->sub_n,
-                             t->slice,
-                             t->parts,
-                             !dim_is(t->splits, 1)};
+    const uint32_t spec[] = {t->m / t->sub_m * (t->n / t->sub_n), 16, 32, t->m, t->n, t->sub_m, t->sub_n, t->slice};
     for (size_t k = 0; k < sizeof spec / sizeof *spec; k++) *VEC_PUSH(s->pool, s->spec) = spec[k];
     s->grid[0] = dim_mul(&kg->ctx->dims, t->tiles, t->splits);
     s->when = t->when;
-    /* A text of its own where no workgroups share: with one text for both, told apart by SHARED, the H200's driver got those
-     * wrong that do not. */
-    const Splits none = {.splits = "1", .partial = "uvec2(0)", .counters = "uvec2(0)"};
-    Splits split = dim_is(t->splits, 1) ? none : contract_splits(s, cut, n);
-
-    Load a = contract_a_vectors(kg, c, LOAD_8_F16), b = contract_b_vectors(kg, c, LOAD_8_F16);
-    Epilogue behind = contract_epilogue(s, c, false);
-    const Hole holes[] = {
-        {"a_rows", a == LOAD_ELEMENT || contract_a_along_k(c) ? "true" : "false"},
-        {"b_rows", contract_b_along_k(c) ? "false" : "true"},
-        {"splits", split.splits},
-        {"partial", split.partial},
-        {"counters", split.counters},
-        {"rows", contract_rows(s, c, "int", "LOADS_A")},
-        {"z", arg_int(s, c->z)},
-        {"m", arg_size(s, c->m, "m")},
-        {"n", arg_size(s, c->n, "n")},
-        {"k", arg_size(s, c->steps, "steps")},
-        {"row", contract_row(s, c, "e")},
-        {"a_whole", a == LOAD_ELEMENT ? "0" : "1"},
-        {"b_whole", b == LOAD_ELEMENT ? "0" : "1"},
-        {"a_slice", contract_a_slice(s, c)},
-        {"a_load", contract_a_load(s, c, a, "e")},
-        {"b_load", contract_b_load(s, c, b)},
-        {"column_values", behind.column_values},
-        {"results", behind.results},
-        {"value", behind.value},
-        {"put", behind.put},
-    };
-    contract_assemble(s, "contract_matrix.comp.glsl", sizeof holes / sizeof *holes, holes);
+    const Tiles tiles = {.a = contract_a_vectors(kg, c, LOAD_8_F16),
+                         .b = contract_b_vectors(kg, c, LOAD_8_F16),
+                         .split = contract_splits(s, t, 1, "shares"),
+                         .row_type = "int",
+                         .rows = "LOADS_A",
+                         .row = "e"};
+    contract_tiles(s, c, "contract_matrix.comp.glsl", &tiles);
 }
 
 void contract_matrix(KernelGen *kg, const Contraction *c)
@@ -89,5 +52,5 @@ void contract_matrix(KernelGen *kg, const Contraction *c)
     Cut cut[5];
     int n = choose_cuts(&kg->ctx->dims, c, cut);
     contract_cuts(kg, c, cut, &n);
-    for (int i = 0; i < n; i++) one_cut(kg, c, cut, n, i);
+    for (int i = 0; i < n; i++) one_cut(kg, c, &cut[i]);
 }

@@ -8,28 +8,12 @@ static void one_tile(KernelGen *kg, const Contraction *c, uint32_t features, int
     *VEC_PUSH(s->pool, s->spec) = (uint32_t)columns;
     s->grid[0] = tiles;
     s->when = when;
-    Load a = contract_a_vectors(kg, c, LOAD_4_F32), b = contract_b_vectors(kg, c, LOAD_4_F32);
-    Epilogue behind = contract_epilogue(s, c, false);
-    const Hole holes[] = {
-        {"a_steps", a == LOAD_ELEMENT || contract_a_along_k(c) ? "true" : "false"},
-        {"b_columns", contract_b_along_k(c) ? "false" : "true"},
-        {"a_whole", a == LOAD_ELEMENT ? "0" : "1"},
-        {"b_whole", b == LOAD_ELEMENT ? "0" : "1"},
-        {"rows", contract_rows(s, c, "int", "LOADS_A")},
-        {"z", arg_int(s, c->z)},
-        {"m", arg_size(s, c->m, "m")},
-        {"n", arg_size(s, c->n, "n")},
-        {"k", arg_size(s, c->steps, "steps")},
-        {"row", contract_row(s, c, "e")},
-        {"a_slice", contract_a_slice(s, c)},
-        {"a_load", contract_a_load(s, c, a, "e")},
-        {"b_load", contract_b_load(s, c, b)},
-        {"column_values", behind.column_values},
-        {"results", behind.results},
-        {"value", behind.value},
-        {"put", behind.put},
-    };
-    contract_assemble(s, "contract_tile.comp.glsl", sizeof holes / sizeof *holes, holes);
+    const Tiles t = {.a = contract_a_vectors(kg, c, LOAD_4_F32),
+                     .b = contract_b_vectors(kg, c, LOAD_4_F32),
+                     .row_type = "int",
+                     .rows = "LOADS_A",
+                     .row = "e"};
+    contract_tiles(s, c, "contract_tile.comp.glsl", &t);
 }
 
 bool contract_tile(KernelGen *kg, const Contraction *c, uint32_t features)

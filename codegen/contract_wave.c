@@ -221,35 +221,17 @@ static void one_cut(KernelGen *kg, const Contraction *c, uint32_t features, cons
     Shader *s = shader_new(kg, features);
     *VEC_PUSH(s->pool, s->spec) = 64 * cut[i].parts;
     *VEC_PUSH(s->pool, s->spec) = !dim_is(cut[i].splits, 1);
-    Splits split = contract_splits(s, cut, n);
     s->grid[0] = dim_mul(&kg->ctx->dims, cut[i].tiles, cut[i].splits);
     s->when = cut[i].when;
+    Tiles t = {.split = contract_splits(s, cut, n, "(SHARED ? shares : 1)"),
+               .row_type = "shared int",
+               .rows = "BM",
+               .row = "r",
+               .unroll = features != 0};
     /* SwiftShader dies of the vector loads. */
-    Load a = features && contract_a_along_k(c) ? contract_a_vectors(kg, c, LOAD_4_F32) : LOAD_ELEMENT;
-    Load b = features && !contract_b_along_k(c) ? contract_b_vectors(kg, c, LOAD_4_F32) : LOAD_ELEMENT;
-    Epilogue behind = contract_epilogue(s, c, false);
-    const Hole holes[] = {
-        {"splits", split.splits},
-        {"partial", split.partial},
-        {"counters", split.counters},
-        {"a_whole", a == LOAD_ELEMENT ? "0" : "1"},
-        {"b_whole", b == LOAD_ELEMENT ? "0" : "1"},
-        {"shared_rows", contract_rows(s, c, "shared int", "BM")},
-        {"z", arg_int(s, c->z)},
-        {"m", arg_size(s, c->m, "m")},
-        {"n", arg_size(s, c->n, "n")},
-        {"k", arg_size(s, c->steps, "steps")},
-        {"row", contract_row(s, c, "r")},
-        {"a_slice", contract_a_slice(s, c)},
-        {"a_load", contract_a_load(s, c, a, "r")},
-        {"b_load", contract_b_load(s, c, b)},
-        {"unroll", features ? "[[unroll]]" : ""},
-        {"column_values", behind.column_values},
-        {"results", behind.results},
-        {"value", behind.value},
-        {"put", behind.put},
-    };
-    contract_assemble(s, "contract_wave.comp.glsl", sizeof holes / sizeof *holes, holes);
+    if (features && contract_a_along_k(c)) t.a = contract_a_vectors(kg, c, LOAD_4_F32);
+    if (features && !contract_b_along_k(c)) t.b = contract_b_vectors(kg, c, LOAD_4_F32);
+    contract_tiles(s, c, "contract_wave.comp.glsl", &t);
 }
 
 void contract_wave(KernelGen *kg, const Contraction *c, uint32_t features)

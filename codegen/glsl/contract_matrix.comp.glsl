@@ -15,19 +15,16 @@ layout(constant_id = 4) const uint BN = 64;
 layout(constant_id = 5) const uint WM = 32;
 layout(constant_id = 6) const uint WN = 32;
 layout(constant_id = 7) const uint BK = 32;
-layout(constant_id = 8) const uint PARTS = 1;
-layout(constant_id = 9) const bool SHARED = false; /* workgroups share out k */
 layout(local_size_x_id = 0) in;
 
 const uint VECTORS = BK / 8;
 const int BAND = 4;
 const uint FM = WM / MAT, FN = WN / MAT;             /* matrices in a subgroup's piece */
 const uint LOADS_A = BM * VECTORS / GROUP, LOADS_B = BN * VECTORS / GROUP;
-const uint TEAM = BM / WM * (BN / WN);               /* subgroups that share a slice's part of k */
-const uint STEPS = BK / MAT / PARTS;                 /* of a slice, for a subgroup */
-const int EACH = int(MAT * MAT / LANES / PARTS);     /* elements of a matrix that a lane finishes */
+const uint STEPS = BK / MAT;                         /* of a slice */
+const int EACH = int(MAT * MAT / LANES);             /* elements of a matrix that a lane finishes */
 /* In shared memory, as in memory: rows of A, else steps of k; steps of k of B, else columns. */
-const bool A_ROWS = @{a_rows}, B_ROWS = @{b_rows};
+const bool A_ROWS = @{a_along_k}, B_ROWS = @{b_along_n};
 const uint ACROSS = A_ROWS ? VECTORS : BM / 8, BCROSS = B_ROWS ? BN / 8 : VECTORS; /* vectors in such a row */
 const uint STRIDE_A = ACROSS + 1, STRIDE_B = BCROSS + 1;
 shared uvec4 tile_a[(A_ROWS ? BM : BK) * STRIDE_A];
@@ -114,8 +111,7 @@ void fetch(int k0)
 
 //# main
     t = int(gl_LocalInvocationID.x);
-    int lane = int(gl_SubgroupInvocationID);
-    int team = int(gl_SubgroupID % TEAM), team_part = int(gl_SubgroupID / TEAM);
+    int lane = int(gl_SubgroupInvocationID), team = int(gl_SubgroupID);
     int row_tiles = (@{m} + int(BM) - 1) / int(BM), column_tiles = (@{n} + int(BN) - 1) / int(BN);
     int shares = max(int(gl_NumWorkGroups.x) / (row_tiles * column_tiles * @{z}), 1); /* a grid folded into y has none */
     int whole = int(gl_WorkGroupID.x + gl_WorkGroupID.y * gl_NumWorkGroups.x), number = whole / SPLITS, part = whole - number * SPLITS;
@@ -150,7 +146,7 @@ void fetch(int k0)
             coopmat<float16_t, gl_ScopeSubgroup, MAT, MAT, gl_MatrixUseB> b[2 * FN];
             [[unroll]] for (uint s = 0; s <= steps; s++) {
                 if (s < steps) {
-                    uint kk = (team_part * STEPS + s) * MAT;
+                    uint kk = s * MAT;
                     [[unroll]] for (uint i = 0; i < FM; i++) {
                         uint r = row0 + i * MAT;
                         if (A_ROWS)
@@ -178,27 +174,12 @@ void fetch(int k0)
             barrier();
         }
         bool last = true;
-        /* Of each matrix of the piece, this lane finishes EACH elements, from `mine` on. */
-        int own = team * int(MAT * MAT), mine = team_part * int(LANES) + lane;
-        int piece = team * int(FM * FN * MAT * MAT) + mine, piece_end = int(BM * BN);
+        /* Of each matrix of the piece, this lane finishes EACH elements, from its own on. */
+        int own = team * int(MAT * MAT), piece = team * int(FM * FN * MAT * MAT), piece_end = int(BM * BN);
         if (SPLITS > 1) {
             Partial partial = Partial(@{partial});
-            if (PARTS == 1) {
-                [[unroll]] for (uint q = 0; q < FM * FN; q++)
-                    coopMatStore(acc[q], partial.d, whole * piece_end + piece - mine + q * MAT * MAT, MAT, gl_CooperativeMatrixLayoutRowMajor);
-            } else {
-                [[unroll]] for (uint q = 0; q < FM * FN; q++) {
-                    coopMatStore(acc[q], sums, own + team_part * int(TEAM * MAT * MAT), MAT, gl_CooperativeMatrixLayoutRowMajor);
-                    barrier();
-                    [[unroll]] for (int e = 0; e < EACH; e++) {
-                        float x = 0;
-                        int i = mine + e * int(LANES * PARTS);
-                        [[unroll]] for (int s = 0; s < int(PARTS); s++) x += sums[own + s * int(TEAM * MAT * MAT) + i];
-                        partial.d[whole * piece_end + piece + q * MAT * MAT + e * int(LANES * PARTS)] = x;
-                    }
-                    barrier();
-                }
-            }
+            [[unroll]] for (uint q = 0; q < FM * FN; q++)
+                coopMatStore(acc[q], partial.d, whole * piece_end + piece + q * MAT * MAT, MAT, gl_CooperativeMatrixLayoutRowMajor);
             memoryBarrierBuffer();
             barrier();
             Counters counters = Counters(@{counters});
@@ -216,49 +197,36 @@ void fetch(int k0)
                 float sum[EACH];
                 if (SPLITS > 1) {
                     Partial partial = Partial(@{partial});
-                    int at = number * SPLITS * piece_end + piece + p * int(MAT * MAT);
+                    int at = number * SPLITS * piece_end + piece + p * int(MAT * MAT) + lane;
                     [[unroll]] for (int e = 0; e < EACH; e++) sum[e] = 0;
                     for (int s0 = 0; s0 < SPLITS; s0 += 8) {
                         float x[8 * EACH]; /* eight parts' sums are under way at a time */
                         [[unroll]] for (int s = 0; s < 8; s++)
                             [[unroll]] for (int e = 0; e < EACH; e++)
-                                x[s * EACH + e] = partial.d[at + min(s0 + s, SPLITS - 1) * piece_end + e * int(LANES * PARTS)];
+                                x[s * EACH + e] = partial.d[at + min(s0 + s, SPLITS - 1) * piece_end + e * int(LANES)];
                         [[unroll]] for (int s = 0; s < 8; s++)
                             if (s0 + s < SPLITS) [[unroll]] for (int e = 0; e < EACH; e++) sum[e] += x[s * EACH + e];
                     }
                 } else {
                     [[unroll]] for (uint q = 0; q < FM * FN; q++)
-                        if (p == q)
-                            coopMatStore(acc[q], sums, own + team_part * int(TEAM * MAT * MAT), MAT, gl_CooperativeMatrixLayoutRowMajor);
-                    if (PARTS > 1) {
-                        barrier();
-                    } else {
-                        subgroupMemoryBarrierShared();
-                        subgroupBarrier();
-                    }
-                    [[unroll]] for (int e = 0; e < EACH; e++) {
-                        sum[e] = 0;
-                        [[unroll]] for (int s = 0; s < int(PARTS); s++)
-                            sum[e] += sums[own + s * int(TEAM * MAT * MAT) + mine + e * int(LANES * PARTS)];
-                    }
-                    if (PARTS > 1) {
-                        barrier();
-                    } else {
-                        subgroupMemoryBarrierShared();
-                        subgroupBarrier();
-                    }
+                        if (p == q) coopMatStore(acc[q], sums, own, MAT, gl_CooperativeMatrixLayoutRowMajor);
+                    subgroupMemoryBarrierShared();
+                    subgroupBarrier();
+                    [[unroll]] for (int e = 0; e < EACH; e++) sum[e] = sums[own + lane + e * int(LANES)];
+                    subgroupMemoryBarrierShared();
+                    subgroupBarrier();
                 }
-                int column = n0 + column0 + p % int(FN) * int(MAT) + mine % int(MAT), n = min(column, @{n} - 1);
-                int row = m0 + row0 + p / int(FN) * int(MAT) + mine / int(MAT);
+                int column = n0 + column0 + p % int(FN) * int(MAT) + lane % int(MAT), n = min(column, @{n} - 1);
+                int row = m0 + row0 + p / int(FN) * int(MAT) + lane / int(MAT);
                 @{column_values}
                 @{results}
                 [[unroll]] for (int e = 0; e < EACH; e++) {
-                    int m = min(row + e * int(LANES * PARTS / MAT), @{m} - 1);
+                    int m = min(row + e * int(LANES / MAT), @{m} - 1);
                     float x = sum[e];
                     @{value}
                 }
                 [[unroll]] for (int e = 0; e < EACH; e++) {
-                    int m = row + e * int(LANES * PARTS / MAT);
+                    int m = row + e * int(LANES / MAT);
                     if (column < @{n} && m < @{m}) {
                         @{put}
                     }

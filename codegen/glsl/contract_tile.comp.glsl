@@ -13,7 +13,7 @@ const int WIDE = BN / 8;                               /* invocations side by si
 const int STRIDE_A = BM / 4 + 1, STRIDE_B = BN / 4 + 1; /* vectors to a step of k: odd, so that columns fall into different banks */
 const int EACH = 16;                                   /* rows of the result that pass through shared memory at a time */
 /* Vectors in memory lie along A's steps of k, else along its rows; along B's columns, else along its steps of k. */
-const bool A_STEPS = @{a_steps}, B_COLUMNS = @{b_columns};
+const bool A_STEPS = @{a_along_k}, B_COLUMNS = @{b_along_n};
 shared vec4 tile_a[BK * STRIDE_A];
 shared vec4 tile_b[BK * STRIDE_B];
 layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer Floats { vec4 d[]; };

@@ -20,7 +20,7 @@ layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer Fl
 layout(buffer_reference, std430, buffer_reference_align = 16) coherent buffer Partial { vec4 d[]; };
 layout(buffer_reference, std430, buffer_reference_align = 4) coherent buffer Counters { uint d[]; };
 #define SPLITS @{splits}
-@{shared_rows}
+@{rows}
 
 //# main
     int t = int(gl_LocalInvocationID.x % 64), part = int(gl_LocalInvocationID.x / 64);
