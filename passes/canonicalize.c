@@ -275,6 +275,24 @@ static Value *slice(const Match *m)
     return NULL;
 }
 
+/* Rows that were put into another order and then counted as one axis: a product can count them itself, and read them where they
+ * lie. */
+static Value *dot(const Match *m)
+{
+    const Node *merge = m->in[0]->def, *turn = merge && merge->op == OP_RESHAPE ? merge->in[0]->def : NULL;
+    Value *y = m->in[1];
+    if (!turn || turn->op != OP_TRANSPOSE || merge->out[0]->type.rank != 2) return NULL;
+    Type t = turn->out[0]->type;
+    const Dim *shape[DLVK_MAX_RANK];
+    int r = t.rank;
+    if (r < 3 || t.dim[r - 1] != y->type.dim[0] || attr_ints(turn, A_PERM)[r - 1] != r - 1) return NULL;
+    memcpy(shape, t.dim, sizeof shape);
+    shape[r - 2] = y->type.dim[0];
+    shape[r - 1] = y->type.dim[1];
+    Value *z = build_dot(m->b, turn->out[0], build_broadcast(m->b, y, r, shape));
+    return build_reshape(m->b, z, 2, m->old->out[0]->type.dim);
+}
+
 static bool canonicalize(Rewrite *rw, const Node *old, Value *const *in, Value **out)
 {
     if (fold_node(rw, old, in, out)) return true;
@@ -293,6 +311,7 @@ static bool canonicalize(Rewrite *rw, const Node *old, Value *const *in, Value *
             if (!v) v = absorb_pad(&m);
             break;
         case OP_CONV: v = absorb_pad(&m); break;
+        case OP_DOT: v = dot(&m); break;
         case OP_GATHER: v = gather(&m); break;
         case OP_PAD: v = pad(&m); break;
         case OP_SLICE: v = slice(&m); break;

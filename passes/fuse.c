@@ -402,6 +402,13 @@ static bool joins_epilogue(const void *shape, const Node *first, const Node *n)
     return is_pointwise(n) || n->op == OP_RESHAPE;
 }
 
+/* A value that has memory for the sake of its type alone may as well lie there in another order. */
+static bool kept_narrow(const Fuse *f, const Value *v)
+{
+    Node *u = f->uses[v->id] == 1 ? f->user[v->id] : NULL;
+    return v->def && v->def->op == OP_CAST && attr_i(v->def, A_STORED, 0) && u && u->op == OP_TRANSPOSE;
+}
+
 /* What stands behind attention, as long as nobody else wants it: pointwise code, and movement, so that the result is written as
  * its reader would have it. Reshapes at the end are views. */
 static void take_behind(Fuse *f, Kernel *k)
@@ -410,7 +417,7 @@ static void take_behind(Fuse *f, Kernel *k)
     Value *v = a->pv->out[0];
     int kept = 0;
     *VEC_PUSH(f->pool, k->out) = v;
-    while (!f->must[v->id] && f->uses[v->id] == 1) {
+    while ((!f->must[v->id] || kept_narrow(f, v)) && f->uses[v->id] == 1) {
         Node *u = f->user[v->id];
         if (!u || u->n_out != 1 || f->group[u->id] || !(is_pointwise(u) || u->op == OP_TRANSPOSE || u->op == OP_RESHAPE)) break;
         v = u->out[0];

@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "ir/kernel.h"
+#include "ir/view.h"
 #include "passes/pass.h"
 #include "passes/passes.h"
 
@@ -253,6 +254,17 @@ static bool move_narrow(Rewrite *rw, const Node *old, Value *const *in, Value **
     return true;
 }
 
+/* What an operand of a contraction is a multiple of, if that is narrow already: the number is left for the result, so that no
+ * copy is made for its sake. */
+static Value *without_factor(Value *x, double *factor)
+{
+    double c = 1;
+    Value *y = x->def && x->def->op == OP_MUL ? view_step(x, &c) : NULL;
+    if (!y || !value_widened(y) || !type_same_shape(y->type, x->type)) return x;
+    *factor *= c;
+    return y;
+}
+
 static bool narrow(Rewrite *rw, const Node *old, Value *const *in, Value **out)
 {
     const Narrowing *p = rw->user;
@@ -266,13 +278,16 @@ static bool narrow(Rewrite *rw, const Node *old, Value *const *in, Value **out)
     if (move_narrow(rw, old, in, out)) return true;
     Value *x[2] = {in[0], old->n_in > 1 ? in[1] : NULL};
     bool contraction = (old->op == OP_DOT || old->op == OP_CONV) && !p->wide_node[old->id];
+    double factor = 1;
     for (int k = 0; contraction && k < 2; k++) {
         const Value *root = below_movement(old->in[k]);
+        x[k] = without_factor(in[k], &factor);
         bool decided = value_const(root, NULL); /* narrow where that is possible */
-        if (is_f32(in[k]) && !p->range[root->id] && !decided) x[k] = widen(rw, narrow_of(rw, in[k]));
+        if (is_f32(x[k]) && !p->range[root->id] && !decided) x[k] = widen(rw, narrow_of(rw, x[k]));
     }
     if (!contraction && !p->store[v->id]) return false;
     out[0] = build_op(&rw->b, old->op, old->n_in, contraction ? x : in, old->n_attr, old->attr);
+    if (factor != 1) out[0] = build_map2s(&rw->b, OP_MUL, out[0], factor);
     if (p->store[v->id]) out[0] = widen(rw, narrow_of(rw, out[0]));
     return true;
 }

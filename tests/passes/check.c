@@ -1,4 +1,5 @@
 #include "tests/passes/check.h"
+#include "ir/kernel.h"
 
 #include <criterion/criterion.h>
 #include <math.h>
@@ -128,4 +129,16 @@ int count_op(const Graph *g, Op op)
 int count_nodes(const Graph *g)
 {
     return count_region(g->top, graph_live(g), -1);
+}
+
+int count_kernels(Graph *g, bool attention)
+{
+    const Schedule *s = schedule_build(g, true);
+    int n = 0;
+    for (int i = 0; i < s->regions.n; i++)
+        for (int k = 0; k < s->regions.at[i]->steps.n; k++) {
+            const Kernel *kernel = s->regions.at[i]->steps.at[k].kernel;
+            n += kernel && (!attention || kernel->arch == ARCH_ATTENTION);
+        }
+    return n;
 }

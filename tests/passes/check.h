@@ -28,5 +28,7 @@ Graph *fix_run(Fix *f, Graph *(*pass)(Graph *), double tolerance);
 /* Live nodes of that op, in all regions. */
 int count_op(const Graph *g, Op op);
 int count_nodes(const Graph *g);
+/* Kernels that fusion forms; of attention alone. */
+int count_kernels(Graph *g, bool attention);
 
 #endif

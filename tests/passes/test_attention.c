@@ -3,7 +3,6 @@
 #include <criterion/new/assert.h>
 #include <math.h>
 
-#include "ir/kernel.h"
 #include "tests/passes/check.h"
 
 static Fix f;
@@ -19,14 +18,7 @@ TestSuite(attention, .init = setup, .fini = teardown);
 
 static int kernels(bool attention)
 {
-    const Schedule *s = schedule_build(f.g, true);
-    int n = 0;
-    for (int i = 0; i < s->regions.n; i++)
-        for (int k = 0; k < s->regions.at[i]->steps.n; k++) {
-            const Kernel *kernel = s->regions.at[i]->steps.at[k].kernel;
-            n += kernel && (!attention || kernel->arch == ARCH_ATTENTION);
-        }
-    return n;
+    return count_kernels(f.g, attention);
 }
 
 static Value *projected(Value *x, const int64_t *split)

@@ -87,6 +87,26 @@ Test(precision, contractions_see_narrow_operands)
     }
 }
 
+/* Attention reads queries and keys where they were stored, whatever they are scaled by, and stores its result as the next
+ * product reads it. */
+Test(precision, attention_makes_no_copies)
+{
+    const Dim *split[4], *flat[3];
+    for (int i = 0; i < 4; i++) split[i] = dim_const(&f.c->dims, DIMS(2, 10, 3, 8)[i]);
+    for (int i = 0; i < 3; i++) flat[i] = dim_const(&f.c->dims, DIMS(2, 10, 24)[i]);
+    Value *x = fix_input(&f, DLVK_F32, DIMS(2, 10, 24)), *h[3];
+    for (int i = 0; i < 3; i++) {
+        h[i] = build_reshape(&f.b, build_matmul(&f.b, x, weight(24, 24)), 4, split);
+        h[i] = build_transpose(&f.b, h[i], i == 1 ? (int[]){0, 2, 3, 1} : (int[]){0, 2, 1, 3});
+    }
+    Value *s = build_matmul(&f.b, build_map2s(&f.b, OP_MUL, h[0], 0.06), build_map2s(&f.b, OP_MUL, h[1], 0.05));
+    Value *y = build_transpose(&f.b, build_matmul(&f.b, build_softmax(&f.b, s, -1, false), h[2]), (int[]){0, 2, 1, 3});
+    fix_output(&f, build_matmul(&f.b, build_reshape(&f.b, y, 3, flat), weight(24, 5)));
+    Graph *g = graph_rewrite(run(1e-2), NULL, NULL, true); /* dead nodes go */
+    cr_expect(eq(int, count_kernels(g, true), 1));
+    cr_expect(eq(int, count_kernels(g, false), 6)); /* and the input's copy, three products before it and one behind */
+}
+
 /* What fusion gives memory is narrow, but for the result; what fusion keeps in registers is not cast. */
 Test(precision, memory_is_narrow)
 {

@@ -142,6 +142,16 @@ Test(passes, padding_becomes_the_windows_and_convolutions_own)
     cr_expect(eq(int, count_op(g, OP_PAD), 0));
 }
 
+/* Rows in another order need no copy. */
+Test(passes, products_count_their_rows_themselves)
+{
+    Value *x = build_transpose(&f.b, fix_input(&f, DLVK_F32, DIMS(3, 5, 8)), (int[]){1, 0, 2});
+    const Dim *flat[] = {dim_const(&f.c->dims, 15), dim_const(&f.c->dims, 8)};
+    fix_output(&f, build_dot(&f.b, build_reshape(&f.b, x, 2, flat), fix_weight(&f, DLVK_F32, DIMS(8, 7))));
+    cr_expect(eq(int, count_kernels(f.g, false), 2));
+    cr_expect(eq(int, count_kernels(fix_run(&f, pass_canonicalize, 1e-12), false), 1));
+}
+
 Test(passes, gathers_of_neighbours_and_slices_of_concats_are_slices)
 {
     Value *x = x4(), *y = fix_input(&f, DLVK_F32, DIMS(2, 2, 4, 5));
