@@ -305,7 +305,7 @@ Epilogue contract_epilogue(Shader *s, const Contraction *c, bool vectors)
             const char *y = sh_printf(s, "y%d[e]", i), *result = v == c->out ? x : "";
             if (computes && v != c->out) result = emit_stored(s, v, where);
             if (stores)
-                emit_store(s, v, ix_text(s, index_flat(s, v->type, &where)), computes ? result : y);
+                emit_store(s, v, ix_text(s, index_memory(s, v, &where)), computes ? result : y);
             else
                 sh_line(s, "%s = %s;", y, result);
         }
@@ -421,8 +421,9 @@ static bool gen_elements(KernelGen *kg, const Contraction *c)
     sh_line(s, "if (i >= %s) return;", arg_int(s, count));
     for (int n = 0; n < k->out.n; n++) {
         Value *v = k->out.at[n];
-        const char *x = emit_value(s, v, index_of_flat(s, v->type, ix_var(s, "i", count)));
-        emit_store(s, v, "i", x);
+        Index at = index_of_flat(s, v->type, ix_var(s, "i", count));
+        const char *x = emit_value(s, v, at);
+        emit_store(s, v, ix_text(s, index_memory(s, v, &at)), x);
     }
     return true;
 }

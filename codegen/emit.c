@@ -391,7 +391,7 @@ const char *emit_value(Shader *s, Value *v, Index idx)
     const char *text;
     bool load = s->kg->sched->materialized[v->id] && !(v->def && is_output_of_kernel(s, v));
     if (load)
-        text = load_at(s, v, idx.flat);
+        text = load_at(s, v, index_memory(s, v, &idx));
     else
         text = emit_def(s, v, &idx);
 
@@ -421,13 +421,15 @@ bool value_affine(KernelGen *kg, Value *v, Affine *a)
 {
     DimTable *dt = &kg->ctx->dims;
     if (kg->sched->materialized[v->id] || !v->def) {
+        const Part *p = &kg->sched->part[v->id];
+        Type t = p->whole ? p->whole->type : v->type;
         a->buffer = schedule_storage(kg->sched, v);
-        a->base = dim_const(dt, 0);
         const Dim *st = dim_const(dt, 1);
-        for (int i = v->type.rank - 1; i >= 0; i--) {
+        for (int i = t.rank - 1; i >= 0; i--) {
             a->stride[i] = st;
-            st = dim_mul(dt, st, v->type.dim[i]);
+            st = dim_mul(dt, st, t.dim[i]);
         }
+        a->base = p->whole ? dim_mul(dt, p->at, a->stride[p->axis]) : dim_const(dt, 0);
         return true;
     }
     Node *n = v->def;

@@ -307,6 +307,26 @@ const Ix *index_flat(Shader *s, Type t, Index *i)
     return i->flat = make_sum(s, n, terms, c);
 }
 
+const Ix *index_memory(Shader *s, const Value *v, Index *i)
+{
+    DimTable *dt = &s->ctx->dims;
+    Type t = v->type;
+    const Part *p = &s->kg->sched->part[v->id];
+    if (!p->whole) return index_flat(s, t, i);
+    Type whole = p->whole->type;
+    const Ix *at = ix_dim(s, dim_mul(dt, p->at, type_stride(s, whole, p->axis)));
+    bool axes = true;
+    for (int k = 0; k < t.rank; k++) axes &= i->ax[k] != NULL;
+    if (!axes) {
+        const Dim *run = dim_mul(dt, type_stride(s, t, p->axis), t.dim[p->axis]);
+        const Dim *whole_run = dim_mul(dt, type_stride(s, whole, p->axis), whole.dim[p->axis]);
+        const Ix *flat = index_flat(s, t, i), *before = ix_split(s, flat, run, NULL);
+        return ix_add(s, at, ix_add(s, flat, ix_mul(s, before, dim_sub(dt, whole_run, run))));
+    }
+    for (int k = 0; k < t.rank; k++) at = ix_add(s, at, ix_mul(s, i->ax[k], type_stride(s, whole, k)));
+    return at;
+}
+
 /* ---- text --------------------------------------------------------------------------------------------------------- */
 
 const char *ix_text(Shader *s, const Ix *a)

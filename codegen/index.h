@@ -51,6 +51,9 @@ Index index_of_flat(Shader *s, Type t, const Ix *flat);
 Index index_of_axes(Type t, const Ix *const *ax);
 const Ix *index_axis(Shader *s, Type t, Index *i, int axis);
 const Ix *index_flat(Shader *s, Type t, Index *i);
+/* Where v's element lies in the memory that v is in: index_flat(), unless v is a part of something else (see Part in
+ * ir/kernel.h). */
+const Ix *index_memory(Shader *s, const Value *v, Index *i);
 const Dim *type_stride(Shader *s, Type t, int axis); /* product of the dims behind axis */
 
 bool ix_depends(const Ix *a, const Ix *on);

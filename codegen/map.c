@@ -26,7 +26,10 @@ static void compute_outputs(Shader *s, const Ix *i)
     const Kernel *k = s->kg->kernel;
     const char **x = POOL_ARRAY(s->pool, const char *, k->out.n);
     for (int o = 0; o < k->out.n; o++) x[o] = emit_stored(s, k->out.at[o], index_of_flat(s, k->out.at[o]->type, i));
-    for (int o = 0; o < k->out.n; o++) emit_store(s, k->out.at[o], ix_text(s, i), x[o]);
+    for (int o = 0; o < k->out.n; o++) {
+        Index at = index_of_flat(s, k->out.at[o]->type, i);
+        emit_store(s, k->out.at[o], ix_text(s, index_memory(s, k->out.at[o], &at)), x[o]);
+    }
 }
 
 /* The number of pieces of work; of parts, whose text must not depend on what other sizes this happens to be equal to, an argument
@@ -42,7 +45,8 @@ static void write_map(KernelGen *kg, bool scalar)
     DimTable *dt = &s->ctx->dims;
     Value *v = kg->kernel->out.at[0];
     const Dim *count = type_count(s->ctx, v->type);
-    int per = storage_per_word(kg, v), bits = 32 / per;
+    /* Of a part, the words at its ends belong to others as well. */
+    int per = kg->sched->part[v->id].whole ? 1 : storage_per_word(kg, v), bits = 32 / per;
     const Dim *words = per == 1 ? count : dim_ceildiv(dt, count, dim_const(dt, per));
     uint32_t items = items_for(kg->items ? kg->items : words, scalar);
 
@@ -141,7 +145,10 @@ static bool write_strips(KernelGen *kg)
         sh_line(s, "%s = %s;", x[o], emit_stored(s, k->out.at[o], index_of_flat(s, k->out.at[o]->type, i)));
     strip_close(s);
     bool ok = s->strip.elements <= s->strip.vectors;
-    for (int o = 0; o < k->out.n && ok; o++) ok = strip_store(s, k->out.at[o], i, x[o]);
+    for (int o = 0; o < k->out.n && ok; o++) {
+        Index at = index_of_flat(s, k->out.at[o]->type, i);
+        ok = strip_store(s, k->out.at[o], index_memory(s, k->out.at[o], &at), x[o]);
+    }
     if (ok) return true;
     kg->variants.n--;
     kg->args.n = args;

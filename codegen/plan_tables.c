@@ -167,6 +167,7 @@ uint32_t plan_buffer(PlanBuilder *b, Value *v)
         uint32_t i = buffer_new(b, v, bytes, v->name);
         b->buffer_of[v->id] = (int)i + 1;
         Dlvk__Plan__Buffer *m = b->buffers.at[i].msg;
+        m->parts = b->s->part[v->id].assembled;
         const Tensor *t;
         int64_t size;
         if (value_const(v, &t) && dim_is_const(bytes, &size)) {

@@ -116,7 +116,7 @@ static bool write_output(Shader *s, Value *v, const Ix *const *ax, const char *c
     if (!s->strip.width || !ix_depends(flat, s->strip.j)) {
         const char *x = emit_stored(s, v, at);
         if (condition) sh_open(s, "if (%s) {", condition);
-        emit_store(s, v, ix_text(s, flat), x);
+        emit_store(s, v, ix_text(s, index_memory(s, v, &at)), x);
         if (condition) sh_close(s);
         return true;
     }
@@ -125,7 +125,7 @@ static bool write_output(Shader *s, Value *v, const Ix *const *ax, const char *c
     sh_line(s, "%s = %s;", result, emit_stored(s, v, at));
     strip_close(s);
     if (condition) sh_open(s, "if (%s) {", condition);
-    bool ok = strip_store(s, v, flat, result);
+    bool ok = strip_store(s, v, index_memory(s, v, &at), result);
     if (condition) sh_close(s);
     return ok;
 }

@@ -188,7 +188,8 @@ bool gen_tiles(KernelGen *kg)
     strip_open(s);
     sh_line(s, "%s = %s;", y, emit_stored(s, v, index_of_flat(s, v->type, flat)));
     strip_close(s);
-    bool ok = strip_store(s, v, flat, y) && t->n > 0;
+    Index to = index_of_flat(s, v->type, flat);
+    bool ok = strip_store(s, v, index_memory(s, v, &to), y) && t->n > 0;
     sh_close(s);
     sh_close(s);
     if (!ok || (size_t)t->n * (size_t)edge * (size_t)(edge + 6) * 4 > SHARED) {

@@ -53,19 +53,28 @@ typedef struct RegionSchedule {
     VEC(Step) steps;
 } RegionSchedule;
 
+/* Where a value lies that has no memory of its own: in a concatenation, from index `at` of its axis on. */
+typedef struct Part {
+    Value *whole; /* NULL: nowhere else */
+    const Dim *at;
+    int axis;
+    bool assembled; /* the value is a concatenation, whose operands' kernels store it where it lies: no kernel moves them */
+} Part;
+
 typedef struct Schedule {
     Graph *graph;
     bool *materialized; /* by value id: has memory of its own, or shares another's (alias) */
     bool *wide;         /* by value id: elements below 16 bits lie in a 32-bit word each, since the kernel cannot pack them */
     Value **alias;      /* by value id: the value whose memory this reshape is a view of; NULL: none */
+    Part *part;         /* by value id */
     VEC(RegionSchedule *) regions;
 } Schedule;
 
-/* The value that owns v's memory. */
+/* The value that owns v's memory, all of it or, where v is a part, more. */
 static inline Value *schedule_storage(const Schedule *s, Value *v)
 {
     while (s->alias[v->id]) v = s->alias[v->id];
-    return v;
+    return s->part[v->id].whole ? s->part[v->id].whole : v;
 }
 /* Attention whose second dot is pv, and whose scores and weights nobody else uses; NULL. uses: by value id, of all operand slots
  * and regions' results. passes/attention.c */

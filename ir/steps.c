@@ -14,6 +14,15 @@ bool steps_seen(Steps *t, const Value *v, bool state)
     return seen;
 }
 
+/* Several steps make what is assembled. */
+static void gather_parts(Steps *t, const Value *v, ValueList *reads)
+{
+    for (int i = 0; t->s->part[v->id].assembled && i < v->def->n_in; i++) {
+        *VEC_PUSH(t->pool, *reads) = v->def->in[i];
+        gather_parts(t, v->def->in[i], reads);
+    }
+}
+
 static void gather(Steps *t, const Kernel *k, Value *v, ValueList *reads)
 {
     const Schedule *s = t->s;
@@ -22,7 +31,9 @@ static void gather(Steps *t, const Kernel *k, Value *v, ValueList *reads)
     for (int i = 0; i < k->out.n; i++) own |= k->out.at[i] == v;
     if (!v->def || (s->materialized[v->id] && !own)) {
         Value *root = schedule_storage(s, v);
-        if (!steps_seen(t, root, true)) *VEC_PUSH(t->pool, *reads) = root;
+        if (steps_seen(t, root, true)) return;
+        *VEC_PUSH(t->pool, *reads) = root;
+        gather_parts(t, root, reads);
         return;
     }
     for (int i = 0; i < v->def->n_in; i++) gather(t, k, v->def->in[i], reads);

@@ -14,6 +14,7 @@ typedef Dlvk__Plan__Copy Copy;
 
 typedef struct Range {
     uint64_t lo, hi; /* device addresses: buffers that share memory are seen to */
+    uint32_t part;   /* 1 + the buffer of which some part is written; 0 */
 } Range;
 
 typedef struct Ranges {
@@ -34,7 +35,7 @@ typedef struct Recorder {
 static bool overlaps(const Ranges *list, Range x)
 {
     for (uint32_t i = 0; i < list->n; i++)
-        if (list->at[i].lo < x.hi && x.lo < list->at[i].hi) return true;
+        if (list->at[i].lo < x.hi && x.lo < list->at[i].hi && !(x.part && list->at[i].part == x.part)) return true;
     return false;
 }
 
@@ -53,7 +54,7 @@ static bool add(Ranges *list, Range x)
 
 static Range range_of(const Slice *x)
 {
-    return (Range){x->address, x->address + x->size};
+    return (Range){.lo = x->address, .hi = x->address + x->size};
 }
 
 /* Before a step that reads and writes these ranges: a barrier if it touches what has been written, or writes what has been read,
@@ -186,8 +187,11 @@ static dlvk_status record_dispatch(Recorder *c, const Dispatch *d, const Dlvk__P
         const Slice *x = &s->slice[d->reads[i]];
         if (x->size && s->m->plan->buffer[d->reads[i]]->kind != DLVK__PLAN__BUFFER__KIND__CONSTANT) range[n_read++] = range_of(x);
     }
-    for (size_t i = 0; i < d->n_writes; i++)
-        if (s->slice[d->writes[i]].size) range[n_read + n_write++] = range_of(&s->slice[d->writes[i]]);
+    for (size_t i = 0; i < d->n_writes; i++) {
+        if (!s->slice[d->writes[i]].size) continue;
+        range[n_read + n_write] = range_of(&s->slice[d->writes[i]]);
+        range[n_read + n_write++].part = s->m->plan->buffer[d->writes[i]]->parts ? d->writes[i] + 1 : 0;
+    }
     st = order(c, range, n_read, range + n_read, n_write);
     free(range);
 
@@ -229,8 +233,8 @@ static dlvk_status record_copy(Recorder *c, const Copy *x)
                         "corrupt plan: a copy of %" PRId64 " bytes from byte %" PRId64 " of %" PRIu64 " to byte %" PRId64
                         " of %" PRIu64,
                         bytes, at_from, from->size, at_to, to->size);
-    Range read = {from->address + (uint64_t)at_from, from->address + (uint64_t)(at_from + bytes)};
-    Range write = {to->address + (uint64_t)at_to, to->address + (uint64_t)(at_to + bytes)};
+    Range read = {.lo = from->address + (uint64_t)at_from, .hi = from->address + (uint64_t)(at_from + bytes)};
+    Range write = {.lo = to->address + (uint64_t)at_to, .hi = to->address + (uint64_t)(at_to + bytes)};
     if (read.lo < write.hi && write.lo < read.hi) {
         if (read.lo == write.lo) return DLVK_OK; /* onto itself */
         return rt_error(c->err, DLVK_BAD_FILE, "corrupt plan: a copy overlaps itself");

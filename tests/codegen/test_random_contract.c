@@ -54,6 +54,52 @@ FAMILY(dot_long, 8)
     result(c, epilogue(c, build_matmul(&c->b, x, y)));
 }
 
+/* Products that are put together along some axis: stored straight into the whole, which others may read in part. */
+FAMILY(dot_parts, 6)
+{
+    DType t = chance(c, 40) ? DLVK_F16 : DLVK_F32;
+    int axis = pick(c, 3), parts = 2 + pick(c, 2);
+    const Dim *size[3] = {any_dim(c, 1, 3), any_dim(c, 1, 40), any_dim(c, 1, 40)}, *k = any_dim(c, 1, 40);
+    Value *part[3];
+    for (int i = 0; i < parts; i++) {
+        size[axis] = chance(c, 50) ? fixed(c, 8 * between(c, 1, 5)) : any_dim(c, 1, 40);
+        const Dim *a[] = {size[0], size[1], k}, *b[] = {size[0], k, size[2]};
+        Value *x = input(c, t, 3, a, FILL_EVERYDAY), *y = input(c, t, 3, b, FILL_EVERYDAY);
+        part[i] = build_matmul(&c->b, build_cast(&c->b, x, DLVK_F32), build_cast(&c->b, y, DLVK_F32));
+        if (chance(c, 50)) part[i] = build_point(&c->b, OP_NEG, 1, &part[i]);
+        part[i] = build_cast(&c->b, part[i], t);
+    }
+    Value *whole = build_concat(&c->b, parts, part, axis);
+    if (chance(c, 30)) result(c, build_point(&c->b, OP_NEG, 1, &part[pick(c, parts)]));
+    if (chance(c, 30)) result(c, build_point(&c->b, OP_ABS, 1, (Value *[]){build_concat(&c->b, 2, part, axis)}));
+    result(c, chance(c, 50) ? whole : epilogue(c, whole));
+}
+
+/* Layers that each read what all before them computed. */
+FAMILY(dense, 6)
+{
+    DType t = chance(c, 50) ? DLVK_F16 : DLVK_F32;
+    int layers = 2 + pick(c, 3), n = 1;
+    const Dim *rows = any_dim(c, 1, 40), *width = fixed(c, chance(c, 70) ? 8 * between(c, 1, 4) : between(c, 1, 20));
+    const Dim *d[] = {rows, width, any_dim(c, 1, 9)};
+    Value *first = build_cast(&c->b, input(c, t, 3, d, FILL_EVERYDAY), DLVK_F32), *x[6];
+    x[0] = build_cast(&c->b, build_reduce(&c->b, KIND_MAX, first, 1, (int[]){2}, false), t);
+    for (int i = 0; i < layers; i++) {
+        Value *all = n > 1 ? build_concat(&c->b, n, x, 1) : x[0];
+        Value *y = build_cast(&c->b, all, DLVK_F32);
+        const Dim *k = all->type.dim[1], *b[] = {k, width};
+        if (chance(c, 70)) {
+            Value *scaled[] = {y, input(c, DLVK_F32, 1, &k, FILL_EVERYDAY)};
+            y = build_map(&c->b, OP_MUL, 2, scaled);
+            if (chance(c, 50)) y = build_cast(&c->b, build_cast(&c->b, y, t), DLVK_F32);
+        }
+        Value *w = build_cast(&c->b, input(c, t, 2, b, FILL_EVERYDAY), DLVK_F32);
+        x[n++] = build_cast(&c->b, build_matmul(&c->b, y, w), t);
+    }
+    Value *all = build_concat(&c->b, n, x, 1);
+    result(c, chance(c, 50) ? all : build_point(&c->b, OP_NEG, 1, &all));
+}
+
 FAMILY(dot_bytes, 6)
 {
     static const DType bytes[] = {DLVK_I8, DLVK_U8};
