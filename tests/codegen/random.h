@@ -40,6 +40,7 @@ typedef struct Case {
     VEC(int64_t) size[BINDINGS]; /* by symbol index */
     double ulps;                 /* > 0: one operation, exact but for so many units in the last place */
     bool exact;
+    bool variants; /* run every variant of each kernel, those too that the device would not pick */
 } Case;
 
 uint64_t next(Case *c);

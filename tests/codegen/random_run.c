@@ -272,6 +272,28 @@ static const char *check_outputs(Case *c, dlvk_session *s, const Oracle *o, doub
 
 /* ---- one case ----------------------------------------------------------------------------------------------------- */
 
+static const char *run_once(Case *c, dlvk_session *s, const Oracle *o, double eps, dlvk_error *err)
+{
+    return dlvk_session_run(s, err) == DLVK_OK ? check_outputs(c, s, o, eps, err) : err->text;
+}
+
+/* Each variant of each kernel that the device can run, twice: kernels that leave something behind for themselves must leave it as
+ * they found it. */
+static const char *run_variants(Case *c, dlvk_model *m, dlvk_session *s, const Oracle *o, double eps, dlvk_error *err)
+{
+    const char *bad = NULL;
+    for (int k = 0; k < dlvk_model_kernels(m) && !bad; k++) {
+        for (int v = 0; v < dlvk_model_kernel_variants(m, k) && !bad; v++) {
+            if (!dlvk_model_kernel_variant(m, k, v, NULL)) continue;
+            if (dlvk_session_choose(s, k, v, err) != DLVK_OK) return err->text;
+            for (int run = 0; run < 2 && !bad; run++) bad = run_once(c, s, o, eps, err);
+            if (bad) bad = pool_printf(&c->pool, "variant %d of kernel %d: %s", v, k, bad);
+        }
+        if (dlvk_session_choose(s, k, -1, err) != DLVK_OK && !bad) bad = err->text;
+    }
+    return bad;
+}
+
 static const char *run_bundle(Case *c, const void *bundle, size_t bytes, int config, const Oracle *o, double eps)
 {
     dlvk_error err;
@@ -281,13 +303,14 @@ static const char *run_bundle(Case *c, const void *bundle, size_t bytes, int con
     dlvk_load_options lo = DLVK_LOAD_OPTIONS_INIT;
     lo.cache = "";
     lo.threads = 1;
+    lo.all_variants = c->variants;
     if (dlvk_model_load_memory(device_of(config), bundle, bytes, &lo, &m, &err) != DLVK_OK ||
         dlvk_session_create(m, &s, &err) != DLVK_OK)
         bad = pool_strdup(&c->pool, err.text);
     for (int k = 0; k < c->bindings && !bad; k++) {
         bad = set_inputs(c, s, &o[k], &err);
-        if (!bad && dlvk_session_run(s, &err) != DLVK_OK) bad = err.text;
-        if (!bad) bad = check_outputs(c, s, &o[k], eps, &err);
+        if (!bad) bad = run_once(c, s, &o[k], eps, &err);
+        if (!bad && c->variants) bad = run_variants(c, m, s, &o[k], eps, &err);
         if (bad) bad = pool_printf(&c->pool, "%s%s", c->bindings == 1 ? "" : pool_printf(&c->pool, "binding %d: ", k), bad);
     }
     dlvk_session_free(s);
@@ -357,8 +380,9 @@ static const char *run_case(Case *c, const char **how)
     int other = 1 + pick(c, 2 * CONFIGS - 1);
     void *bundle = NULL;
     size_t bytes = 0;
-    for (int way = 0; way < 2 && !bad; way++) {
-        int config = way ? other % CONFIGS : 0, optimize = way ? other < CONFIGS : 1;
+    for (int way = 0; way < (c->variants ? 1 : 2) && !bad; way++) {
+        /* all variants: those for GPUs, which a CPU driver would not try by itself */
+        int config = way ? other % CONFIGS : c->variants, optimize = way ? other < CONFIGS : 1;
         *how = pool_printf(&c->pool, "optimize=%d%s", optimize, configs[config].text);
         if (!bundle || !optimize) {
             dlvk_compile_options co = DLVK_COMPILE_OPTIONS_INIT;
@@ -372,7 +396,7 @@ static const char *run_case(Case *c, const char **how)
         if (!bad) bad = run_bundle(c, bundle, bytes, config, o, eps);
     }
     dlvk_free(bundle);
-    if (!bad && narrows(c) && chance(c, 30)) bad = run_narrow(c, how);
+    if (!bad && !c->variants && narrows(c) && chance(c, 30)) bad = run_narrow(c, how);
     return bad;
 }
 

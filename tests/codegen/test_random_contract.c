@@ -162,3 +162,32 @@ FAMILY(conv_half, 20)
 {
     any_conv(c, chance(c, 50) ? DLVK_F16 : DLVK_F32, true);
 }
+
+/* Operands of 16 bits that lie along k or across it, sizes about the edges of the large tiles, sums long enough to be shared out;
+ * every variant of the kernel. */
+FAMILY(contract_variants, 4)
+{
+    c->variants = true;
+    c->bindings = chance(c, 70) ? BINDINGS : 1;
+    DType t = chance(c, 80) ? DLVK_F16 : DLVK_BF16;
+    bool wide = chance(c, 25);
+    const Dim *m = any_dim(c, 1, 140), *n = fixed(c, wide ? 256 : between(c, 1, 12) * (chance(c, 70) ? 8 : 1)),
+              *batch = fixed(c, chance(c, 70) ? 1 : 2);
+    int64_t eights = wide ? between(c, 4, 12) : between(c, 4, 64);
+    const Dim *k =
+        c->bindings > 1 && chance(c, 40) ? any_dim(c, 30, wide ? 90 : 500) : fixed(c, eights * (chance(c, 70) ? 8 : 7));
+    const Dim *a[] = {batch, m, k}, *b[] = {batch, k, n}, *at[] = {batch, k, m}, *bt[] = {batch, n, k};
+    static const int turned[] = {0, 2, 1};
+    bool turn_a = chance(c, 40), turn_b = chance(c, 40), f32 = chance(c, 50);
+    Value *x = input(c, t, 3, turn_a ? at : a, FILL_EVERYDAY), *y = input(c, t, 3, turn_b ? bt : b, FILL_EVERYDAY);
+    if (turn_a) x = build_transpose(&c->b, x, turned);
+    if (turn_b) y = build_transpose(&c->b, y, turned);
+    if (f32) x = build_cast(&c->b, x, DLVK_F32), y = build_cast(&c->b, y, DLVK_F32);
+    result(c, epilogue(c, build_matmul(&c->b, x, y)));
+}
+
+FAMILY(conv_variants, 2)
+{
+    c->variants = true;
+    any_conv(c, DLVK_F16, true);
+}
