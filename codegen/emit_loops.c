@@ -98,21 +98,66 @@ static const char *accumulated(Shader *s, Value *v, Index *idx, DType t, const A
     return x;
 }
 
+/* Whether v is computed from a reduction of the kernel that has no name yet. */
+static bool waits(const Shader *s, const Value *v, bool *seen)
+{
+    if (seen[v->id]) return false;
+    seen[v->id] = true;
+    const Kernel *k = s->kg->kernel;
+    for (int i = 0; i < k->reduces.n; i++) {
+        if (k->reduces.at[i]->out[0] != v) continue;
+        for (int j = 0; j < s->reduced.n; j++)
+            if (s->reduced.at[j] == v) return false;
+        return true;
+    }
+    bool own = false;
+    for (int i = 0; i < k->out.n; i++) own |= k->out.at[i] == v;
+    if (!v->def || (s->kg->sched->materialized[v->id] && !own)) return false;
+    for (int i = 0; i < v->def->n_in; i++)
+        if (waits(s, v->def->in[i], seen)) return true;
+    return false;
+}
+
+enum { AT_ONCE = 8 };
+
+/* v, and what else of a rows kernel can be reduced in the same loop. */
+static int reduced_at_once(Shader *s, Value *v, Value **list)
+{
+    int n = 1;
+    list[0] = v;
+    if (!s->lanes || s->strip.open) return n;
+    const Kernel *k = s->kg->kernel;
+    for (int i = 0; i < k->reduces.n && n < AT_ONCE; i++) {
+        Value *w = k->reduces.at[i]->out[0];
+        bool done = w == v;
+        for (int j = 0; j < s->reduced.n; j++) done |= s->reduced.at[j] == w;
+        bool *seen = done ? NULL : POOL_ARRAY(s->pool, bool, s->kg->sched->graph->n_values + 1);
+        if (!done && !waits(s, w->def->in[0], seen)) list[n++] = w;
+    }
+    for (int i = 0; i < n; i++) *VEC_PUSH(s->pool, s->reduced) = list[i];
+    return n;
+}
+
 static const char *emit_reduce(Shader *s, Value *v, Index *idx)
 {
+    Value *all[AT_ONCE];
+    Index where[AT_ONCE];
+    Accumulate sum[AT_ONCE];
+    int n_all = reduced_at_once(s, v, all);
     Node *n = v->def;
     Value *x = n->in[0];
-    Kind kind = (Kind)attr_i(n, A_KIND, KIND_SUM);
     const Attr *axes = node_attr(n, A_AXES);
-    DType t = v->type.dtype;
     const Ix *ax[DLVK_MAX_RANK];
     bool reduced[DLVK_MAX_RANK] = {0};
     for (int i = 0; i < axes->n; i++) reduced[axes->ints[i]] = true;
-    for (int i = 0; i < v->type.rank; i++)
-        if (!reduced[i]) ax[i] = index_axis(s, v->type, idx, i);
+    for (int i = 0; i < v->type.rank; i++) ax[i] = reduced[i] ? ix_const(s, 0) : index_axis(s, v->type, idx, i);
 
-    Accumulate a = accumulate(s, v, idx, true, t, emit_identity(s, kind, t));
-    const char *acc = a.acc;
+    for (int i = 0; i < n_all; i++) {
+        DType u = all[i]->type.dtype;
+        where[i] = i ? index_of_axes(all[i]->type, ax) : *idx;
+        sum[i] = accumulate(s, all[i], &where[i], true, u, emit_identity(s, (Kind)attr_i(all[i]->def, A_KIND, KIND_SUM), u));
+    }
+    Accumulate a = sum[0];
     int opened = 0;
     if (s->lanes) {
         /* One loop over all reduced axes, dealt out to the lanes. */
@@ -136,12 +181,18 @@ static const char *emit_reduce(Shader *s, Value *v, Index *idx)
     }
     bool strip = a.each || (s->along && s->lanes && !s->strip.open);
     if (strip) strip_open(s);
-    const char *e = emit_value(s, x, index_of_axes(x->type, ax));
-    sh_line(s, "%s = %s;", acc, emit_combine(s, kind, t, acc, e));
+    for (int i = 0; i < n_all; i++) {
+        Value *y = all[i]->def->in[0];
+        const char *e = emit_value(s, y, index_of_axes(y->type, ax)), *acc = sum[i].acc;
+        sh_line(s, "%s = %s;", acc, emit_combine(s, (Kind)attr_i(all[i]->def, A_KIND, KIND_SUM), all[i]->type.dtype, acc, e));
+    }
     if (strip) strip_close(s);
     while (opened--) sh_close(s);
-    if (s->lanes) emit_lane_reduce(s, kind, t, acc, a.each);
-    return accumulated(s, v, idx, t, &a);
+    for (int i = 0; s->lanes && i < n_all; i++) {
+        emit_lane_reduce(s, (Kind)attr_i(all[i]->def, A_KIND, KIND_SUM), all[i]->type.dtype, sum[i].acc, a.each);
+        if (i) emit_bind(s, all[i], where[i], sum[i].acc);
+    }
+    return accumulated(s, v, idx, v->type.dtype, &a);
 }
 
 /* The extremum's position: pos of the first or last best element. Integers compare as themselves; NaN wins and stays. */

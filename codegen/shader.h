@@ -128,10 +128,11 @@ struct Shader {
         int scope; /* -1: kept from pass to pass of a rows kernel */
     })
     strip_loads;
-    bool along;      /* rows: the lanes lie along the row, not across rows */
-    bool trips;      /* rows: the shared loops make TRIPS trips, and what they load is kept; */
-    bool exact;      /*   every lane has a strip in each */
-    int trip_scopes; /*   the blocks around a trip */
+    VEC(const Value *) reduced; /* rows: the reductions that are done */
+    bool along;                 /* rows: the lanes lie along the row, not across rows */
+    bool trips;                 /* rows: the shared loops make TRIPS trips, and what they load is kept; */
+    bool exact;                 /*   every lane has a strip in each */
+    int trip_scopes;            /*   the blocks around a trip */
     VEC(struct IxVar {
         const char *text;
         int scope;

@@ -1,7 +1,8 @@
 /* Canonicalisation: algebraic identities on pointwise ops, reductions, windows and movement, one node at a time.
  *
  * Identities on floats are those that hold for every value, with these accepted exceptions: the sign of a zero (x + 0, pow(x,
- * 0.5)), pow(-inf, 0.5), and the order in which nested sums add up. A division becomes a multiplication by powers of two only.
+ * 0.5)), pow(-inf, 0.5), the order in which nested sums add up, and that differences from a mean add up to 0. A division becomes
+ * a multiplication by powers of two only.
  *
  * Constants are folded on the way, so that one sweep sees them all.
  *
@@ -154,12 +155,60 @@ static int axes_of(const Node *n, int *axes)
     return a->n;
 }
 
+static const Value *without_reshapes(const Value *v)
+{
+    while (is_op(v, OP_RESHAPE)) v = v->def->in[0];
+    return v;
+}
+
+/* v, one number or the same number everywhere, is how many elements of x `sum` adds up for each of its own. */
+static bool is_count(const Match *m, const Value *v, const Node *sum)
+{
+    DimTable *t = &m->b->ctx->dims;
+    const Dim *count = dim_const(t, 1);
+    const Attr *axes = node_attr(sum, A_AXES);
+    double x;
+    int64_t n;
+    for (int i = 0; i < axes->n; i++) count = dim_mul(t, count, sum->in[0]->type.dim[axes->ints[i]]);
+    if (value_scalar(v, &x)) return dim_is_const(count, &n) && x == (double)n;
+    while (is_op(v, OP_RESHAPE) || is_op(v, OP_BROADCAST) || is_op(v, OP_CAST)) v = v->def->in[0];
+    return v->elems && dim_is(type_count(m->b->ctx, v->type), 1) && v->elems[0] == count;
+}
+
+/* The sums over the node's axes are 0: v is a difference from the mean over these, or made of such. */
+static bool sums_to_zero(const Match *m, const Value *v, int depth)
+{
+    const Attr *axes = node_attr(m->old, A_AXES);
+    if (!v->def || depth > 6) return false;
+    Value **in = v->def->in;
+    if (v->def->op == OP_NEG) return sums_to_zero(m, in[0], depth + 1);
+    if (v->def->op == OP_ADD) return sums_to_zero(m, in[0], depth + 1) && sums_to_zero(m, in[1], depth + 1);
+    if ((v->def->op != OP_MUL && v->def->op != OP_SUB) || !m->is_float) return false;
+    for (int k = v->def->op == OP_SUB; k < 2; k++) {
+        if (!is_op(in[k], OP_BROADCAST)) continue;
+        const Value *row = in[k]->def->in[0], *mean = without_reshapes(row);
+        bool same = true; /* along the axes */
+        for (int i = 0; i < axes->n; i++) same = same && dim_is(row->type.dim[axes->ints[i]], 1);
+        if (!same) continue;
+        if (v->def->op == OP_MUL && sums_to_zero(m, in[1 - k], depth + 1)) return true;
+        if (v->def->op == OP_MUL || !is_op(mean, OP_DIV)) continue;
+        const Value *sum = without_reshapes(mean->def->in[0]);
+        if (!is_op(sum, OP_REDUCE) || attr_i(sum->def, A_KIND, -1) != KIND_SUM || sum->def->in[0] != in[0]) continue;
+        const Attr *over = node_attr(sum->def, A_AXES);
+        if (over->n == axes->n && memcmp(over->ints, axes->ints, (size_t)axes->n * sizeof *axes->ints) == 0 &&
+            type_same_shape(sum->type, row->type) && is_count(m, mean->def->in[1], sum->def))
+            return true;
+    }
+    return false;
+}
+
 /* A reduction of the same kind of a reduction: one over both's axes. */
 static Value *reduce(const Match *m)
 {
     int axes[2 * DLVK_MAX_RANK], n = axes_of(m->old, axes);
     Value *x = m->in[0];
     Kind k = (Kind)attr_i(m->old, A_KIND, 0);
+    if (k == KIND_SUM && sums_to_zero(m, x, 0)) return build_full(m->b, m->old->out[0]->type, 0);
     if (!is_op(x, OP_REDUCE) || (Kind)attr_i(x->def, A_KIND, 0) != k) return NULL;
     n += axes_of(x->def, axes + n); /* disjoint: the axes that x reduced have size 1 and are reduced no more */
     return build_reduce(m->b, k, x->def->in[0], n, axes, true);

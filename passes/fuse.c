@@ -302,51 +302,83 @@ static void taint(Fuse *f, int at, int epoch)
     }
 }
 
-/* Takes into k every later node that depends on node number `at`, through the group alone, and that `joins` accepts. The group's
- * values that others use become its outputs. */
-static void grow(Fuse *f, Kernel *k, int at, bool (*joins)(const void *shape, const Node *first, const Node *n),
-                 const void *shape)
+static double own_cost(const Node *n)
 {
-    Region *r = f->region;
-    Node *first = r->nodes.at[at];
-    f->group[first->id] = k;
-    if (f->fuse) {
-        int epoch = ++f->epoch;
-        taint(f, at, epoch);
-        for (int i = at + 1; i < r->nodes.n; i++) {
-            Node *n = r->nodes.at[i];
-            bool inside = false, tainted = depends(f, n, epoch);
-            for (int j = 0; j < n->n_in; j++) {
-                Node *d = n->in[j]->def;
-                inside |= d && d->parent == r && f->group[d->id] == k;
-            }
-            if (inside && !tainted && !f->group[n->id] && joins(shape, first, n)) {
-                f->group[n->id] = k;
-                if (n->op == OP_REDUCE) *VEC_PUSH(f->pool, k->reduces) = n;
-            } else if (inside || tainted) {
-                taint_node(f, n, epoch);
-            }
-        }
+    switch (n->op) {
+    case OP_RESHAPE:
+    case OP_BROADCAST:
+    case OP_TRANSPOSE:
+    case OP_SLICE:
+    case OP_REVERSE:
+    case OP_IOTA:
+    case OP_DIMS: return 0.25;
+    case OP_CAST: return value_widened(n->out[0]) ? 0 : 1; /* so that values get memory as they would in float32 */
+    case OP_PAD:
+    case OP_GATHER: return 2;
+    case OP_CONCAT: return 2 * n->n_in;
+    case OP_EXP:
+    case OP_LOG:
+    case OP_LOG1P:
+    case OP_EXPM1:
+    case OP_SIN:
+    case OP_COS:
+    case OP_TAN:
+    case OP_ASIN:
+    case OP_ACOS:
+    case OP_ATAN:
+    case OP_SINH:
+    case OP_COSH:
+    case OP_TANH:
+    case OP_ASINH:
+    case OP_ACOSH:
+    case OP_ATANH:
+    case OP_ERF:
+    case OP_SIGMOID:
+    case OP_POW:
+    case OP_ATAN2:
+    case OP_RANDOM: return 10;
+    default: return 1;
     }
-    for (int i = r->nodes.n - 1; i >= at; i--) {
-        Node *n = r->nodes.at[i];
-        if (f->group[n->id] != k) continue;
-        int inside = 0;
-        for (int j = i + 1; j < r->nodes.n; j++) {
-            Node *u = r->nodes.at[j];
-            for (int m = 0; f->group[u->id] == k && m < u->n_in; m++) inside += u->in[m] == n->out[0];
-        }
-        if (n->op == OP_RESHAPE && !inside) {
-            f->group[n->id] = NULL; /* nothing behind it: it is a view of what stands before */
-            continue;
-        }
-        if (value_widened(n->out[0]) && !f->must[n->out[0]->id]) { /* whoever else wants it reads what it is made of */
-            if (!inside) f->group[n->id] = NULL;
-            continue;
-        }
-        if (f->must[n->out[0]->id] || inside < f->uses[n->out[0]->id]) *VEC_PUSH(f->pool, k->out) = n->out[0];
+}
+
+static int uses_inside(const Fuse *f, const Kernel *k, const Value *v)
+{
+    int inside = 0;
+    for (int j = 0; j < f->region->nodes.n; j++) {
+        const Node *u = f->region->nodes.at[j];
+        for (int m = 0; f->group[u->id] == k && m < u->n_in; m++) inside += u->in[m] == v;
     }
-    if (k->out.n == 0) *VEC_PUSH(f->pool, k->out) = first->out[0];
+    return inside;
+}
+
+enum { CHEAP = 4 }; /* nodes */
+
+/* n's value is made in a few cheap steps of another one that the group gives its users anyway, and its own one user can as well
+ * make it himself: instead of storing it, n and the steps are left to him. The gradients of normalisations are full of these. */
+static void leave_tail(Fuse *f, Kernel *k, const Node *first, Node *n)
+{
+    Node *tail[CHEAP], *user = f->user[n->out[0]->id];
+    if (n == first || f->must[n->out[0]->id] || f->uses[n->out[0]->id] != 1 || !user || f->group[user->id] == k) return;
+    if (!is_pointwise(user) && user->op != OP_REDUCE) return;
+    for (int i = 0; i < CHEAP; i++) {
+        Node *next = NULL;
+        bool kept = true; /* all that n needs of the group is stored without it, too */
+        if (n == first || n->n_out != 1 || !is_pointwise(n) || own_cost(n) > CHEAP) return;
+        tail[i] = n;
+        for (int j = 0; j < n->n_in; j++) {
+            Value *x = n->in[j];
+            if (!x->def || x->def->parent != f->region || f->group[x->def->id] != k) continue;
+            if (f->must[x->id] || uses_inside(f, k, x) < f->uses[x->id]) continue;
+            if (f->uses[x->id] != 1 || (next && next != x->def)) return;
+            kept = false;
+            next = x->def;
+        }
+        if (kept) {
+            while (i >= 0) f->group[tail[i--]->id] = NULL;
+            return;
+        }
+        n = next;
+    }
 }
 
 /* The shape of a rows kernel: full, or with the reduced axes of size 1. */
@@ -372,6 +404,83 @@ static bool same_axes(const Node *a, const Node *b)
 {
     const Attr *x = node_attr(a, A_AXES), *y = node_attr(b, A_AXES);
     return x->n == y->n && memcmp(x->ints, y->ints, (size_t)x->n * sizeof *x->ints) == 0;
+}
+
+enum { BESIDE = 4, NEAR = 8 }; /* reductions that share what they read; pointwise nodes before them */
+
+/* Whether v is computed, pointwise, from a value as large as a row that x is computed from, too. x NULL: from `with`. */
+static bool shares(const Fuse *f, const Rows *r, const Value *v, const Value *x, const Value *with, int depth)
+{
+    if (!is_full(r, v->type) || depth > NEAR) return false;
+    bool point = v->def && v->def->parent == f->region && !f->must[v->id] && (is_pointwise(v->def) || v->def->op == OP_RESHAPE);
+    for (int i = 0; point && i < v->def->n_in; i++)
+        if (shares(f, r, v->def->in[i], x, with, depth + 1)) return true;
+    if (!x) return v == with;
+    return (!v->def || v->def->op != OP_BROADCAST) && shares(f, r, x, NULL, v, 0);
+}
+
+/* A reduction, node number i, that does not need the group of node number `at`, but goes over what one of the group goes over. */
+static bool join_beside(Fuse *f, const Kernel *k, const Rows *r, int at, int i, int epoch)
+{
+    const Node *n = f->region->nodes.at[i];
+    if (k->arch != ARCH_ROWS || n->op != OP_REDUCE || k->reduces.n >= BESIDE || !is_full(r, n->in[0]->type) ||
+        !same_axes(k->reduces.at[0], n))
+        return false;
+    bool shared = false;
+    for (int j = 0; j < k->reduces.n; j++) shared = shared || shares(f, r, n->in[0], k->reduces.at[j]->in[0], NULL, 0);
+    if (!shared) return false;
+    taint(f, i, epoch);
+    for (int j = at; j < i; j++) { /* what the group needs must not need n */
+        const Node *m = f->region->nodes.at[j];
+        if (f->group[m->id] == k && f->seen_node[m->id] == epoch) return false;
+    }
+    return true;
+}
+
+/* Takes into k every later node that depends on node number `at`, through the group alone, and that `joins` accepts. The group's
+ * values that others use become its outputs. */
+static void grow(Fuse *f, Kernel *k, int at, bool (*joins)(const void *shape, const Node *first, const Node *n),
+                 const void *shape)
+{
+    Region *r = f->region;
+    Node *first = r->nodes.at[at];
+    f->group[first->id] = k;
+    if (f->fuse) {
+        int epoch = ++f->epoch;
+        taint(f, at, epoch);
+        for (int i = at + 1; i < r->nodes.n; i++) {
+            Node *n = r->nodes.at[i];
+            bool inside = false, tainted = depends(f, n, epoch);
+            for (int j = 0; j < n->n_in; j++) {
+                Node *d = n->in[j]->def;
+                inside |= d && d->parent == r && f->group[d->id] == k;
+            }
+            bool free = !tainted && !f->group[n->id];
+            if (free && ((inside && joins(shape, first, n)) || (!inside && join_beside(f, k, shape, at, i, epoch)))) {
+                f->group[n->id] = k;
+                if (n->op == OP_REDUCE) *VEC_PUSH(f->pool, k->reduces) = n;
+            } else if (inside || tainted) {
+                taint_node(f, n, epoch);
+            }
+        }
+    }
+    for (int i = r->nodes.n - 1; f->fuse && i > at; i--)
+        if (f->group[r->nodes.at[i]->id] == k) leave_tail(f, k, first, r->nodes.at[i]);
+    for (int i = r->nodes.n - 1; i >= at; i--) {
+        Node *n = r->nodes.at[i];
+        if (f->group[n->id] != k) continue;
+        int inside = uses_inside(f, k, n->out[0]);
+        if (n->op == OP_RESHAPE && !inside) {
+            f->group[n->id] = NULL; /* nothing behind it: it is a view of what stands before */
+            continue;
+        }
+        if (value_widened(n->out[0]) && !f->must[n->out[0]->id]) { /* whoever else wants it reads what it is made of */
+            if (!inside) f->group[n->id] = NULL;
+            continue;
+        }
+        if (f->must[n->out[0]->id] || inside < f->uses[n->out[0]->id]) *VEC_PUSH(f->pool, k->out) = n->out[0];
+    }
+    if (k->out.n == 0) *VEC_PUSH(f->pool, k->out) = first->out[0];
 }
 
 static bool joins_rows(const void *shape, const Node *first, const Node *n)
@@ -579,45 +688,6 @@ static void form_parts(Fuse *f)
 }
 
 /* ---- the rest ------------------------------------------------------------------------------------------------------ */
-
-static double own_cost(const Node *n)
-{
-    switch (n->op) {
-    case OP_RESHAPE:
-    case OP_BROADCAST:
-    case OP_TRANSPOSE:
-    case OP_SLICE:
-    case OP_REVERSE:
-    case OP_IOTA:
-    case OP_DIMS: return 0.25;
-    case OP_CAST: return value_widened(n->out[0]) ? 0 : 1; /* so that values get memory as they would in float32 */
-    case OP_PAD:
-    case OP_GATHER: return 2;
-    case OP_CONCAT: return 2 * n->n_in;
-    case OP_EXP:
-    case OP_LOG:
-    case OP_LOG1P:
-    case OP_EXPM1:
-    case OP_SIN:
-    case OP_COS:
-    case OP_TAN:
-    case OP_ASIN:
-    case OP_ACOS:
-    case OP_ATAN:
-    case OP_SINH:
-    case OP_COSH:
-    case OP_TANH:
-    case OP_ASINH:
-    case OP_ACOSH:
-    case OP_ATANH:
-    case OP_ERF:
-    case OP_SIGMOID:
-    case OP_POW:
-    case OP_ATAN2:
-    case OP_RANDOM: return 10;
-    default: return 1;
-    }
-}
 
 static void form_maps(Fuse *f)
 {

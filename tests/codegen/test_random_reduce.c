@@ -57,6 +57,23 @@ FAMILY(reduce_long, 4)
     result(c, epilogue(c, build_reduce(&c->b, k, x, 2, axes, chance(c, 50))));
 }
 
+/* Reductions that do not need each other but go over the same elements, some of them again behind the first ones: the gradient of
+ * a normalisation, behind a product. */
+FAMILY(rows_beside, 8)
+{
+    const Dim *d[3] = {any_dim(c, 1, 3), any_dim(c, 1, 40), fixed(c, chance(c, 50) ? 8 : 1 + pick(c, 20))};
+    int axes[3], n = any_axes(c, 3, axes);
+    Value *x = operand(c, DLVK_F32, 3, d, FILL_EVERYDAY), *y = operand(c, DLVK_F32, 3, d, FILL_EVERYDAY);
+    if (chance(c, 50)) x = build_matmul(&c->b, x, operand(c, DLVK_F32, 2, (const Dim *[]){d[2], d[2]}, FILL_EVERYDAY));
+    Value *sum = build_reduce(&c->b, KIND_SUM, x, n, axes, true);
+    Value *product = build_map2(&c->b, OP_MUL, x, y), *most = build_reduce(&c->b, KIND_MAX, y, n, axes, true);
+    Value *products = build_reduce(&c->b, KIND_SUM, product, n, axes, true);
+    Value *centred = build_map2(&c->b, OP_MUL, build_map2(&c->b, OP_SUB, y, most), x);
+    result(c, build_reduce(&c->b, KIND_MIN, centred, n, axes, true));
+    result(c, build_map2(&c->b, OP_ADD, sum, products));
+    if (chance(c, 50)) result(c, build_map2(&c->b, OP_SUB, x, most));
+}
+
 /* Several reductions of one operand with pointwise code between: softmax, norms, and what looks like them. */
 FAMILY(rows, 25)
 {

@@ -126,6 +126,28 @@ Test(passes, reductions_of_reductions_are_one)
     cr_expect(eq(int, count_op(g, OP_REDUCE), 1));
 }
 
+Test(passes, differences_from_the_mean_add_up_to_nothing)
+{
+    Value *x = x4(), *mean = build_mean(&f.b, x, 2, (const int[]){2, 3}, true);
+    Value *d = build_map2(&f.b, OP_SUB, x, mean), *factor = fix_input(&f, DLVK_F32, DIMS(2, 3, 1, 1));
+    Value *y = build_map1(&f.b, OP_NEG, build_map2(&f.b, OP_MUL, build_map2(&f.b, OP_ADD, d, d), factor));
+    fix_output(&f, build_reduce(&f.b, KIND_SUM, y, 2, (const int[]){2, 3}, true));
+    Graph *g = fix_run(&f, pass_canonicalize, 1e-12);
+    cr_expect(eq(int, count_op(g, OP_REDUCE), 0));
+}
+
+Test(passes, other_sums_of_differences_stay)
+{
+    Value *x = x4(), *mean = build_mean(&f.b, x, 2, (const int[]){2, 3}, true);
+    Value *d = build_map2(&f.b, OP_SUB, x, mean), *wide = fix_input(&f, DLVK_F32, DIMS(2, 3, 4, 1));
+    fix_output(&f, build_reduce(&f.b, KIND_SUM, d, 1, (const int[]){3}, true));
+    fix_output(&f, build_reduce(&f.b, KIND_SUM, build_map2(&f.b, OP_MUL, d, wide), 2, (const int[]){2, 3}, true));
+    fix_output(&f, build_reduce(&f.b, KIND_MAX, d, 2, (const int[]){2, 3}, true));
+    fix_output(&f, build_reduce(&f.b, KIND_SUM, build_map2(&f.b, OP_MUL, d, d), 2, (const int[]){2, 3}, true));
+    Graph *g = fix_run(&f, pass_canonicalize, 1e-12);
+    cr_expect(eq(int, count_op(g, OP_REDUCE), 5));
+}
+
 Test(passes, padding_becomes_the_windows_and_convolutions_own)
 {
     Value *x = x4();

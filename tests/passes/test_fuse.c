@@ -1,0 +1,64 @@
+/* What fusion makes of the backward part of a normalisation behind a product: few values in memory, few kernels. */
+#include <criterion/criterion.h>
+#include <criterion/new/assert.h>
+
+#include "ir/kernel.h"
+#include "tests/passes/check.h"
+
+static Fix f;
+static void setup(void)
+{
+    fix_open(&f, 11);
+}
+static void teardown(void)
+{
+    fix_close(&f);
+}
+TestSuite(fuse, .init = setup, .fini = teardown);
+
+static const Kernel *kernel_of(const Schedule *s, Archetype arch, int *n)
+{
+    const Kernel *k = NULL;
+    *n = 0;
+    for (int i = 0; i < s->regions.at[0]->steps.n; i++) {
+        const Kernel *x = s->regions.at[0]->steps.at[i].kernel;
+        if (!x || x->arch != arch) continue;
+        k = x;
+        ++*n;
+    }
+    return k;
+}
+
+/* d = the product, masked, is what is stored; its product with x and its multiple are made where they are read. */
+Test(fuse, a_product_stores_one_value_and_two_sums_take_one_kernel)
+{
+    Value *x = fix_input(&f, DLVK_F32, DIMS(6, 8)), *mask = fix_input(&f, DLVK_F32, DIMS(6, 8));
+    Value *y = build_matmul(&f.b, fix_input(&f, DLVK_F32, DIMS(6, 5)), fix_input(&f, DLVK_F32, DIMS(5, 8)));
+    Value *d = build_map2(&f.b, OP_MUL, y, mask), *a = fix_input(&f, DLVK_F32, DIMS(1, 8));
+    Value *bias = build_reduce(&f.b, KIND_SUM, d, 1, (const int[]){0}, true);
+    Value *scale = build_reduce(&f.b, KIND_SUM, build_map2(&f.b, OP_MUL, d, x), 1, (const int[]){0}, true);
+    fix_output(&f, build_map2(&f.b, OP_ADD, build_map2(&f.b, OP_MUL, d, a),
+                              build_map2(&f.b, OP_ADD, bias, build_map2(&f.b, OP_MUL, x, scale))));
+    const Schedule *s = schedule_build(f.g, true);
+    int n;
+    const Kernel *k = kernel_of(s, ARCH_CONTRACT, &n);
+    cr_assert(eq(int, n, 1));
+    cr_expect(eq(int, k->out.n, 1));
+    cr_expect(k->out.at[0] == d);
+    k = kernel_of(s, ARCH_ROWS, &n);
+    cr_assert(eq(int, n, 1));
+    cr_expect(eq(int, k->reduces.n, 2));
+}
+
+/* A sum that needs another one's result by way of another kernel has one of its own. */
+Test(fuse, sums_that_wait_for_a_product_stay_apart)
+{
+    Value *x = fix_input(&f, DLVK_F32, DIMS(8, 8));
+    Value *sum = build_reduce(&f.b, KIND_SUM, x, 1, (const int[]){0}, true);
+    Value *far = build_matmul(&f.b, sum, fix_input(&f, DLVK_F32, DIMS(8, 8)));
+    fix_output(&f, build_reduce(&f.b, KIND_SUM, build_map2(&f.b, OP_MUL, x, far), 1, (const int[]){0}, true));
+    const Schedule *s = schedule_build(f.g, true);
+    int n;
+    kernel_of(s, ARCH_ROWS, &n);
+    cr_expect(eq(int, n, 2));
+}
