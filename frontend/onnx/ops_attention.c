@@ -24,15 +24,30 @@ static Value *repeat_heads(OnnxNode *n, Value *x, const Dim *wanted)
     Build *b = n->b;
     if (!x || x->type.dim[1] == wanted) return x;
     int64_t have, want;
-    if (!dim_is_const(x->type.dim[1], &have) || !dim_is_const(wanted, &want) || have < 1 || want % have) {
-        onnx_error(n, "the number of query heads is no multiple of that of key and value heads");
+    if (dim_is_const(x->type.dim[1], &have) && dim_is_const(wanted, &want) && (have < 1 || want % have)) {
+        onnx_error(n, "%lld query heads for %lld of keys and values, of which they must be a multiple", (long long)want,
+                   (long long)have);
         return NULL;
     }
-    const Dim *const *d = x->type.dim;
-    const Dim *spread[] = {d[0], d[1], dim_of_int(b, want / have), d[2], d[3]}, *merged[] = {d[0], wanted, d[2], d[3]};
+    const Dim *const *d = x->type.dim, *each = dim_floordiv(&b->ctx->dims, wanted, d[1]);
+    const Dim *spread[] = {d[0], d[1], each, d[2], d[3]}, *merged[] = {d[0], wanted, d[2], d[3]};
     int axis = 2;
     x = build_broadcast(b, build_unsqueeze(b, x, 1, &axis), 5, spread);
     return build_reshape(b, x, 4, merged);
+}
+
+/* Attribute 'scale' (`none` means that it is absent), by default 1/sqrt(head size); where that size is symbolic it goes into the
+ * queries [.., .., .., size] at once. */
+static double head_scale(OnnxNode *n, Value **q, double none)
+{
+    Build *b = n->b;
+    int64_t size;
+    double scale = onnx_float(n, "scale", none);
+    if (scale != none) return scale;
+    if (dim_is_const((*q)->type.dim[3], &size)) return 1 / sqrt((double)size);
+    Value *wide = build_cast(b, build_dims(b, DLVK_I64, -1, &(*q)->type.dim[3]), DLVK_F32);
+    *q = build_map2(b, OP_MUL, *q, build_cast(b, build_map1(b, OP_RSQRT, wide), (*q)->type.dtype));
+    return 1;
 }
 
 /* New keys or values behind those of earlier calls. */
@@ -111,13 +126,8 @@ void lower_attention(OnnxNode *n)
     }
     if (has_out(n, 1)) n->out[1] = k;
     if (has_out(n, 2)) n->out[2] = v;
-    int64_t size = 1;
-    if (!dim_is_const(q->type.dim[3], &size) && !onnx_has(n, "scale")) {
-        onnx_error(n, "the head size is unknown and attribute 'scale' is missing");
-        return;
-    }
     DType t = q->type.dtype;
-    AttentionSpec s = {.scale = onnx_has(n, "scale") ? onnx_float(n, "scale", 1) : 1 / sqrt((double)size),
+    AttentionSpec s = {.scale = head_scale(n, &q, -INFINITY),
                        .softcap = onnx_float(n, "softcap", 0),
                        .softmax_type = t,
                        .keep = (int)onnx_int(n, "qk_matmul_output_mode", 0),
@@ -205,20 +215,16 @@ void lower_flex_attention(OnnxNode *n)
     Build *b = n->b;
     Value *q = in(n, 0), *k = in(n, 1), *v = in(n, 2);
     const int perm[] = {0, 1, 3, 2};
-    int64_t size = 1;
     if (!q || !k || !v) return;
     if (q->type.rank != 4 || k->type.rank != 4 || v->type.rank != 4) {
         onnx_error(n, "operands of rank %d, %d, %d", q->type.rank, k->type.rank, v->type.rank);
         return;
     }
-    if (!onnx_has(n, "scale") && !dim_is_const(q->type.dim[3], &size)) {
-        onnx_error(n, "the head size is unknown and attribute 'scale' is missing");
-        return;
-    }
+    double scale = head_scale(n, &q, -INFINITY);
     k = repeat_heads(n, k, q->type.dim[1]);
     v = repeat_heads(n, v, q->type.dim[1]);
     Value *scores = build_matmul(b, q, build_transpose(b, k, perm));
-    scores = build_map2s(b, OP_MUL, scores, onnx_has(n, "scale") ? onnx_float(n, "scale", 1) : 1 / sqrt((double)size));
+    scores = build_map2s(b, OP_MUL, scores, scale);
     scores = modified(n, "mask_mod", modified(n, "score_mod", scores));
     Value *p = modified(n, "prob_mod", build_softmax(b, scores, -1, false));
     n->out[0] = v ? build_matmul(b, build_cast(b, p, v->type.dtype), v) : NULL;
@@ -270,7 +276,7 @@ void lower_linear_attention(OnnxNode *n)
 {
     Build *b = n->b;
     Value *q = in(n, 0), *past = in(n, 3), *decay = in(n, 4), *beta = in(n, 5);
-    int64_t q_heads = onnx_int(n, "q_num_heads", 0), heads = onnx_int(n, "kv_num_heads", 0), size = 1, wide = heads;
+    int64_t q_heads = onnx_int(n, "q_num_heads", 0), heads = onnx_int(n, "kv_num_heads", 0), wide = heads;
     const char *rule = onnx_str(n, "update_rule", "gated_delta");
     bool gated = strncmp(rule, "gated", 5) == 0, delta = strstr(rule, "delta") != NULL;
     if (strcmp(rule, "linear") != 0 && strcmp(rule, "gated") != 0 && strcmp(rule, "delta") != 0 &&
@@ -284,14 +290,9 @@ void lower_linear_attention(OnnxNode *n)
         return;
     }
     if (!q || (gated && !decay) || (delta && !beta)) return;
-    double scale = onnx_float(n, "scale", 0);
     LinearStep s = {.q = time_first(n, q, q_heads), .k = time_first(n, in(n, 1), heads), .v = time_first(n, in(n, 2), heads)};
     if (!s.q || !s.k || !s.v) return;
-    if (scale == 0 && !dim_is_const(s.k->type.dim[3], &size)) {
-        onnx_error(n, "the head size is unknown and attribute 'scale' is missing");
-        return;
-    }
-    s.scale = scale == 0 ? 1 / sqrt((double)size) : scale;
+    s.scale = head_scale(n, &s.q, 0);
     s.repeat = dim_of_int(b, q_heads / heads);
     s.decay = time_first(n, decay, heads); /* one a head, or one a key channel */
     if (beta && beta->type.rank == 3) dim_is_const(beta->type.dim[2], &wide);

@@ -166,9 +166,10 @@ void lower_affine_grid(OnnxNode *n)
     for (int s = 0; s < spatial; s++) { /* x, the innermost axis, comes first */
         const Dim *d = shape[spatial - s];
         Value *i = build_iota(b, t, spatial + 2, shape, spatial - s);
-        if (corners) /* 2 i / (d - 1) - 1 */
-            i = build_map2(b, OP_DIV, build_map2s(b, OP_MUL, i, 2), dim_value(b, t, plus_int(b, d, -1)));
-        else /* (2 i + 1) / d - 1 */
+        if (corners) { /* 2 i / (d - 1) - 1: -1 where there is but one, as in the reference implementation */
+            const Dim *steps = dim_max(&b->ctx->dims, plus_int(b, d, -1), dim_of_int(b, 1));
+            i = build_map2(b, OP_DIV, build_map2s(b, OP_MUL, i, 2), dim_value(b, t, steps));
+        } else /* (2 i + 1) / d - 1 */
             i = build_map2(b, OP_DIV, build_map2s(b, OP_ADD, build_map2s(b, OP_MUL, i, 2), 1), dim_value(b, t, d));
         column[s] = build_map2s(b, OP_SUB, i, 1);
     }

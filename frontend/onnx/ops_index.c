@@ -1,5 +1,6 @@
 /* Operators that move elements by index: gather, scatter, selection, sorting. */
 #include "frontend/onnx/indexing.h"
+#include "frontend/onnx/ops_b.h"
 #include <string.h>
 
 void lower_gather(OnnxNode *n)
@@ -141,23 +142,28 @@ void lower_reverse_sequence(OnnxNode *n)
     n->out[0] = gather_along(b, x, build_map3(b, OP_SELECT, build_map2(b, OP_LT, t, len), turned, t), time);
 }
 
+/* The permutation *perm, stably sorted by the column of rows that is number `step` from behind. */
+static Value *sort_by_column(Build *b, void *rows, Value *step, Value **perm)
+{
+    const Dim *last = plus_int(b, ((Value *)rows)->type.dim[1], -1);
+    Value *column = compose_at(b, rows, build_map2(b, OP_SUB, dim_value(b, DLVK_I64, last), step), 1), *sorted, *idx;
+    if (!build_sort(b, build_gather(b, column, *perm, 0), 0, false, &sorted, &idx)) return NULL;
+    *perm = build_gather(b, *perm, idx, 0);
+    return step;
+}
+
 /* Rows of x (its axis 0) in lexicographic order: stable sorts by each column, the last one first. The permutation. */
 static Value *sort_rows(OnnxNode *n, Value *rows)
 {
     Build *b = n->b;
     int64_t columns;
-    enum { MAX_COLUMNS = 256 };
+    enum { MANY = 16 };
     if (!rows) return NULL;
-    if (!dim_is_const(rows->type.dim[1], &columns) || columns > MAX_COLUMNS) {
-        onnx_error(n, "slices along the axis must have a known size of at most %d elements", MAX_COLUMNS);
-        return NULL;
-    }
-    Value *perm = build_iota(b, DLVK_I64, 1, rows->type.dim, 0), *sorted, *idx;
-    for (int64_t c = columns - 1; c >= 0; c--) {
-        Value *column = compose_at(b, rows, build_scalar_i(b, DLVK_I64, c), 1);
-        if (!build_sort(b, build_gather(b, column, perm, 0), 0, false, &sorted, &idx)) return NULL;
-        perm = build_gather(b, perm, idx, 0);
-    }
+    Value *perm = build_iota(b, DLVK_I64, 1, rows->type.dim, 0);
+    if (!dim_is_const(rows->type.dim[1], &columns) || columns > MANY)
+        return onnx_over_time(b, rows->type.dim[1], 1, &perm, sort_by_column, rows) ? perm : NULL;
+    for (int64_t step = 0; step < columns; step++)
+        if (!sort_by_column(b, rows, build_scalar_i(b, DLVK_I64, step), &perm)) return NULL;
     return perm;
 }
 

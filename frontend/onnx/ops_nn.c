@@ -182,11 +182,15 @@ void lower_causal_conv(OnnxNode *n)
     Build *b = n->b;
     Value *x = in(n, 0), *w = in(n, 1), *past = in(n, 3);
     if (!x || !w || (has_in(n, 3) && !past)) return;
-    int64_t channels;
+    int64_t channels = 0;
     const char *f = onnx_str(n, "activation", "none");
     bool silu = strcmp(f, "silu") == 0 || strcmp(f, "swish") == 0;
-    if (x->type.rank != 3 || w->type.rank != 3 || !dim_is_const(w->type.dim[0], &channels) || (!silu && strcmp(f, "none") != 0)) {
+    if (x->type.rank != 3 || w->type.rank != 3 || (!silu && strcmp(f, "none") != 0)) {
         onnx_error(n, "operands of rank %d and %d, activation '%s'", x->type.rank, w->type.rank, f);
+        return;
+    }
+    if (!dim_is_const(w->type.dim[0], &channels) && !dim_is_const(x->type.dim[1], &channels)) {
+        onnx_error(n, "the number of channels is symbolic; it must be known, for it is the number of groups");
         return;
     }
     const Dim *before = plus_int(b, w->type.dim[2], -1), *shape[] = {x->type.dim[0], x->type.dim[1], before};

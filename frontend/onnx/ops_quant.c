@@ -52,7 +52,10 @@ void lower_quantize_linear(OnnxNode *n)
         return;
     }
     if (!division_type(n, x->type.dtype, scale->type.dtype, &u)) return;
-    Value *y = build_map2(b, OP_DIV, build_cast(b, x, u), build_cast(b, fit(n, scale, x, axis), u));
+    /* Where u is narrow the quotient is rounded to it by a cast, for arithmetic alone would leave it wide up to the ROUND. */
+    DType wide = dtype_bits(u) < 32 ? DLVK_F32 : u;
+    Value *divisor = build_cast(b, build_cast(b, fit(n, scale, x, axis), u), wide);
+    Value *y = build_cast(b, build_map2(b, OP_DIV, build_cast(b, build_cast(b, x, u), wide), divisor), u);
     if (dtype_is_float(t)) {
         if (zero && t == DLVK_F4E2M1) y = build_map2(b, OP_ADD, y, build_cast(b, fit(n, zero, x, axis), u));
         n->out[0] = build_cast_sat(b, y, t, onnx_int(n, "saturate", 1) != 0);

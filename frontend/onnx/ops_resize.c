@@ -74,21 +74,45 @@ static Value *resize_nearest(OnnxNode *n, const Resize *r, const ResizeAxis *a, 
     return build_gather(b, x, settle(b, at, DLVK_I64), a->axis); /* a gather clamps its indices */
 }
 
+/* With antialiasing, where the taps are many or their number is known at run time alone: they get an axis of their own. */
+static Value *resize_wide(OnnxNode *n, const Resize *r, const ResizeAxis *a, Value *x, Value *at)
+{
+    Build *b = n->b;
+    bool cubic = strcmp(r->mode, "cubic") == 0;
+    DType u = a->scale->type.dtype;
+    int reach = cubic ? 2 : 1, second = 1, along = a->axis + 1;
+    const Dim *size = x->type.dim[a->axis], *least = dim_of_int(b, reach), *one = dim_of_int(b, 1);
+    const Dim *half = dim_ceildiv(&b->ctx->dims, times_int(b, size, reach), dim_max(&b->ctx->dims, a->out, one));
+    half = plus_int(b, dim_max(&b->ctx->dims, half, least), 1);
+    const Dim *shape[] = {a->out, times_int(b, half, 2)};
+    Value *shrink = build_map2(b, OP_MIN, a->scale, build_scalar(b, u, 1)), *zero = build_scalar(b, u, 0);
+    Value *tap = build_map2(b, OP_SUB, build_iota(b, u, 2, shape, 1), dim_value(b, u, half));
+    Value *center = build_unsqueeze(b, at, 1, &second);
+    Value *index = build_map2(b, OP_ADD, build_map1(b, OP_FLOOR, center), tap);
+    Value *distance = build_map1(b, OP_ABS, build_map2(b, OP_SUB, center, index));
+    Value *weight = resample_weight(b, build_map2(b, OP_MUL, distance, shrink), cubic, r->cubic_a);
+    if (r->exclude_outside) {
+        Value *last = dim_value(b, u, plus_int(b, size, -1));
+        Value *inside = build_map2(b, OP_AND, build_map2(b, OP_GE, index, zero), build_map2(b, OP_LE, index, last));
+        weight = build_map3(b, OP_SELECT, inside, weight, zero);
+    }
+    weight = build_map2(b, OP_DIV, weight, build_reduce(b, KIND_SUM, weight, 1, &second, true));
+    Value *taken = build_gather(b, x, settle(b, index, DLVK_I64), a->axis); /* [.., out, taps, ..]; a gather clamps its indices */
+    if (!taken || !weight) return NULL;
+    const Dim *fit[DLVK_MAX_RANK];
+    for (int i = 0; i < taken->type.rank; i++) fit[i] = i == a->axis ? shape[0] : i == along ? shape[1] : one;
+    weight = build_reshape(b, build_cast(b, weight, x->type.dtype), taken->type.rank, fit);
+    return build_reduce(b, KIND_SUM, build_map2(b, OP_MUL, taken, weight), 1, &along, false);
+}
+
 static Value *resize_smooth(OnnxNode *n, const Resize *r, const ResizeAxis *a, Value *x, Value *at)
 {
     Build *b = n->b;
     bool cubic = strcmp(r->mode, "cubic") == 0;
     double shrink = r->antialias && a->known_scale < 1 ? a->known_scale : 1; /* < 1: the kernel is stretched by its inverse */
-    if (r->antialias && isnan(a->known_scale)) {
-        onnx_error(n, "attribute 'antialias': the scale must be known when the model is compiled");
-        return NULL;
-    }
     double reach = cubic ? 2 : 1;
+    if (r->antialias && !(reach / shrink < MAX_TAPS / 2 && a->known_scale > 0)) return resize_wide(n, r, a, x, at);
     int first = (int)floor(-reach / shrink) + 1, taps = 2 - 2 * first;
-    if (taps > MAX_TAPS) {
-        onnx_error(n, "attribute 'antialias': %d taps, above the limit of %d", taps, MAX_TAPS);
-        return NULL;
-    }
     DType u = a->scale->type.dtype;
     Value *base = build_map1(b, OP_FLOOR, at), *ratio = build_map2(b, OP_SUB, at, base), *zero = build_scalar(b, u, 0);
     Value *last = dim_value(b, u, plus_int(b, x->type.dim[a->axis], -1));
@@ -181,9 +205,10 @@ static bool resize_sizes(OnnxNode *n, Value *x, Value *scales, Value *sizes, con
     } else if (scales && !known) {
         const Dim *picked[DLVK_MAX_RANK];
         for (int i = 0; i < count; i++) picked[i] = x->type.dim[axes[i]];
-        Value *d = build_cast(b, build_dims(b, DLVK_I64, count, picked), DLVK_F32);
-        Value *size = build_map1(b, OP_FLOOR, build_map2(b, OP_MUL, d, build_cast(b, scales, DLVK_F32)));
-        dims = build_contents(b, build_cast(b, size, DLVK_I64), &n_dims);
+        /* in integers, for 5 times 2.6f is less than 13, but not in single precision */
+        Value *fixed_point = build_cast(b, build_map2s(b, OP_MUL, build_cast(b, scales, DLVK_F32), 0x1p32), DLVK_I64);
+        Value *size = build_map2(b, OP_MUL, build_dims(b, DLVK_I64, count, picked), fixed_point);
+        dims = build_contents(b, build_map2(b, OP_SHR, size, build_scalar_i(b, DLVK_I64, 32)), &n_dims);
     }
     if ((!dims && !known) || n_dims != count || (known && known->count != count)) {
         if (dims || known || !(sizes || scales)) onnx_error(n, "scales or sizes must have one entry per axis");
@@ -230,17 +255,25 @@ static bool keep_aspect_ratio(OnnxNode *n, Value *x, ResizeAxis *a, int count)
         onnx_error(n, "attribute 'keep_aspect_ratio_policy' is '%s', which is not supported", policy);
         return false;
     }
-    double scale = larger ? 0 : INFINITY;
-    for (int i = 0; i < count; i++) scale = larger ? fmax(scale, a[i].known_scale) : fmin(scale, a[i].known_scale);
+    Build *b = n->b;
+    DimTable *table = &b->ctx->dims;
+    double known = larger ? 0 : INFINITY; /* NaN as soon as one is */
+    Value *scale = a[0].scale;
+    const Dim *out[DLVK_MAX_RANK];
     for (int i = 0; i < count; i++) {
-        int64_t from;
-        if (isnan(a[i].known_scale) || !dim_is_const(x->type.dim[a[i].axis], &from)) {
-            onnx_error(n, "attribute 'keep_aspect_ratio_policy': sizes must be known when the model is compiled");
-            return false;
+        double s = a[i].known_scale;
+        known = isnan(s) || isnan(known) ? NAN : larger ? fmax(known, s) : fmin(known, s);
+        if (i > 0) scale = build_map2(b, larger ? OP_MAX : OP_MIN, scale, a[i].scale);
+        for (int k = 0; k < count; k++) { /* rounding is monotone: the extremum of the rounded sizes, floor(size * s_k + 1/2) */
+            const Dim *from = x->type.dim[a[k].axis], *twice = times_int(b, times(b, a[k].out, x->type.dim[a[i].axis]), 2);
+            const Dim *size = dim_floordiv(table, plus(b, twice, from), times_int(b, from, 2));
+            out[i] = k == 0 ? size : larger ? dim_max(table, out[i], size) : dim_min(table, out[i], size);
         }
-        a[i].known_scale = scale;
-        a[i].scale = build_scalar(n->b, DLVK_F64, scale);
-        a[i].out = dim_of_int(n->b, (int64_t)floor(scale * (double)from + 0.5));
+    }
+    for (int i = 0; i < count; i++) {
+        a[i].known_scale = known;
+        a[i].scale = scale;
+        a[i].out = out[i];
     }
     return true;
 }

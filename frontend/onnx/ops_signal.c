@@ -52,18 +52,30 @@ static Value *real_dft(Build *b, Value *re, Value *im, const Dim *length, const 
     return y ? build_unsqueeze(b, y, 1, &y->type.rank) : NULL;
 }
 
+/* [..., 1 or 2]: with the imaginary part, 0, where it is only known at run time whether there is one. */
+static Value *with_imaginary(Build *b, Value *x)
+{
+    const Dim *lo[DLVK_MAX_RANK], *hi[DLVK_MAX_RANK];
+    int last = x->type.rank - 1;
+    if (last < 0 || dim_is_const(x->type.dim[last], NULL)) return x;
+    for (int i = 0; i <= last; i++) lo[i] = hi[i] = dim_of_int(b, 0);
+    hi[last] = minus(b, dim_of_int(b, 2), x->type.dim[last]);
+    return build_pad(b, x, lo, hi, build_scalar(b, x->type.dtype, 0));
+}
+
 /* Component c (0 real, 1 imaginary) of [..., 1 or 2]; NULL where there is none. */
 static Value *component(Build *b, Value *x, int c)
 {
     int last = x->type.rank - 1;
-    if (c && !dim_is(x->type.dim[last], 2)) return NULL;
+    if (c && dim_is(x->type.dim[last], 1)) return NULL;
     return compose_at(b, x, build_scalar_i(b, DLVK_I64, c), last);
 }
 
 void lower_dft(OnnxNode *n)
 {
     Build *b = n->b;
-    Value *x = in(n, 0);
+    Value *x = with_imaginary(b, in(n, 0));
+    if (!x) return;
     int rank = x->type.rank, count;
     int64_t axis = onnx_int(n, "axis", 1);
     const int64_t *known;
@@ -114,6 +126,8 @@ void lower_stft(OnnxNode *n)
         onnx_error(n, "the signal has rank %d, neither 2 nor 3", in(n, 0)->type.rank);
         return;
     }
+    x = with_imaginary(b, x);
+    if (!x) return;
     int count;
     const Dim *length = in(n, 3) ? onnx_dim(n, 3) : window && window->type.rank == 1 ? window->type.dim[0] : NULL;
     const int64_t *step;

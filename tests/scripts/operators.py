@@ -30,6 +30,17 @@ def value_info(name, x, symbol=None):
     return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(x.dtype), shape)
 
 
+def save(name, model, inputs, outputs):
+    """A test folder; inputs and outputs are pairs of a name and an array."""
+    data = os.path.join(sys.argv[1], name, "test_data_set_0")
+    os.makedirs(data)
+    onnx.save(model, os.path.join(sys.argv[1], name, "model.onnx"))
+    for kind, tensors in (("input", inputs), ("output", outputs)):
+        for k, (n, x) in enumerate(tensors):
+            with open(os.path.join(data, f"{kind}_{k}.pb"), "wb") as f:
+                f.write(numpy_helper.from_array(np.array(x, order="C"), n).SerializeToString())
+
+
 class Case:
     """One node. None stands for an absent input or output; `const` lists the inputs that become initializers."""
 
@@ -51,13 +62,7 @@ class Case:
     def write(self, outputs):
         names = [f"o{k}" if x is not None else "" for k, x in enumerate(outputs)]
         present = [(n, np.array(x, order="C")) for n, x in zip(names, outputs) if x is not None]
-        data = os.path.join(sys.argv[1], self.name, "test_data_set_0")
-        os.makedirs(data)
-        onnx.save(self.model(names, [value_info(n, x, n) for n, x in present]), os.path.join(sys.argv[1], self.name, "model.onnx"))
-        for kind, tensors in (("input", self.fed), ("output", present)):
-            for k, (n, x) in enumerate(tensors):
-                with open(os.path.join(data, f"{kind}_{k}.pb"), "wb") as f:
-                    f.write(numpy_helper.from_array(x, n).SerializeToString())
+        save(self.name, self.model(names, [value_info(n, x, n) for n, x in present]), self.fed, present)
 
 
 def expect(name, op, inputs, outputs, opset, **options):
@@ -79,14 +84,7 @@ def graph(name, text, opset=17, **inputs):
 
     model = onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["" : {opset}]> g {text}')
     outputs = onnxruntime.InferenceSession(model.SerializeToString()).run(None, inputs)
-    data = os.path.join(sys.argv[1], name, "test_data_set_0")
-    os.makedirs(data)
-    onnx.save(model, os.path.join(sys.argv[1], name, "model.onnx"))
-    for kind, names, tensors in (("input", model.graph.input, [inputs[i.name] for i in model.graph.input]),
-                                 ("output", model.graph.output, outputs)):
-        for k, (n, x) in enumerate(zip(names, tensors)):
-            with open(os.path.join(data, f"{kind}_{k}.pb"), "wb") as f:
-                f.write(numpy_helper.from_array(np.array(x, order="C"), n.name).SerializeToString())
+    save(name, model, [(i.name, inputs[i.name]) for i in model.graph.input], [(o.name, x) for o, x in zip(model.graph.output, outputs)])
 
 
 def convolution():
@@ -445,6 +443,48 @@ def exported():
           c=np.array([True]), x=normal(5), at=np.array([1, 1, 3, 0, 4], I64))
 
 
+def sizes_at_run_time():
+    """What is known when the model is compiled elsewhere, but not here, and what an attribute sweep has found beside it."""
+    q, k, v = normal(2, 4, 3, 8), normal(2, 2, 5, 8), normal(2, 2, 5, 6)
+    expect("attention_symbolic_heads", "Attention", [q, k, v], [attend(q, np.repeat(k, 2, 1), np.repeat(v, 2, 1))[0]], 23)
+    signal = normal(1, 5, 2)
+    spectrum = np.fft.fft(signal[..., 0] + 1j * signal[..., 1], axis=1)
+    expect("dft_of_complex_or_real", "DFT", [signal], [np.stack([spectrum.real, spectrum.imag], -1).astype(F32)], 20)
+    theta = normal(2, 2, 3)
+    points = np.array([[-1, -1, 1], [0, -1, 1], [1, -1, 1]])  # one row of three
+    expect("affine_grid_of_one_row", "AffineGrid", [theta, np.array([2, 1, 1, 3], I64)],
+           [np.einsum("nij,kj->nki", theta, points)[:, None].astype(F32)], 20, align_corners=1)
+    x, bf16 = np.array([7, 61.75], F32), lambda a: (np.array(a, F32).view(np.uint32) >> 16).astype(np.uint16)
+    # 7 / 0.482421875 is 14.51, which bfloat16 rounds to 14.5 and the operator to 14
+    narrow = lambda name, a: helper.make_tensor(name, onnx.TensorProto.BFLOAT16, a.shape, bf16(a).tobytes(), raw=True)
+    nodes = [helper.make_node("Cast", ["x"], ["b"], to=16), helper.make_node("QuantizeLinear", ["b", "s"], ["y"], output_dtype=4)]
+    whole = helper.make_graph(nodes, "g", [value_info("x", x)], [helper.make_tensor_value_info("y", 4, [2])], [narrow("s", np.array(0.482421875))])
+    save("quantize_bfloat16", helper.make_model(whole, opset_imports=[helper.make_opsetid("", 21)], ir_version=10), [("x", x)],
+         [("y", np.array([14, 128], np.uint16))])
+    image, none = normal(1, 2, 4, 9), np.array([], F32)
+    for policy, sizes in (("not_larger", (5, 12)), ("not_smaller", (2, 4))):
+        pick = max if policy == "not_smaller" else min
+        scale = pick(sizes[0] / 4, sizes[1] / 9)
+        h, w = int(4 * scale + 0.5), int(9 * scale + 0.5)
+        rows, columns = (np.minimum(np.floor(np.arange(m) / scale), n - 1).astype(int) for m, n in ((h, 4), (w, 9)))
+        expect(f"resize_{policy}", "Resize", [image, none, None, np.array(sizes, I64)], [image[:, :, rows][:, :, :, columns]], 18, const=(1,),
+               axes=[2, 3], mode="nearest", nearest_mode="floor", coordinate_transformation_mode="asymmetric", keep_aspect_ratio_policy=policy)
+    at = np.maximum(0, 1 - np.abs((np.arange(3)[:, None] + 0.5) * 100 / 3 - 0.5 - np.arange(-40, 140)) * 3 / 100)
+    at /= at.sum(1, keepdims=True)
+    long = normal(2, 100)
+    want = np.pad(long.astype(float), ((0, 0), (40, 40)), mode="edge") @ at.T
+    for name, const in (("of_many_taps", (1, 3)), ("at_run_time", (1,))):
+        expect(f"resize_antialias_{name}", "Resize", [long, none, None, np.array([3], I64)], [want.astype(F32)], 18, const=const,
+               symbolic=len(const) < 2, axes=[1], mode="linear", antialias=1)
+    line = np.ones((1, 5), F32)
+    expect("resize_floor_of_size", "Resize", [line, none, np.array([2.6], F32)], [np.ones((1, 12), F32)], 18, const=(1,), axes=[1])
+    rows = rng.integers(0, 2, (6, 3, 7)).astype(F32)[[0, 1, 0, 2, 3, 1, 4, 5]]
+    unique, first, inverse, count = np.unique(rows, axis=0, return_index=True, return_inverse=True, return_counts=True)
+    expect("unique_slices", "Unique", [rows], [unique, first, inverse.reshape(-1), count], 11, axis=0)
+    expect("unique_long_slices", "Unique", [rows.repeat(20, 2)], [unique.repeat(20, 2), first, inverse.reshape(-1), count], 11, axis=0,
+           symbolic=False)
+
+
 def sequences():
     # Appended to by a loop of any length, once and twice an iteration, to nothing and to what is there.
     running = """body (int64 i, bool go, float[n] sum, seq(float[n]) s) => (bool go_on, float[n] new_sum, seq(float[n]) longer) {
@@ -573,6 +613,6 @@ def text():
     runtime("category_mapper", "CategoryMapper", [words], 15, domain="ai.onnx.ml", cats_strings=["a", "b"], cats_int64s=[5, 6], default_int64=-2)
 
 
-for family in (convolution, recurrence, contraction, normalization, losses, regions, attention, positions, newer, microsoft, exported, sequences,
+for family in (convolution, recurrence, contraction, normalization, losses, regions, attention, positions, newer, microsoft, exported, sizes_at_run_time, sequences,
                text):
     family()
