@@ -27,10 +27,9 @@ static bool compile_modules(PlanBuilder *b, const CodegenOptions *o, Compiled *o
             continue;
         }
         job_of[i] = jobs_n;
-        jobs[jobs_n++] = (SpirvJob){.name = b->modules.at[i].name, .glsl = b->modules.at[i].glsl};
+        jobs[jobs_n++] = (SpirvJob){.name = b->modules.at[i].name, .glsl = b->modules.at[i].glsl, .optimize = o->optimize};
     }
-    SpirvOptions so = {
-        .optimize = o->optimize, .validate = o->validate, .threads = o->threads, .progress = o->progress, .user = o->user};
+    SpirvOptions so = {.validate = o->validate, .threads = o->threads, .progress = o->progress, .user = o->user};
     bool ok = spirv_compile(jobs, jobs_n, &so);
     void **owned = realloc(out->owned, (out->n_owned + (size_t)jobs_n + 1) * sizeof *owned);
     if (owned) out->owned = owned;

@@ -64,7 +64,7 @@ static const char *loose_text(Op op)
 
 static bool is_loose(const Shader *s, const Value *v)
 {
-    return s->strip.width && s->kg->loose[v->id];
+    return s->strip.width && s->kg->loose[v->id] & LOOSE;
 }
 
 const char *emit_point(Shader *s, const Node *n, const char *const *x)
@@ -326,6 +326,9 @@ static const char *emit_def(Shader *s, Value *v, Index *idx)
     }
     switch (n->op) {
     case OP_CAST:
+        if (s->strip.width && s->kg->loose[v->id] & LOOSE_UNROUNDED && v->type.dtype == DLVK_F16 &&
+            n->in[0]->type.dtype == DLVK_F32)
+            return emit_value(s, n->in[0], *idx);
         return emit_cast(s, n->in[0]->type.dtype, v->type.dtype, emit_value(s, n->in[0], *idx), attr_i(n, A_SATURATE, 1));
     case OP_BITCAST: {
         DType f = n->in[0]->type.dtype, t = v->type.dtype;

@@ -61,7 +61,10 @@ const Ix *open_shared_loop(Shader *s, const char *condition, const Dim *count)
     }
     const char *first = sh_loop(s, "k", "0", arg_int(s, count), s->lanes), *k = sh_fresh(s, "k");
     sh_line(s, "int %s = %s + %s;", k, first, s->lane);
-    sh_open(s, "if (%s && (%s == 1 || %s < %s)) {", condition, s->lanes, k, arg_int(s, count));
+    if (s->exact)
+        sh_open(s, "if (%s) {", condition);
+    else
+        sh_open(s, "if (%s && (%s == 1 || %s < %s)) {", condition, s->lanes, k, arg_int(s, count));
     return ix_var(s, k, count);
 }
 

@@ -3,7 +3,11 @@
  * A GPU's own exp2, division and the like are right to some 2^-17 of their result (the Vulkan specification's precisions), of
  * which rounding to f16 leaves 2^-11. Between such a function and the rounding there may be arithmetic that does not magnify
  * errors beyond what float32's own would become, sums, and movement; not what turns an absolute error into a relative one (exp),
- * nor what decides by the last bit. */
+ * nor what decides by the last bit.
+ *
+ * Casts to f16 within a kernel round in a dozen integer instructions. Where they only go on to be factors of what is loose
+ * (a layer norm's normalised values), they need not: the product is then more exact. Not before sums, for of a difference from
+ * the rounded value nothing else may be wanted. */
 #include "codegen/shader.h"
 
 static bool passes_on(const Node *n, int operand)
@@ -36,30 +40,39 @@ static bool passes_on(const Node *n, int operand)
     }
 }
 
-static void visit(const Schedule *s, const Region *r, bool *loose)
+static bool moves(const Node *n)
 {
-    for (int i = 0; i < r->params.n; i++) loose[r->params.at[i]->id] = false;
-    for (int i = 0; i < r->results.n; i++) loose[r->results.at[i]->id] &= dtype_bits(r->results.at[i]->type.dtype) <= 16;
+    return n->op == OP_RESHAPE || n->op == OP_TRANSPOSE || n->op == OP_BROADCAST || n->op == OP_SLICE;
+}
+
+static void visit(const Schedule *s, const Region *r, uint8_t *loose)
+{
+    for (int i = 0; i < r->params.n; i++) loose[r->params.at[i]->id] = 0;
+    for (int i = 0; i < r->results.n; i++)
+        loose[r->results.at[i]->id] &= dtype_bits(r->results.at[i]->type.dtype) <= 16 ? LOOSE : 0;
     for (int i = r->nodes.n - 1; i >= 0; i--) {
         const Node *n = r->nodes.at[i];
         for (int k = 0; k < n->n_region; k++) visit(s, n->region_at[k], loose);
         for (int k = 0; k < n->n_out; k++) {
             const Value *v = n->out[k];
             int bits = dtype_bits(v->type.dtype);
-            loose[v->id] &= dtype_is_float(v->type.dtype) && (bits <= 16 || (bits == 32 && !s->materialized[v->id]));
+            if (!dtype_is_float(v->type.dtype) || bits > 32 || (bits == 32 && s->materialized[v->id])) loose[v->id] = 0;
         }
-        bool whole = n->n_out == 1 && loose[n->out[0]->id];
+        int out = n->n_out == 1 ? loose[n->out[0]->id] : 0;
+        bool cast = n->op == OP_CAST && dtype_is_float(n->out[0]->type.dtype);
+        bool factor = (n->op == OP_MUL && out & LOOSE) || ((cast || moves(n)) && out & LOOSE_UNROUNDED);
         for (int k = 0; k < n->n_in; k++) {
             const Value *x = n->in[k];
-            if (dtype_bits(x->type.dtype) > 16 && (!whole || !passes_on(n, k))) loose[x->id] = false;
+            if (dtype_bits(x->type.dtype) > 16 && !(out & LOOSE && passes_on(n, k))) loose[x->id] &= (uint8_t)~LOOSE;
+            if (!factor) loose[x->id] &= (uint8_t)~LOOSE_UNROUNDED;
         }
     }
 }
 
-bool *loose_values(Pool *p, const Schedule *s)
+uint8_t *loose_values(Pool *p, const Schedule *s)
 {
-    bool *loose = POOL_ARRAY(p, bool, s->graph->n_values + 1);
-    for (int i = 0; i < s->graph->n_values; i++) loose[i] = true;
+    uint8_t *loose = POOL_ARRAY(p, uint8_t, s->graph->n_values + 1);
+    for (int i = 0; i < s->graph->n_values; i++) loose[i] = LOOSE | LOOSE_UNROUNDED;
     visit(s, s->graph->top, loose);
     return loose;
 }

@@ -43,7 +43,7 @@ typedef struct PlanBuilder {
     VEC(Dlvk__Plan__Source *) sources;
     VEC(const Origin *) source_of;
     StringTable *strings;
-    const bool *loose;
+    const uint8_t *loose;
     uint32_t counters; /* 1 + the buffer of all kernels' counters; 0: none */
     int64_t counter_bytes;
     uint32_t step;    /* the number of the step being made */

@@ -40,7 +40,7 @@ typedef struct Shape {
     uint32_t lanes, group;
     uint32_t width; /* neighbouring elements an invocation takes together: along the row, or of so many rows; 0: one by one */
     uint32_t trips; /* along: each lane takes so many strips of a row, and may keep them; 0: not known */
-    bool exact;     /*   and every lane that many */
+    bool exact;     /*   and every lane that many; columns: as many elements */
 } Shape;
 
 /* How many lanes share a row, and how large a workgroup is. Sizes that are not known get a middling choice. */
@@ -80,7 +80,7 @@ static Shape choose_strips(const Dim *rows, const Dim *length, bool columns, uin
     if (columns) {
         while (lanes < 32 && lanes * 4 < n && lanes * r < BUSY) lanes *= 2;
         while (near * lanes < 256 && near * 2 <= r) near *= 2;
-        return (Shape){lanes, near * lanes < 64 ? 64 : near * lanes, width};
+        return (Shape){lanes, near * lanes < 64 ? 64 : near * lanes, width, 0, know_n && n % lanes == 0};
     }
     while (lanes < 256 && lanes < n && (lanes * 4 < n || lanes * r < BUSY)) lanes *= 2;
     if (lanes > 1 && n % lanes && n % (lanes / 2) == 0) lanes /= 2;

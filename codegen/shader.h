@@ -51,11 +51,14 @@ typedef struct KernelGen {
     StringTable *strings;
     bool parts; /* the kernel is one of several of equal text in one dispatch (codegen/merge.c): workgroups find their part, and
                    with it their arguments, in a table */
-    const Dim *items;  /* of parts: the elements of all their first outputs together; NULL: those of the kernel's own */
-    const bool *loose; /* by value id: see loose_values() */
+    const Dim *items;     /* of parts: the elements of all their first outputs together; NULL: those of the kernel's own */
+    const uint8_t *loose; /* by value id: see loose_values() */
 } KernelGen;
 
-bool *loose_values(Pool *p, const Schedule *s); /* codegen/loose.c */
+/* Bits of what a GPU may do with a value (codegen/loose.c): compute it with the device's own functions; leave it unrounded,
+ * though its type has 16 bits. */
+enum { LOOSE = 1, LOOSE_UNROUNDED = 2 };
+uint8_t *loose_values(Pool *p, const Schedule *s);
 
 /* What memory holds of a constant: of strings their handles. */
 const Tensor *stored_tensor(Pool *p, StringTable *strings, const Tensor *t);
@@ -81,8 +84,10 @@ typedef struct Turn {
         Value *v;
         const Ix *from;
         const char *name;
+        int per; /* elements in a word of shared memory */
     } load[TILE_LOADS];
     int n;
+    bool packs; /* narrow elements lie in words, as in memory */
 } Turn;
 
 typedef struct Memo Memo;
@@ -131,7 +136,7 @@ struct Shader {
     VEC(const Value *) reduced; /* rows: the reductions that are done */
     bool along;                 /* rows: the lanes lie along the row, not across rows */
     bool trips;                 /* rows: the shared loops make TRIPS trips, and what they load is kept; */
-    bool exact;                 /*   every lane has a strip in each */
+    bool exact;                 /*   every lane has a strip in each; columns: as many elements */
     int trip_scopes;            /*   the blocks around a trip */
     VEC(struct IxVar {
         const char *text;
@@ -208,6 +213,11 @@ void strip_return(Shader *s, const Outside *o); /* until now */
 const char *strip_declare(Shader *s, const char *class, const char *init, bool each);
 /* v's element number flat by a vector load before the loop; NULL: cannot be. */
 const char *strip_load(Shader *s, Value *v, const Ix *flat);
+/* The same, but the array of words, the first of them at *first, which is "" or "number + ". */
+const char *strip_words(Shader *s, Value *v, const Ix *flat, const char **first);
+bool strip_wide(Shader *s, const Value *v, const Ix *flat); /* whether lanes are neighbours, so that whole words can be loaded */
+const char *strip_part(Shader *s, DType t, const char *word,
+                       const char *j); /* element j of a row of narrow ones, out of its word */
 /* The same from shared memory; codegen/tile.c. */
 const char *tile_load(Shader *s, Value *v, const Ix *flat);
 /* Outside of loops over lanes: stores x, a variable that each lane has. False: cannot be. */

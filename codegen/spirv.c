@@ -70,12 +70,11 @@ static void *worker(void *arg)
     Work *w = arg;
     shaderc_compiler_t compiler = shaderc_compiler_initialize();
     shaderc_compile_options_t options = shaderc_compile_options_initialize();
-    if (compiler && options) {
-        shaderc_compile_options_set_target_env(options, shaderc_target_env_vulkan, shaderc_env_version_vulkan_1_3);
-        shaderc_compile_options_set_optimization_level(options, w->o->optimize ? shaderc_optimization_level_performance
-                                                                               : shaderc_optimization_level_zero);
-    }
+    if (options) shaderc_compile_options_set_target_env(options, shaderc_target_env_vulkan, shaderc_env_version_vulkan_1_3);
     for (int i; (i = atomic_fetch_add(&w->next, 1)) < w->n;) {
+        if (options)
+            shaderc_compile_options_set_optimization_level(options, w->jobs[i].optimize ? shaderc_optimization_level_performance
+                                                                                        : shaderc_optimization_level_zero);
         if (!compiler || !options || !compile_one(compiler, options, &w->jobs[i], w->o->validate)) atomic_store(&w->failed, 1);
         int done = atomic_fetch_add(&w->done, 1) + 1;
         if (w->o->progress) w->o->progress(w->o->user, done, w->n);

@@ -8,13 +8,14 @@
 
 typedef struct SpirvJob {
     const char *name, *glsl; /* in */
+    bool optimize;           /* in: by SPIRV-Tools */
     uint32_t *words;         /* out: malloc'd; NULL on failure */
     size_t bytes;
     char *error; /* out: malloc'd message with the numbered source, or NULL */
 } SpirvJob;
 
 typedef struct SpirvOptions {
-    bool optimize, validate;
+    bool validate;
     int threads; /* 0: all cores */
     void (*progress)(void *user, int done, int total);
     void *user;

@@ -137,18 +137,21 @@ static const char *piece_at(Shader *s, const Cells *c, const char *buffer, const
     return sh_printf(s, "Words%d%s(%s).d[%s]", c->piece, write ? "W" : "", buffer, at);
 }
 
+const char *strip_part(Shader *s, DType t, const char *word, const char *j)
+{
+    int bits = dtype_bits(t);
+    if (t == DLVK_F16) return sh_printf(s, "f16_half(%s, %s)", word, j);
+    return emit_from_bits(s, t, sh_printf(s, "bitfieldExtract(%s, %s %% %d * %d, %d)", word, j, 32 / bits, bits, bits));
+}
+
 /* The lane's element out of the words loaded, which begin at the given place. */
 static const char *element(Shader *s, const Cells *c, const char *words, const char *first)
 {
-    if (c->t == DLVK_F16 && c->per == 2) return sh_printf(s, "f16_half(%s[%sj / 2], j)", words, first);
     if (c->bits == 64) {
         const char *class = c->t == DLVK_F64 ? "f64" : c->t == DLVK_I64 ? "i64" : "u64";
         return sh_printf(s, "%s_load(uvec2(%s[%s2 * j], %s[%s2 * j + 1]))", class, words, first, words, first);
     }
-    if (c->per > 1) {
-        const char *word = sh_printf(s, "%s[%sj / %d]", words, first, c->per);
-        return emit_from_bits(s, c->t, sh_printf(s, "bitfieldExtract(%s, j %% %d * %d, %d)", word, c->per, c->bits, c->bits));
-    }
+    if (c->per > 1) return strip_part(s, c->t, sh_printf(s, "%s[%sj / %d]", words, first, c->per), "j");
     const char *word = sh_printf(s, "%s[%sj]", words, first);
     switch (glsl_class_letter(c->t)) {
     case 'f': return sh_printf(s, "uintBitsToFloat(%s)", word);
@@ -158,7 +161,12 @@ static const char *element(Shader *s, const Cells *c, const char *words, const c
     }
 }
 
-const char *strip_load(Shader *s, Value *v, const Ix *flat)
+bool strip_wide(Shader *s, const Value *v, const Ix *flat)
+{
+    return cells_of(s, v, flat).piece > 0;
+}
+
+const char *strip_words(Shader *s, Value *v, const Ix *flat, const char **first)
 {
     if (!s->strip.open) return NULL;
     Cells c = strip_direct(s) ? cells_of(s, v, flat) : (Cells){0};
@@ -172,7 +180,8 @@ const char *strip_load(Shader *s, Value *v, const Ix *flat)
     strip_leave(s, &o);
     /* Words that a rows kernel reads again and again are kept, those of all trips of its loop. */
     bool keep = s->trips && s->scopes.n == s->trip_scopes;
-    const char *words = NULL, *first = keep ? sh_printf(s, "trip * %d + ", c.words) : "";
+    const char *words = NULL;
+    *first = keep ? sh_printf(s, "trip * %d + ", c.words) : "";
     for (int i = s->strip_loads.n - 1; i >= 0 && !words; i--) {
         const struct StripLoad *l = &s->strip_loads.at[i];
         if (l->root == root && l->base == c.base && l->bits == c.bits && (l->scope < 0 ? keep : sh_scope_open(s, l->scope)))
@@ -188,16 +197,24 @@ const char *strip_load(Shader *s, Value *v, const Ix *flat)
         for (int i = 0; i < c.words; i += c.piece) {
             const char *from = piece_at(s, &c, buffer, at, false, i / c.piece), *q = sh_fresh(s, "q");
             if (c.piece == 1) {
-                sh_line(s, "%s[%s%d] = %s;", words, first, i, from);
+                sh_line(s, "%s[%s%d] = %s;", words, *first, i, from);
                 continue;
             }
             sh_line(s, "uvec%d %s = %s;", c.piece, q, from);
-            for (int k = 0; k < c.piece; k++) sh_line(s, "%s[%s%d] = %s.%c;", words, first, i + k, q, "xyzw"[k]);
+            for (int k = 0; k < c.piece; k++) sh_line(s, "%s[%s%d] = %s.%c;", words, *first, i + k, q, "xyzw"[k]);
         }
         int scope = keep ? -1 : s->scopes.at[s->scopes.n - 1];
         *VEC_PUSH(s->pool, s->strip_loads) = (struct StripLoad){root, c.base, c.bits, words, scope};
     }
     strip_return(s, &o);
+    return words;
+}
+
+const char *strip_load(Shader *s, Value *v, const Ix *flat)
+{
+    const char *first, *words = strip_words(s, v, flat, &first);
+    if (!words) return NULL;
+    Cells c = cells_of(s, v, flat);
     return element(s, &c, words, first);
 }
 

@@ -2,7 +2,9 @@
  *
  * A workgroup computes a square tile of the result over two axes: the result's last one, and the one along which operands are
  * contiguous. It loads such operands along theirs into shared memory, and takes them from there while it walks along the
- * result's. So both sides move in pieces of 128 bytes. Other operands are loaded where they are used, as in any map kernel. */
+ * result's. So both sides move in pieces of 128 bytes. Narrow elements lie there in the words they came in: what a workgroup
+ * takes of shared memory decides how many of them run beside each other. Other operands are loaded where they are used, as in any
+ * map kernel. */
 #include <string.h>
 
 #include "codegen/shader.h"
@@ -93,9 +95,11 @@ const char *tile_load(Shader *s, Value *v, const Ix *flat)
     int k = 0;
     while (k < t->n && (t->load[k].v != v || t->load[k].from != from)) k++;
     if (k == TILE_LOADS) return NULL;
-    if (k == t->n) t->load[t->n++] = (struct TileLoad){v, from, sh_fresh(s, "tile")};
+    int per = t->packs && strip_wide(s, v, from) ? storage_per_word(s->kg, v) : 1;
+    if (k == t->n) t->load[t->n++] = (struct TileLoad){v, from, sh_fresh(s, "tile"), per};
     s->strip.vectors++;
-    return sh_printf(s, "%s[at + j * PITCH]", t->load[k].name);
+    const char *x = sh_printf(s, "%s[TILE_AT(%d, pa - a0, (pb - b0) * WIDTH) + j * PITCH(%d)]", t->load[k].name, per, per);
+    return per > 1 ? strip_part(s, v->type.dtype, x, "pa") : x;
 }
 
 /* What goes before the tile's computation: its operands, each lane along their axis. */
@@ -105,16 +109,22 @@ static void stage(Shader *s, Turn *t, const char *size_a, const char *size_b, bo
     sh_line(s, "int id = int(gl_LocalInvocationID.x) + e * %d;", GROUP);
     sh_line(s, "int qa = a0 / WIDTH + id %% (TILE / WIDTH), qb = b0 * WIDTH + id / (TILE / WIDTH);");
     sh_open(s, "if (qa * WIDTH < %s && qb < %s) {", size_a, size_b);
-    sh_line(s, "int to = TILE_AT(qa * WIDTH - a0, qb - b0 * WIDTH);");
     ix_var_here(s, "qa");
     ix_var_here(s, "qb");
     for (int k = 0; k < t->n; k++) {
         struct TileLoad *l = &t->load[k];
         strip_open(s);
+        const char *to = sh_printf(s, "%s[TILE_AT(%d, qa * WIDTH - a0, qb - b0 * WIDTH)", l->name, l->per);
+        if (l->per > 1) {
+            const char *first, *words = strip_words(s, l->v, l->from, &first);
+            sh_line(s, "if (j %% %d == 0) %s + j / %d] = %s[%sj / %d];", l->per, to, l->per, words, first, l->per);
+            strip_close(s);
+            continue;
+        }
         if (!whole) sh_open(s, "if (qa * WIDTH + j < %s) {", size_a);
         const char *x = strip_load(s, l->v, l->from);
         if (!x) x = emit_load(s, l->v, ix_text(s, l->from));
-        sh_line(s, "%s[to + j] = %s;", l->name, x);
+        sh_line(s, "%s + j] = %s;", to, x);
         if (!whole) sh_close(s);
         strip_close(s);
     }
@@ -142,9 +152,15 @@ bool gen_tiles(KernelGen *kg)
     sh_decl(s, "const int TILE = %d;", edge);
     /* Rows of the tile lie so that the lanes of a subgroup meet different banks, in whichever direction they walk. Within a strip
      * places are a constant apart. */
-    sh_decl(s, "const int PITCH = %d;", edge == 64 ? 69 : 33);
-    sh_decl(s, edge == 64 ? "#define TILE_AT(a, b) ((b) * PITCH + ((b) >> 3) * 4 + (a) + ((a) >> 5) * 4)"
-                          : "#define TILE_AT(a, b) ((b) * PITCH + (a))");
+    if (edge == 64) {
+        sh_decl(s, "#define PITCH(per) ((per) > 1 ? TILE / (per) + 1 : 69)");
+        sh_decl(
+            s, "#define TILE_AT(per, a, b) ((b) * PITCH(per) + ((b) >> 3) * 4 + (a) / (per) + ((per) > 1 ? 0 : ((a) >> 5) * 4))");
+    } else {
+        sh_decl(s, "#define PITCH(per) 33");
+        sh_decl(s, "#define TILE_AT(per, a, b) ((b) * PITCH(per) + (a))");
+    }
+    t->packs = edge == 64;
 
     const Dim *tile = dim_const(dt, edge), *w = dim_const(dt, width);
     const Dim *tiles_a = dim_ceildiv(dt, x.dim[x.a], tile), *tiles_b = dim_ceildiv(dt, x.dim[0], tile), *rest = tiles_b;
@@ -181,7 +197,6 @@ bool gen_tiles(KernelGen *kg)
     sh_line(s, "int id = int(gl_LocalInvocationID.x) + e * %d;", GROUP);
     sh_line(s, "int pa = a0 + id / (TILE / WIDTH), pb = b0 + id %% (TILE / WIDTH);");
     sh_open(s, "if (pa < %s && pb * WIDTH < %s) {", size_a, size_b);
-    sh_line(s, "int at = TILE_AT(pa - a0, (pb - b0) * WIDTH);");
     ix_var_here(s, "pa");
     ix_var_here(s, "pb");
     const char *y = strip_declare(s, glsl_class(v->type.dtype), NULL, true);
@@ -192,7 +207,9 @@ bool gen_tiles(KernelGen *kg)
     bool ok = strip_store(s, v, index_memory(s, v, &to), y) && t->n > 0;
     sh_close(s);
     sh_close(s);
-    if (!ok || (size_t)t->n * (size_t)edge * (size_t)(edge + 6) * 4 > SHARED) {
+    int shared = 0;
+    for (int k = 0; k < t->n; k++) shared += edge * (edge / t->load[k].per + 6) * 4;
+    if (!ok || shared > SHARED) {
         kg->variants.n--;
         kg->args.n = args;
         return false;
@@ -201,7 +218,8 @@ bool gen_tiles(KernelGen *kg)
     size_t n = s->body.n - before;
     s->body.n = before;
     for (int k = 0; k < t->n; k++)
-        sh_decl(s, "shared %s %s[TILE_AT(TILE - 1, TILE - 1) + 1];", glsl_class(t->load[k].v->type.dtype), t->load[k].name);
+        sh_decl(s, "shared %s %s[TILE_AT(%d, TILE - 1, TILE - 1) + 1];",
+                t->load[k].per > 1 ? "uint" : glsl_class(t->load[k].v->type.dtype), t->load[k].name, t->load[k].per);
     s->tile = NULL;
     stage(s, t, size_a, size_b, dim_is(dim_mod(dt, x.dim[x.a], w), 0));
     sh_text(s, compute, n);

@@ -57,6 +57,13 @@ static void stage(const dlvk_compile_options *o, const char *name)
     if (o->progress) o->progress(o->progress_user, name, 0, 1);
 }
 
+static int n_steps(const Schedule *s)
+{
+    int n = 0;
+    for (int i = 0; i < s->regions.n; i++) n += s->regions.at[i]->steps.n;
+    return n;
+}
+
 /* One graph to one program of the plan. */
 static dlvk_status add_program(Job *j, Graph *g, const char *name, bool *stopped, dlvk_error *err)
 {
@@ -104,7 +111,9 @@ static dlvk_status add_program(Job *j, Graph *g, const char *name, bool *stopped
         g = memory_fit(g, j->training, &co);
         if (!g) return compile_report(&ctx->diag, err);
     }
+    double start = pass_clock();
     Schedule *s = schedule_build(g, o->optimize > 0);
+    pass_time(&po, "fuse", pass_clock() - start, n_steps(s));
     if (ctx->diag.errors) return compile_report(&ctx->diag, err);
     if (o->print_after && (strcmp(o->print_after, "fuse") == 0 || strcmp(o->print_after, "all") == 0)) {
         fprintf(po.log, "// after fuse\n");
@@ -112,7 +121,12 @@ static dlvk_status add_program(Job *j, Graph *g, const char *name, bool *stopped
     }
     *stopped = o->stop_after && strcmp(o->stop_after, "fuse") == 0;
     if (*stopped) return DLVK_OK;
-    return codegen(s, name, &co, &j->code) ? DLVK_OK : compile_report(&ctx->diag, err);
+    start = pass_clock();
+    if (!codegen(s, name, &co, &j->code)) return compile_report(&ctx->diag, err);
+    const Dlvk__Plan__Plan *plan = j->code.plan;
+    size_t others = plan->n_program;
+    pass_time(&po, "GLSL and SPIR-V", pass_clock() - start, (int)(others ? plan->program[others - 1] : plan)->n_module);
+    return DLVK_OK;
 }
 
 /* What constrains one program's sizes does not constrain the other's. */

@@ -110,11 +110,16 @@ static bool after(const Graph *g, const PassOptions *o, int number, const char *
     return check_text(g, name, o->log);
 }
 
-static double now_ms(void)
+double pass_clock(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
+}
+
+void pass_time(const PassOptions *o, const char *what, double ms, int n)
+{
+    if (o->time_passes) fprintf(o->log, "%-20s %10.3f %8d\n", what, ms, n);
 }
 
 static int count_nodes(const Region *r)
@@ -138,19 +143,19 @@ Graph *passes_run(Graph *g, const PassOptions *o, bool *stopped)
     if (!after(g, o, 0, "import")) return NULL;
     *stopped = is(o->stop_after, "import");
     for (int i = 0; i < N_PASSES && !*stopped; i++) {
-        double start = now_ms();
+        double start = pass_clock();
         int errors = c->diag.errors;
         g = passes[i].run(g);
         if (!g || c->diag.errors > errors) {
             if (c->diag.errors == errors) diag_error(&c->diag, DLVK_INTERNAL, "pass %s failed without a message", passes[i].name);
             return NULL;
         }
-        double ms = now_ms() - start;
+        double ms = pass_clock() - start;
         total += ms;
-        if (o->time_passes) fprintf(o->log, "%-20s %10.3f %8d\n", passes[i].name, ms, count_nodes(g->top));
+        pass_time(o, passes[i].name, ms, count_nodes(g->top));
         if (!after(g, o, i + 1, passes[i].name)) return NULL;
         *stopped = is(o->stop_after, passes[i].name);
     }
-    if (o->time_passes) fprintf(o->log, "%-20s %10.3f\n", "all passes", total);
+    pass_time(o, "all passes", total, count_nodes(g->top));
     return g;
 }

@@ -27,5 +27,8 @@ typedef struct PassOptions {
 /* All passes in the order of passes.h, up to stop_after (*stopped then). NULL: errors are in the context, which also says so when
  * print_after or stop_after names no pass. "import" names the graph as it came; "fuse", the kernels, which the caller prints. */
 Graph *passes_run(Graph *g, const PassOptions *o, bool *stopped);
+/* A row of the table of times, for what comes behind the passes; n: how many nodes, steps or modules there are after it. */
+void pass_time(const PassOptions *o, const char *what, double ms, int n);
+double pass_clock(void); /* milliseconds */
 
 #endif

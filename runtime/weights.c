@@ -30,58 +30,73 @@ static void copy_repeated(uint8_t *to, const uint8_t *data, uint64_t length, uin
     }
 }
 
-/* ---- where the host sees the device's memory ---------------------------------------------------------------------- */
+/* ---- pieces that all threads copy ----------------------------------------------------------------------------------- */
 
 typedef struct Piece {
+    uint8_t *to;
     const Upload *up;
-    uint64_t from, n;
+    uint64_t from, n; /* of the upload's bytes */
 } Piece;
+
+enum { PIECE = 4 << 20, STAGING = 32 << 20 };
 
 static void copy_piece(void *user, int i)
 {
     const Piece *p = (const Piece *)user + i;
-    copy_repeated(p->up->to.map + p->from, p->up->data, p->up->length, p->from, p->n);
+    copy_repeated(p->to, p->up->data, p->up->length, p->from, p->n);
 }
+
+/* Room for the pieces of all that is uploaded, or of what fits into staging memory. */
+static Piece *pieces_for(const Upload *list, size_t n, dlvk_error *err)
+{
+    size_t pieces = 1;
+    for (size_t i = 0; i < n; i++) pieces += (size_t)(list[i].bytes / PIECE) + 2;
+    Piece *piece = pieces < INT32_MAX ? malloc(pieces * sizeof *piece) : NULL;
+    if (!piece) rt_error(err, DLVK_OUT_OF_MEMORY, "out of memory");
+    return piece;
+}
+
+/* ---- where the host sees the device's memory ---------------------------------------------------------------------- */
 
 static dlvk_status upload_mapped(const Upload *list, size_t n, int threads, dlvk_error *err)
 {
-    const uint64_t step = 8u << 20;
-    size_t pieces = 0;
-    for (size_t i = 0; i < n; i++) pieces += (size_t)((list[i].bytes + step - 1) / step);
-    Piece *piece = malloc((pieces + 1) * sizeof *piece);
-    if (!piece || pieces > INT32_MAX) {
-        free(piece);
-        return rt_error(err, DLVK_OUT_OF_MEMORY, "out of memory");
-    }
-    size_t k = 0;
+    Piece *piece = pieces_for(list, n, err);
+    if (!piece) return DLVK_OUT_OF_MEMORY;
+    int k = 0;
     for (size_t i = 0; i < n; i++)
-        for (uint64_t at = 0; at < list[i].bytes; at += step)
-            piece[k++] = (Piece){&list[i], at, list[i].bytes - at < step ? list[i].bytes - at : step};
-    rt_parallel(threads, (int)pieces, copy_piece, piece);
+        for (uint64_t at = 0; at < list[i].bytes; at += PIECE)
+            piece[k++] = (Piece){list[i].to.map + at, &list[i], at, list[i].bytes - at < PIECE ? list[i].bytes - at : PIECE};
+    rt_parallel(threads, k, copy_piece, piece);
     free(piece);
     return DLVK_OK;
 }
 
 /* ---- through staging memory ---------------------------------------------------------------------------------------- */
 
-static dlvk_status upload_staged(dlvk_device *d, const Upload *list, size_t n, dlvk_error *err)
+static dlvk_status upload_staged(dlvk_device *d, const Upload *list, size_t n, int threads, dlvk_error *err)
 {
     uint64_t total = 0;
     for (size_t i = 0; i < n; i++) total += list[i].bytes;
     if (!total) return DLVK_OK;
-    uint64_t room = total < 64u << 20 ? total : 64u << 20;
-    Memory staging;
+    Piece *piece = pieces_for(list, n, err);
+    if (!piece) return DLVK_OUT_OF_MEMORY;
+    uint64_t room = total < STAGING ? total : STAGING;
+    Memory staging = {0};
     dlvk_status st = vk_memory_new(d, MEMORY_UPLOAD, room, "staging memory", &staging, err);
     size_t i = 0;
     uint64_t from = 0; /* in list[i] */
     while (!st && i < n) {
         OneTime once;
+        int pieces = 0;
         st = vk_one_time_begin(d, &once, err);
-        for (uint64_t used = 0; !st && i < n && used < room;) {
+        if (st) break;
+        for (uint64_t used = 0; i < n && used < room;) {
             const Upload *u = &list[i];
-            uint64_t k = u->bytes - from < room - used ? u->bytes - from : room - used;
+            uint64_t k = u->bytes - from;
+            if (k > room - used) k = room - used;
+            if (k > PIECE) k = PIECE;
             if (k) {
-                copy_repeated(staging.map + used, u->data, u->length, from, k);
+                piece[pieces++] = (Piece){staging.map + used, u, from, k};
                 const VkBufferCopy copy = {.srcOffset = used, .dstOffset = u->to.offset + from, .size = k};
                 vkCmdCopyBuffer(once.cmd, staging.buffer, u->to.buffer, 1, &copy);
             }
@@ -89,16 +104,17 @@ static dlvk_status upload_staged(dlvk_device *d, const Upload *list, size_t n, d
             from += k;
             if (from == u->bytes) i++, from = 0;
         }
-        dlvk_status end = vk_one_time_end(d, &once, st ? NULL : err);
-        if (!st) st = end;
+        rt_parallel(threads, pieces, copy_piece, piece);
+        st = vk_one_time_end(d, &once, err);
     }
     vk_memory_free(d, &staging);
+    free(piece);
     return st;
 }
 
 dlvk_status vk_upload(dlvk_device *d, const Upload *list, size_t n, int threads, dlvk_error *err)
 {
-    return d->unified ? upload_mapped(list, n, threads, err) : upload_staged(d, list, n, err);
+    return d->unified ? upload_mapped(list, n, threads, err) : upload_staged(d, list, n, threads, err);
 }
 
 /* ---- a model's constants ------------------------------------------------------------------------------------------- */

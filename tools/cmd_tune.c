@@ -20,7 +20,8 @@ typedef struct TuneOptions {
 /* The variants of one kernel, and what is known of them. */
 typedef struct Candidates {
     char *name;
-    int n, usual, portable, best; /* by number: the default, the last one, the choice so far */
+    int n, usual, portable; /* by number: the default, the last one */
+    int right, best;        /* the first of those from the default on that is right; the choice so far */
     bool *built, *wrong;
     double *us; /* 0: not measured */
 } Candidates;
@@ -57,7 +58,7 @@ static bool list_kernels(Tuner *t)
         c->built = must_alloc((size_t)c->n, sizeof *c->built);
         c->wrong = must_alloc((size_t)c->n, sizeof *c->wrong);
         c->us = must_alloc((size_t)c->n, sizeof *c->us);
-        c->usual = c->best = dlvk_session_variant(t->s, i);
+        c->usual = c->right = c->best = dlvk_session_variant(t->s, i);
         for (int v = 0; v < c->n; v++) {
             uint32_t features = 0;
             c->built[v] = dlvk_model_kernel_variant(t->m.model, i, v, &features);
@@ -157,6 +158,31 @@ static bool prove(Tuner *t, const int *which, const int *variant, int from, int 
     return prove(t, which, variant, from, half) && prove(t, which, variant, half, to);
 }
 
+/* From the default on, the first variant of every kernel that is right: what the others are compared with. */
+static bool find_right(Tuner *t)
+{
+    int *which = must_alloc((size_t)t->n + 1, sizeof *which), *variant = must_alloc((size_t)t->n + 1, sizeof *variant), n = t->n;
+    for (int i = 0; i < n; i++) which[i] = i;
+    bool ok = true;
+    while (ok && n > 0) {
+        for (int i = 0; i < n; i++) variant[i] = t->kernel[which[i]].right;
+        ok = prove(t, which, variant, 0, n);
+        int left = 0;
+        for (int i = 0; ok && i < n; i++) {
+            Candidates *c = &t->kernel[which[i]];
+            if (!c->wrong[c->right] || c->right == c->portable) continue;
+            while (!c->built[++c->right]) {
+            }
+            which[left++] = which[i];
+        }
+        n = left;
+    }
+    for (int i = 0; i < t->n; i++) t->kernel[i].best = t->kernel[i].right;
+    free(which);
+    free(variant);
+    return ok && choose_best(t);
+}
+
 /* ---- measuring ---------------------------------------------------------------------------------------------------- */
 
 static void add_times(Tuner *t, double *us, int n)
@@ -174,11 +200,25 @@ static void add_times(Tuner *t, double *us, int n)
     free(sum);
 }
 
+/* Milliseconds of a whole run as chosen, the shortest. */
+static bool whole(Tuner *t, double seconds, double *ms)
+{
+    double start = now_ms();
+    for (int r = 0; r < 3 || now_ms() - start < seconds * 1e3; r++) {
+        double from = now_ms();
+        if (failed(t, dlvk_session_run(t->s, &t->err))) return false;
+        if (r && now_ms() - from < *ms) *ms = now_ms() - from;
+    }
+    return true;
+}
+
 /* The shortest time of every kernel as it is chosen, over runs for `seconds`, and 3 at least (1, where they take as long as
- * that). */
+ * that). Before, the device's clocks get time to rise from where comparing outputs let them fall. */
 static bool measure(Tuner *t, double seconds, double *us)
 {
-    if (failed(t, dlvk_session_profile(t->s, true, &t->err)) || failed(t, dlvk_session_run(t->s, &t->err))) return false;
+    double ms = INFINITY;
+    if (!whole(t, 0.2, &ms) || failed(t, dlvk_session_profile(t->s, true, &t->err)) || failed(t, dlvk_session_run(t->s, &t->err)))
+        return false;
     double start = now_ms();
     for (int r = 0; r < 1 || now_ms() - start < seconds * 1e3 || (r < 3 && now_ms() - start < 3e3 * seconds); r++) {
         if (failed(t, dlvk_session_run(t->s, &t->err))) return false;
@@ -208,14 +248,13 @@ static bool round_run(Tuner *t, int v, double seconds)
     return ok;
 }
 
-/* What is measurably faster than the default, or the default; where that is wrong, the fastest. */
+/* What is measurably faster than the default, or than what stands for it where it is wrong; or that. */
 static void decide(Tuner *t)
 {
     for (int i = 0; i < t->n; i++) {
         Candidates *c = &t->kernel[i];
-        bool usual = !c->wrong[c->usual];
-        double limit = usual ? 0.95 * c->us[c->usual] : INFINITY;
-        c->best = usual ? c->usual : c->portable;
+        double limit = 0.95 * c->us[c->right];
+        c->best = c->right;
         for (int v = 0; v < c->n; v++) {
             if (c->wrong[v] || c->us[v] <= 0 || c->us[v] >= limit) continue;
             c->best = v;
@@ -235,22 +274,10 @@ static bool reference(Tuner *t)
     return !failed(t, dlvk_session_run(t->s, &t->err)) && read_outputs(t, t->want);
 }
 
-/* Milliseconds of a whole run as chosen, the shortest. */
-static bool whole(Tuner *t, double seconds, double *ms)
-{
-    double start = now_ms();
-    for (int r = 0; r < 3 || now_ms() - start < seconds * 1e3; r++) {
-        double from = now_ms();
-        if (failed(t, dlvk_session_run(t->s, &t->err))) return false;
-        if (r && now_ms() - from < *ms) *ms = now_ms() - from;
-    }
-    return true;
-}
-
-static bool choose_default(Tuner *t)
+static bool choose_right(Tuner *t)
 {
     for (int i = 0; i < t->n; i++)
-        if (!choose(t, i, t->kernel[i].wrong[t->kernel[i].usual] ? t->kernel[i].best : t->kernel[i].usual)) return false;
+        if (!choose(t, i, t->kernel[i].right)) return false;
     return true;
 }
 
@@ -259,27 +286,18 @@ static bool tune(Tuner *t)
 {
     int rounds = 0;
     double before = INFINITY, after = INFINITY, share = t->o->budget / 20;
-    int *all = must_alloc((size_t)t->n + 1, sizeof *all), *usual = must_alloc((size_t)t->n + 1, sizeof *usual);
     double *us = must_alloc((size_t)t->n + 1, sizeof *us);
-    for (int i = 0; i < t->n; i++) {
-        all[i] = i;
-        usual[i] = t->kernel[i].usual;
+    for (int i = 0; i < t->n; i++)
         if (t->kernel[i].n > rounds) rounds = t->kernel[i].n;
-    }
     t->end = now_ms() + t->o->budget * 1e3;
-    bool ok = reference(t) && prove(t, all, usual, 0, t->n) && measure(t, share, us);
-    for (int i = 0; ok && i < t->n; i++) {
-        Candidates *c = &t->kernel[i];
-        if (c->wrong[c->usual]) continue;
-        c->us[c->usual] = us[i];
-        c->best = c->usual;
-    }
+    bool ok = reference(t) && find_right(t) && measure(t, share, us);
+    for (int i = 0; ok && i < t->n; i++) t->kernel[i].us[t->kernel[i].right] = us[i];
     int done = 0;
     for (; ok && done < rounds && now_ms() < t->end; done++) ok = round_run(t, done, share);
     if (ok && done < rounds) note_say("the budget was over after %d of %d rounds", done, rounds);
     if (ok) decide(t);
     for (int turn = 0; ok && turn < 2; turn++)
-        ok = choose_default(t) && whole(t, share, &before) && choose_best(t) && whole(t, share, &after);
+        ok = choose_right(t) && whole(t, share, &before) && choose_best(t) && whole(t, share, &after);
     bool agree = false;
     if (ok) ok = outputs_agree(t, &agree);
     if (ok && !agree) {
@@ -289,12 +307,9 @@ static bool tune(Tuner *t)
     if (ok) printf("a run took %.3f ms, and takes %.3f ms\n", before, after);
     if (ok && after > before) {
         note_say("which is no gain: the defaults stay");
-        ok = choose_default(t);
-        for (int i = 0; i < t->n; i++)
-            if (!t->kernel[i].wrong[t->kernel[i].usual]) t->kernel[i].best = t->kernel[i].usual;
+        ok = choose_right(t);
+        for (int i = 0; i < t->n; i++) t->kernel[i].best = t->kernel[i].right;
     }
-    free(all);
-    free(usual);
     free(us);
     return ok;
 }
@@ -313,8 +328,10 @@ static void report(const Tuner *t)
         dlvk_model_kernel_variant(t->m.model, i, c->best, &features[1]);
         dlvk_feature_names(features[0], "+", was, sizeof was);
         dlvk_feature_names(features[1], "+", is, sizeof is);
-        printf("%4d  %8.1f us instead of %8.1f  variant %d (%s) instead of %d (%s)  %s\n", i, c->us[c->best], c->us[c->usual],
-               c->best, is, c->usual, was, c->name);
+        char before[32] = "wrong";
+        if (!c->wrong[c->usual]) snprintf(before, sizeof before, "%.1f", c->us[c->usual]);
+        printf("%4d  %8.1f us instead of %8s  variant %d (%s) instead of %d (%s)  %s\n", i, c->us[c->best], before, c->best, is,
+               c->usual, was, c->name);
         changed++;
     }
     printf("%d of %d kernels have another variant than the default\n", changed, t->n);

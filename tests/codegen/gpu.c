@@ -63,11 +63,11 @@ static bool pipe_new(dlvk_device *d, const SpirvJob *job, Pipe *p, dlvk_error *e
 bool gpu_run(dlvk_device *d, const char *glsl, uint32_t n, const uint64_t *x, uint32_t n_in, uint64_t *y, uint32_t n_out,
              dlvk_error *err)
 {
-    SpirvJob job = {.name = "test", .glsl = glsl};
+    SpirvJob job = {.name = "test", .glsl = glsl, .optimize = true};
     Memory in = {0}, out = {0};
     Pipe pipe = {0};
     OneTime once;
-    bool ok = spirv_compile(&job, 1, &(SpirvOptions){.optimize = true, .validate = true, .threads = 1});
+    bool ok = spirv_compile(&job, 1, &(SpirvOptions){.validate = true, .threads = 1});
     if (!ok) snprintf(err->text, sizeof err->text, "%s", job.error ? job.error : "no message");
     ok = ok && vk_memory_new(d, MEMORY_UPLOAD, n_in * 8u, "test input", &in, err) == DLVK_OK;
     ok = ok && vk_memory_new(d, MEMORY_DOWNLOAD, n_out * 8u, "test output", &out, err) == DLVK_OK;

@@ -54,6 +54,25 @@ FAMILY(compact, 15)
     result(c, y);
 }
 
+/* Transposes large enough for tiles of shared memory, of narrow elements too: whole tiles and parts of them, rows that begin in
+ * the midst of a word. */
+FAMILY(turned, 10)
+{
+    static const DType types[] = {DLVK_F16, DLVK_F16, DLVK_BF16, DLVK_F32, DLVK_U8, DLVK_I16};
+    static const int orders[][3] = {{2, 1, 0}, {0, 2, 1}, {1, 2, 0}};
+    DType t = types[pick(c, 6)];
+    const Dim *d[3], *to[3];
+    const int *order = orders[pick(c, 3)];
+    for (int i = 0; i < 3; i++) d[i] = fixed(c, between(c, 1, 10) * (chance(c, 60) ? 8 : chance(c, 50) ? 2 : 7));
+    d[order[1] == 1 ? 1 : 0] = any_dim(c, 1, 4);
+    for (int i = 0; i < 3; i++) to[i] = d[order[i]];
+    Value *y = build_transpose(&c->b, operand(c, t, 3, d, FILL_EVERYDAY), order);
+    if (chance(c, 30)) y = build_map2(&c->b, OP_ADD, y, build_transpose(&c->b, input(c, t, 3, d, FILL_EVERYDAY), order));
+    if (chance(c, 30)) y = build_map2(&c->b, OP_MUL, y, input(c, t, 3, to, FILL_EVERYDAY));
+    if (dtype_is_float(t) && chance(c, 30)) y = build_cast(&c->b, y, t == DLVK_F32 ? DLVK_F16 : DLVK_F32);
+    result(c, y);
+}
+
 /* ---- control flow ----------------------------------------------------------------------------------------------------- */
 
 /* Some code on v that keeps its shape; it may use `other`, of the same type, from outside of the region. */

@@ -120,7 +120,6 @@ def make_case(o, tmp, locks, case):
 
 def prepare_case(case):
     """DLVK's bundle, its first runs, the outputs to compare."""
-    case.made_ready.wait()
     if case.dlvk:
         case.dlvk.prepare()
 
@@ -200,10 +199,19 @@ def main():
         for c in chosen:
             c.made_ready, c.dlvk = threading.Event(), None
         few, many = max(1, os.cpu_count() // 2), max(1, os.cpu_count() - 2)
-        with concurrent.futures.ThreadPoolExecutor(few) as pool, concurrent.futures.ThreadPoolExecutor(many) as rival_pool:
-            futures = [pool.submit(make_case, o, tmp, locks, c) for c in chosen] + [pool.submit(prepare_case, c) for c in chosen]
+        pool = concurrent.futures.ThreadPoolExecutor
+        with pool(few) as makers, pool(few) as preparers, pool(many) as rival_pool:
+            rest = []  # what is made is prepared at once, while others are made
+
+            def make_and_prepare(c):
+                make_case(o, tmp, locks, c)
+                rest.append(preparers.submit(prepare_case, c))
+
+            futures = [makers.submit(make_and_prepare, c) for c in chosen]
             rivals = [Rival(o, tmp, *g) for g in rival_groups(o, chosen)]
-            futures += [rival_pool.submit(r.prepare, ready_by) for r in rivals]
+            rest += [rival_pool.submit(r.prepare, ready_by) for r in rivals]
+            concurrent.futures.wait(futures, timeout=max(1, ready_by - time.time()))
+            futures += rest
             concurrent.futures.wait(futures, timeout=max(1, ready_by - time.time()))
             for f in futures:
                 f.cancel()

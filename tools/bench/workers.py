@@ -2,6 +2,7 @@
 import json
 import os
 import queue
+import signal
 import subprocess
 import threading
 import time
@@ -11,7 +12,7 @@ class Process:
     """Speaks in lines of JSON; whatever it writes to stderr goes to a file."""
 
     def __init__(self, command, log):
-        self.log = log
+        self.log, self.stopped = log, False
         with open(log, "w") as err:
             self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=err, text=True)
         self.lines = queue.Queue()
@@ -25,10 +26,17 @@ class Process:
     def read(self, timeout):
         line = self.lines.get(timeout=max(0.01, timeout))  # queue.Empty: too late
         if line is None:
-            with open(self.log) as f:
-                last = (f.read().strip().splitlines() or ["no message"])[-1]
-            raise RuntimeError(f"ended: {last[:300]}")
+            raise RuntimeError(self._why())
         return json.loads(line)
+
+    def _why(self):
+        if self.stopped:
+            return "not ready in time"
+        code = self.process.wait()
+        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        with open(self.log) as f:
+            last = (f.read().strip().splitlines() or ["no message"])[-1]
+        return f"ended with {how}: {last[:300]}"
 
     def ask(self, text, timeout=120):
         self.process.stdin.write(text + "\n")
@@ -36,6 +44,7 @@ class Process:
         return self.read(timeout)
 
     def stop(self):
+        self.stopped = True
         self.process.kill()
         self.process.wait()
 
