@@ -259,15 +259,15 @@ static const char *emit_window(Shader *s, Value *v, Index *idx)
     const Dim *const *lo = attr_dims(n, A_LO), *const *hi = attr_dims(n, A_HI);
     DimTable *dt = &s->ctx->dims;
     DType t = x->type.dtype;
-    bool arg = n->op == OP_ARGWINDOW, fixed = !arg && s->strip.open;
+    bool arg = n->op == OP_ARGWINDOW, fixed = s->strip.open, in_window = arg && attr_i(n, A_PLACE, 0);
+    const Ix *place = ix_const(s, 0);
     for (int i = 0; i < v->type.rank && fixed; i++)
         fixed = is_one(window[i], step[i], lo[i], hi[i]) || strip_fixed(s, index_axis(s, v->type, idx, i));
     const Ix *ax[DLVK_MAX_RANK];
     int opened = 0;
     for (int i = 0; i < v->type.rank; i++) ix_text(s, index_axis(s, v->type, idx, i)); /* once, outside the loops */
     Accumulate a = accumulate(s, v, idx, fixed, t, emit_identity(s, kind, t));
-    const char *acc = a.acc, *where = sh_fresh(s, "where");
-    if (arg) sh_line(s, "int %s = -1;", where);
+    const char *acc = a.acc, *where = arg ? strip_declare(s, "int", "-1", a.each) : NULL;
     for (int i = 0; i < v->type.rank; i++) {
         const Ix *o = index_axis(s, v->type, idx, i);
         if (is_one(window[i], step[i], lo[i], hi[i])) {
@@ -275,6 +275,7 @@ static const char *emit_window(Shader *s, Value *v, Index *idx)
             continue;
         }
         const Ix *k = open_window(s, window[i]);
+        if (in_window) place = ix_add(s, ix_mul(s, place, dim_const(dt, window[i])), k);
         const char *p = sh_fresh(s, "p");
         const Ix *at = ix_add(s, ix_mul(s, o, dim_const(dt, step[i])), ix_mul(s, k, dim_const(dt, dil[i])));
         at = ix_sub(s, at, ix_dim(s, lo[i]));
@@ -290,12 +291,16 @@ static const char *emit_window(Shader *s, Value *v, Index *idx)
     if (a.each) strip_open(s);
     const char *e = emit_value(s, x, at);
     if (arg)
-        emit_arg_step(s, kind, t, false, acc, where, e, ix_text(s, index_flat(s, x->type, &at)));
+        emit_arg_step(s, kind, t, false, acc, where, e, ix_text(s, in_window ? place : index_flat(s, x->type, &at)));
     else
         sh_line(s, "%s = %s;", acc, emit_combine(s, kind, t, acc, e));
     if (a.each) strip_close(s);
     while (opened--) sh_close(s);
-    return arg ? emit_cast(s, DLVK_I32, DLVK_I64, sh_printf(s, "max(%s, 0)", where), true) : accumulated(s, v, idx, t, &a);
+    if (!arg) return accumulated(s, v, idx, t, &a);
+    a.acc = strip_declare(s, glsl_class(DLVK_I64), NULL, a.each);
+    const char *found = emit_cast(s, DLVK_I32, DLVK_I64, sh_printf(s, "max(%s, 0)", where), true);
+    sh_line(s, "%s%s = %s;", a.each ? "[[unroll]] for (int j = 0; j < WIDTH; j++) " : "", a.acc, found);
+    return accumulated(s, v, idx, DLVK_I64, &a);
 }
 
 static const char *emit_cumulate(Shader *s, Value *v, Index *idx)

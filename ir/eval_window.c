@@ -110,6 +110,20 @@ static void best_row(void *user, int64_t out, int64_t in, int64_t n, int64_t ste
     }
 }
 
+/* Of operand element x_at, in window y_at: the flat index in the window. */
+static int64_t place_in_window(const Array *a, const Array *y, const Windows *w, int64_t x_at, int64_t y_at)
+{
+    int64_t place = 0, stride = 1;
+    for (int i = a->rank - 1; i >= 0; i--) {
+        int64_t x = x_at % a->dim[i], q = y_at % y->dim[i];
+        place += (x + w->lo[i] - q * of(w->step, i)) / of(w->dilation, i) * stride;
+        stride *= of(w->window, i);
+        x_at /= a->dim[i];
+        y_at /= y->dim[i];
+    }
+    return place;
+}
+
 /* A window that lies in the padding altogether gives index 0. */
 bool eval_argwindow(Eval *e, const Node *n, Array *const *in, Array **out)
 {
@@ -120,7 +134,10 @@ bool eval_argwindow(Eval *e, const Node *n, Array *const *in, Array **out)
     box_fill(y->data, y->count, &(int64_t){-1}, y->esize);
     each_row(in[0], &w, best_row, &(Fold){.a = in[0], .y = y, .key = key->i, .k = (Kind)attr_i(n, A_KIND, KIND_MAX)});
     for (int64_t i = 0; i < y->count; i++)
-        if (y->i[i] < 0) y->i[i] = 0;
+        if (y->i[i] < 0)
+            y->i[i] = 0;
+        else if (attr_i(n, A_PLACE, 0))
+            y->i[i] = place_in_window(in[0], y, &w, y->i[i], i);
     array_unref(e, key);
     return true;
 }

@@ -69,7 +69,7 @@ typedef struct Type {
     X(WINDOW, "window", INTS) X(DILATION, "dilation", INTS) X(IN_DILATION, "in_dilation", INTS)                  \
     X(GROUP, "group", INT) X(LAST, "last", INT) X(EXCLUSIVE, "exclusive", INT) X(REVERSE, "reverse", INT)        \
     X(DESCENDING, "descending", INT) X(SATURATE, "saturate", INT) X(STORED, "stored", INT) X(NAME, "name", STR)     \
-    X(VIEW, "view", INT) X(TEXT, "text", STR) X(DTYPES, "dtypes", INTS) X(RANKS, "ranks", INTS)
+    X(VIEW, "view", INT) X(PLACE, "place", INT) X(TEXT, "text", STR) X(DTYPES, "dtypes", INTS) X(RANKS, "ranks", INTS)
 typedef enum AttrId {
 #define IR_ATTR_ENUM(id, name, type) A_##id,
     IR_ATTRS(IR_ATTR_ENUM)

@@ -1,4 +1,6 @@
 /* Adjoints of reductions, running reductions, windows and sort. */
+#include <string.h>
+
 #include "passes/grad_internal.h"
 
 static Kind kind_of(const Node *n)
@@ -134,63 +136,105 @@ static Value *window_sum(Build *b, Value *d, const Win *w, Type x)
     return build_window(b, KIND_SUM, d, w->window, NULL, w->dilation, NULL, NULL);
 }
 
-/* At every element p of the operand, the value of window (p + lo) / step - back; back NULL: 0 along all axes. */
-static Value *repeat(Build *b, Value *v, const Win *w, const int64_t *back, Type x, double outside)
+/* Windows by the places of the operand: an axis of step s becomes two, place p + lo being number p % s of the p / s-th s places.
+ */
+
+/* v[... - back ...] along the windows' axes, the same for all places among s. */
+static Value *shifted(Build *b, Value *v, const Win *w, const int64_t *back, const Dim *const *two, double outside)
 {
     DimTable *t = &b->ctx->dims;
-    const Dim *lo[DLVK_MAX_RANK], *hi[DLVK_MAX_RANK], *shape[DLVK_MAX_RANK];
-    for (int i = 0; i < w->rank && v; i++) {
-        int after = i + 1;
-        v = w->step[i] > 1 ? build_unsqueeze(b, v, 1, &after) : v;
-        if (!v) return NULL;
-        if (w->step[i] > 1) {
-            for (int k = 0; k < v->type.rank; k++) shape[k] = k == after ? dim_const(t, w->step[i]) : v->type.dim[k];
-            v = build_broadcast(b, v, v->type.rank, shape);
-            for (int k = 0; k < w->rank; k++) shape[k] = v->type.dim[k < after ? k : k + 1];
-            shape[i] = dim_mul(t, shape[i], dim_const(t, w->step[i]));
-            v = build_reshape(b, v, w->rank, shape);
-        }
-        if (!v) return NULL;
-        lo[i] = dim_sub(t, dim_const(t, back ? back[i] * w->step[i] : 0), w->lo[i]);
-        hi[i] = dim_sub(t, x.dim[i], dim_add(t, v->type.dim[i], lo[i]));
+    const Dim *lo[DLVK_MAX_RANK], *hi[DLVK_MAX_RANK], *shape[DLVK_MAX_RANK], *zero = dim_const(t, 0);
+    int axes[DLVK_MAX_RANK], rank = 0, n = 0;
+    for (int i = 0; i < w->rank; i++) {
+        shape[rank] = v->type.dim[i];
+        lo[rank] = dim_const(t, back[i]);
+        hi[rank] = dim_sub(t, two[rank], dim_add(t, v->type.dim[i], lo[rank]));
+        rank++;
+        if (w->step[i] == 1) continue;
+        axes[n++] = rank;
+        shape[rank] = two[rank];
+        lo[rank] = hi[rank] = zero;
+        rank++;
     }
-    return v ? build_pad(b, v, lo, hi, build_scalar(b, v->type.dtype, outside)) : NULL;
+    v = build_broadcast(b, n ? build_unsqueeze(b, v, n, axes) : v, rank, shape);
+    return build_pad(b, v, lo, hi, v ? build_scalar(b, v->type.dtype, outside) : NULL);
 }
 
-/* The flat index in x of every element. */
-static Value *flat_index(Build *b, Type x)
+/* For each of the places among s: where in the window it lies that begins `back` times s before; negative: outside it. */
+static Value *place_of(Build *b, const Win *w, const int64_t *back)
 {
-    const Dim *count = type_count(b->ctx, x);
-    return build_reshape(b, build_iota(b, DLVK_I32, 1, &count, 0), x.rank, x.dim);
+    int64_t dim[DLVK_MAX_RANK], count = 1;
+    int rank = 0;
+    for (int i = 0; i < w->rank; i++) {
+        dim[rank++] = 1;
+        if (w->step[i] > 1) count *= dim[rank++] = w->step[i];
+    }
+    int32_t *place = POOL_ARRAY(b->ctx->pool, int32_t, count);
+    for (int64_t k = 0; k < count; k++) {
+        int64_t rest = k, stride = 1;
+        bool inside = true;
+        for (int i = w->rank - 1; i >= 0; i--) {
+            int64_t at = rest % w->step[i] + back[i] * w->step[i];
+            rest /= w->step[i];
+            inside = inside && at % w->dilation[i] == 0 && at / w->dilation[i] < w->window[i];
+            place[k] += (int32_t)(at / w->dilation[i] * stride);
+            stride *= w->window[i];
+        }
+        if (!inside) place[k] = -1;
+    }
+    return build_const(b, tensor_new(b->ctx->pool, DLVK_I32, rank, dim, place));
 }
 
-enum { FEW_TERMS = 32 };
+enum { FEW_TERMS = 32, MOST_PLACES = 4096 };
 
-/* Extreme windows: the place found gets it all. */
+/* Of windows that overlap too much: they scatter what they got. */
+static Value *window_scatter(Adjoint *a)
+{
+    Build *b = a->b;
+    Value *x = a->in[0], *d = a->d[0], *best = build_op(b, OP_ARGWINDOW, 1, &x, a->n->n_attr, a->n->attr);
+    const Dim *count = type_count(b->ctx, x->type), *many = type_count(b->ctx, d->type);
+    Value *none = build_full(b, type_make(b->ctx, x->type.dtype, 1, &count), 0);
+    Value *sum = build_scatter(b, KIND_SUM, none, build_reshape(b, best, 1, &many), build_reshape(b, d, 1, &many));
+    return reshape_like(b, sum, x);
+}
+
+/* Extreme windows: the place found gets it all. An element asks all the windows that it is in. */
 static Value *window_extreme(Adjoint *a, const Win *w)
 {
     Build *b = a->b;
+    DimTable *t = &b->ctx->dims;
     Value *x = a->in[0], *d = a->d[0];
-    Value *best = build_op(b, OP_ARGWINDOW, 1, &x, a->n->n_attr, a->n->attr);
-    int64_t terms = 1, back[DLVK_MAX_RANK] = {0}, most[DLVK_MAX_RANK];
+    int64_t terms = 1, places = 1, back[DLVK_MAX_RANK] = {0}, most[DLVK_MAX_RANK];
+    const Dim *count[DLVK_MAX_RANK], *two[DLVK_MAX_RANK], *whole[DLVK_MAX_RANK], *zero = dim_const(t, 0);
+    int rank = 0;
     for (int i = 0; i < w->rank; i++) { /* so many windows have an element among their places */
         most[i] = (w->window[i] - 1) * w->dilation[i] / w->step[i] + 1;
         terms = terms <= FEW_TERMS ? terms * most[i] : terms;
+        places = places <= MOST_PLACES && w->step[i] <= MOST_PLACES ? places * w->step[i] : MOST_PLACES + 1;
+        count[i] = dim_ceildiv(t, dim_add(t, x->type.dim[i], w->lo[i]), dim_const(t, w->step[i]));
+        whole[i] = dim_mul(t, count[i], dim_const(t, w->step[i]));
+        rank += 1 + (w->step[i] > 1);
     }
-    if (terms > FEW_TERMS || !best) {
-        const Dim *count = type_count(b->ctx, x->type), *many = type_count(b->ctx, d->type);
-        Value *none = build_full(b, type_make(b->ctx, x->type.dtype, 1, &count), 0);
-        Value *sum = build_scatter(b, KIND_SUM, none, build_reshape(b, best, 1, &many), build_reshape(b, d, 1, &many));
-        return reshape_like(b, sum, x);
+    if (terms > FEW_TERMS || places > MOST_PLACES || rank > DLVK_MAX_RANK) return window_scatter(a);
+    rank = 0;
+    for (int i = 0; i < w->rank; i++) {
+        two[rank++] = count[i];
+        if (w->step[i] > 1) two[rank++] = dim_const(t, w->step[i]);
     }
-    Value *sum = NULL, *here = flat_index(b, x->type);
-    best = build_cast(b, best, DLVK_I32);
-    for (int64_t p = 0; p < terms; p++) {
-        Value *hit = build_map2(b, OP_EQ, repeat(b, best, w, back, x->type, -1), here);
-        Value *term = where(b, hit, repeat(b, d, w, back, x->type, 0));
+    Attr *attr = POOL_ARRAY(b->ctx->pool, Attr, a->n->n_attr + 1);
+    memcpy(attr, a->n->attr, (size_t)a->n->n_attr * sizeof *attr);
+    attr[a->n->n_attr] = at_i(A_PLACE, 1);
+    Value *best = build_cast(b, build_op(b, OP_ARGWINDOW, 1, &x, a->n->n_attr + 1, attr), DLVK_I32), *sum = NULL;
+    for (int64_t p = 0; p < terms && best; p++) {
+        Value *place = build_broadcast(b, place_of(b, w, back), rank, two);
+        Value *found = build_map2(b, OP_EQ, shifted(b, best, w, back, two, -2), place);
+        Value *term = where(b, found, shifted(b, d, w, back, two, 0));
         sum = sum ? add(b, sum, term) : term;
         for (int i = w->rank - 1; i >= 0 && ++back[i] == most[i]; i--) back[i] = 0;
     }
+    sum = build_reshape(b, sum, w->rank, whole);
+    for (int i = 0; sum && i < w->rank; i++)
+        if (whole[i] != x->type.dim[i] || w->lo[i] != zero) sum = build_slice_axis(b, sum, i, w->lo[i], x->type.dim[i]);
     return sum;
 }
 

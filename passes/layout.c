@@ -112,6 +112,7 @@ static int operands_moved(const Node *old, Value *const *in)
     case OP_ARGREDUCE:
     case OP_CUMULATE:
     case OP_WINDOW:
+    case OP_ARGWINDOW:
     case OP_BROADCAST:
     case OP_SLICE:
     case OP_REVERSE:
@@ -144,11 +145,24 @@ static const int64_t *choose(const Layout *l, int n, Value *const *in)
     return best;
 }
 
+/* Operand axes in another order are the same to the op: not to a flat index in them. */
+static bool keeps_meaning(const Node *old, const int64_t *p, int rank)
+{
+    int64_t before = -1;
+    if (old->op != OP_ARGWINDOW) return true;
+    for (int i = 0; i < rank; i++) {
+        if (attr_ints(old, A_WINDOW)[i] == 1) continue;
+        if (p[i] < before) return false;
+        before = p[i];
+    }
+    return attr_i(old, A_PLACE, 0);
+}
+
 static bool sink(Layout *l, Rewrite *rw, const Node *old, int moved, Value *const *in, Value **out)
 {
     Context *c = rw->dst->ctx;
     const int64_t *p = choose(l, moved, in);
-    if (!p) return false;
+    if (!p || !keeps_meaning(old, p, in[0]->type.rank)) return false;
     Value **x = POOL_ARRAY(c->pool, Value *, old->n_in);
     for (int i = 0; i < old->n_in; i++) x[i] = i < moved ? undo(rw, in[i], p) : in[i];
     Attr *attr = POOL_ARRAY(c->pool, Attr, old->n_attr);
