@@ -34,6 +34,8 @@ static Value *coordinates_of(OnnxNode *n, const Resize *r, const ResizeAxis *a, 
     size_less_1 = build_map3(b, OP_SELECT, is_one, one, size_less_1); /* not 0 */
     Value *half = build_map2s(b, OP_SUB, build_map2(b, OP_DIV, build_map2s(b, OP_ADD, i, 0.5), a->scale), 0.5);
     if (strcmp(how, "half_pixel") == 0) return half;
+    if (strcmp(how, "tf_half_pixel_for_nn") == 0) /* opsets 11 and 12; axes that keep their size stay as they are */
+        return build_map3(b, OP_SELECT, build_map2s(b, OP_EQ, a->scale, 1), i, build_map2s(b, OP_ADD, half, 0.5));
     if (strcmp(how, "asymmetric") == 0) return build_map2(b, OP_DIV, i, a->scale);
     if (strcmp(how, "pytorch_half_pixel") == 0) return build_map3(b, OP_SELECT, is_one, build_scalar(b, u, -0.5), half);
     if (strcmp(how, "half_pixel_symmetric") == 0) {
@@ -62,8 +64,10 @@ static Value *resize_nearest(OnnxNode *n, const Resize *r, const ResizeAxis *a, 
 {
     Build *b = n->b;
     const char *how = r->nearest;
-    if (strcmp(how, "simple") == 0) how = a->known_scale < 1 ? "ceil" : "floor";
-    if (strcmp(how, "round_prefer_floor") == 0)
+    if (strcmp(how, "simple") == 0) /* before opset 11: downwards where it grows, upwards where it shrinks */
+        at =
+            build_map3(b, OP_SELECT, build_map2s(b, OP_LT, a->scale, 1), build_map1(b, OP_CEIL, at), build_map1(b, OP_FLOOR, at));
+    else if (strcmp(how, "round_prefer_floor") == 0)
         at = build_map1(b, OP_CEIL, build_map2s(b, OP_SUB, at, 0.5));
     else if (strcmp(how, "round_prefer_ceil") == 0)
         at = build_map1(b, OP_FLOOR, build_map2s(b, OP_ADD, at, 0.5));

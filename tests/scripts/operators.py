@@ -476,6 +476,10 @@ def sizes_at_run_time():
     for name, const in (("of_many_taps", (1, 3)), ("at_run_time", (1,))):
         expect(f"resize_antialias_{name}", "Resize", [long, none, None, np.array([3], I64)], [want.astype(F32)], 18, const=const,
                symbolic=len(const) < 2, axes=[1], mode="linear", antialias=1)
+    for scales in ((1, 1, 0.5, 2), (1, 1, 1.5, 0.7)):
+        runtime(f"resize_10_{scales[2]}", "Resize", [normal(1, 2, 4, 6), np.array(scales, F32)], 10, mode="nearest")
+    runtime("resize_tf_half_pixel", "Resize", [normal(1, 2, 4, 6), none, np.array([1, 1, 1.5, 0.5], F32)], 11, const=(1, 2), mode="nearest",
+            coordinate_transformation_mode="tf_half_pixel_for_nn", nearest_mode="floor")
     line = np.ones((1, 5), F32)
     expect("resize_floor_of_size", "Resize", [line, none, np.array([2.6], F32)], [np.ones((1, 12), F32)], 18, const=(1,), axes=[1])
     rows = rng.integers(0, 2, (6, 3, 7)).astype(F32)[[0, 1, 0, 2, 3, 1, 4, 5]]
