@@ -129,16 +129,20 @@ static dlvk_status add_program(Job *j, Graph *g, const char *name, bool *stopped
     return DLVK_OK;
 }
 
+/* The loss's model, if it has one. */
+static bool import_loss(Job *j, Context *ctx, const dlvk_gradient_options *o, Graph **loss)
+{
+    if (o->loss_model) *loss = onnx_import_file(ctx, o->loss_model, &j->loss);
+    return !ctx->diag.errors;
+}
+
 /* What constrains one program's sizes does not constrain the other's. */
 static dlvk_status add_training(Job *j, const ModelParts *m, bool *stopped, dlvk_error *err)
 {
     Context *ctx = m->graph->ctx;
     dlvk_status st = DLVK_OK;
     Graph *loss = NULL;
-    if (j->training->loss_model) {
-        loss = onnx_import_file(ctx, j->training->loss_model, &j->loss);
-        if (!loss || ctx->diag.errors) return compile_report(&ctx->diag, err);
-    }
+    if (!import_loss(j, ctx, &j->training->loss, &loss)) return compile_report(&ctx->diag, err);
     int constraints = ctx->constraints.n;
     dlvk_training_options t = *j->training;
     if (t.loss_scale == DLVK_AS_IS) t.loss_scale = j->o->precision == DLVK_F16 ? 0x1p15 : 0;
@@ -165,7 +169,8 @@ static dlvk_status run(Job *j, dlvk_error *err)
         const OnnxAssumed *assumed = host_values_assumed(&j->pool, o->n_assumed, o->assumed);
         g = onnx_import_file_assuming(&j->pool, j->onnx, o->n_assumed, assumed, j->gradient || j->training ? &listed : NULL, &ctx,
                                       &j->model);
-        if (g && j->gradient) g = gradient_graph(g, &listed, j->gradient);
+        Graph *loss = NULL;
+        if (g && j->gradient && import_loss(j, ctx, j->gradient, &loss)) g = gradient_graph(g, &listed, j->gradient, loss);
         if (!g || ctx->diag.errors) return compile_report(&ctx->diag, err);
         parts = &listed;
     }

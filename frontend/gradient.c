@@ -149,7 +149,58 @@ static Value *projection(Loss *l, const Region *top)
     return sum ? sum : fail(l, DLVK_UNSUPPORTED, "the model has no output of floats");
 }
 
-Value *gradient_loss(Graph *g, const dlvk_gradient_options *o)
+static bool taken(const Region *top, const char *name)
+{
+    for (int i = 0; i < top->params.n; i++)
+        if (top->params.at[i]->name && !strcmp(top->params.at[i]->name, name)) return true;
+    return false;
+}
+
+/* The loss that another model computes of the outputs; see loss_model in dlvk/train.h. */
+static Value *modelled_loss(Loss *l, const Graph *g, Graph *model)
+{
+    Context *c = g->ctx;
+    Region *top = model->top;
+    Value **in = POOL_ARRAY(c->pool, Value *, top->params.n + 1), **out = POOL_ARRAY(c->pool, Value *, top->results.n + 1);
+    bool any = false;
+    for (int i = 0; i < top->params.n; i++)
+        for (int k = 0; k < g->top->results.n; k++)
+            if (!strcmp(top->params.at[i]->name, g->output_names.at[k])) in[i] = g->top->results.at[k], any = true;
+    if (!any && top->params.n && g->top->results.n) in[0] = g->top->results.at[0];
+    for (int i = 0; i < top->params.n; i++) {
+        const Value *p = top->params.at[i];
+        if (!in[i] && taken(g->top, p->name)) {
+            diag_error(&c->diag, DLVK_UNSUPPORTED, "the model and its loss both have an input '%s'", p->name);
+            return NULL;
+        }
+        if (!in[i]) in[i] = region_param(g->top, p->type, p->name);
+        bool fits = in[i]->type.dtype == p->type.dtype && in[i]->type.rank == p->type.rank;
+        for (int d = 0; fits && d < p->type.rank; d++) ctx_constrain(c, DIM_EQ, in[i]->type.dim[d], p->type.dim[d]);
+        if (!fits) {
+            diag_error(&c->diag, DLVK_INVALID_ARGUMENT, "input '%s' of the loss is %s, the model gives %s", p->name,
+                       type_to_string(c->pool, p->type), type_to_string(c->pool, in[i]->type));
+            return NULL;
+        }
+    }
+    if (c->diag.errors || !rewrite_graph(&l->b, model, in, out)) return NULL;
+    if (!top->results.n || !dtype_is_float(out[0]->type.dtype)) {
+        diag_error(&c->diag, DLVK_INVALID_ARGUMENT, "%s: its first output is not of floats", l->o->loss_model);
+        return NULL;
+    }
+    return compose_widen(&l->b, out[0]);
+}
+
+static Value *output_loss(Loss *l, const Graph *g)
+{
+    for (int i = 0; i < g->top->results.n; i++) {
+        Value *y = g->top->results.at[i];
+        if (!strcmp(g->output_names.at[i], l->o->loss_output) && dtype_is_float(y->type.dtype)) return compose_widen(&l->b, y);
+    }
+    diag_error(&g->ctx->diag, DLVK_INVALID_ARGUMENT, "no output of floats is called '%s'", l->o->loss_output);
+    return NULL;
+}
+
+Value *gradient_loss(Graph *g, const dlvk_gradient_options *o, Graph *model)
 {
     static const int reductions[] = {LOSS_MEAN, LOSS_SUM, LOSS_NONE};
     static const Origin origin = {.name = "loss", .op = "Loss"};
@@ -160,7 +211,11 @@ Value *gradient_loss(Graph *g, const dlvk_gradient_options *o)
     c->origin = &origin;
     l.x = g->top->results.n ? compose_widen(&l.b, g->top->results.at[0]) : NULL;
     Value *loss = NULL;
-    if (!l.x)
+    if (model)
+        loss = modelled_loss(&l, g, model);
+    else if (o->loss_output)
+        loss = output_loss(&l, g);
+    else if (!l.x)
         fail(&l, DLVK_UNSUPPORTED, "the model has no output");
     else
         loss = o->loss == DLVK_LOSS_PROJECTION ? projection(&l, g->top) : target_loss(&l);
@@ -176,7 +231,7 @@ Value *gradient_loss(Graph *g, const dlvk_gradient_options *o)
     return loss;
 }
 
-Graph *gradient_graph(Graph *g, const ModelParts *parts, const dlvk_gradient_options *o)
+Graph *gradient_graph(Graph *g, const ModelParts *parts, const dlvk_gradient_options *o, Graph *model)
 {
     Context *c = g->ctx;
     VEC(Value *) wrt = {0};
@@ -191,7 +246,7 @@ Graph *gradient_graph(Graph *g, const ModelParts *parts, const dlvk_gradient_opt
     }
     for (int i = 0; i < wrt.n; i++)
         *VEC_PUSH(c->pool, names) = pool_printf(c->pool, "gradient.%s", wrt.at[i]->name ? wrt.at[i]->name : "");
-    Value *loss = gradient_loss(g, o);
+    Value *loss = gradient_loss(g, o, model);
     if (!loss || c->diag.errors) return NULL;
     return graph_grad(g, &(GradSpec){.loss = loss, .n = wrt.n, .wrt = wrt.at, .name = names.at});
 }

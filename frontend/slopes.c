@@ -18,7 +18,7 @@ typedef struct Slopes {
     int n_in, max_elements;
     double seconds;
     Pool pool;
-    OnnxModel *model;
+    OnnxModel *model, *loss;
     Graph *graph;
     const Tensor **in;
     dlvk_slope *at; /* malloc'ed */
@@ -146,7 +146,9 @@ static dlvk_status run(Slopes *s, dlvk_error *err)
     Context *c;
     const OnnxAssumed *assumed = host_tensors_assumed(&s->pool, s->n_in, s->inputs);
     s->graph = onnx_import_file_assuming(&s->pool, s->path, s->n_in, assumed, NULL, &c, &s->model);
-    if (!s->graph || !gradient_loss(s->graph, s->o) || c->diag.errors) return compile_report(&c->diag, err);
+    Graph *loss = s->graph && s->o->loss_model ? onnx_import_file(c, s->o->loss_model, &s->loss) : NULL;
+    if (!s->graph || c->diag.errors || !gradient_loss(s->graph, s->o, loss) || c->diag.errors)
+        return compile_report(&c->diag, err);
     s->step = coarsest_step(s->graph->top);
     if (!(s->in = own_inputs(s, err))) return DLVK_INVALID_ARGUMENT;
     size_t floats = 0;
@@ -173,6 +175,7 @@ dlvk_status dlvk_reference_slopes(const char *onnx, const dlvk_gradient_options 
         status = rt_error(err, DLVK_OUT_OF_MEMORY, "out of memory while running '%s'", onnx);
     }
     onnx_model_free(s.model);
+    onnx_model_free(s.loss);
     pool_free(&s.pool);
     if (status == DLVK_OK) {
         *slopes = s.at;

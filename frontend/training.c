@@ -240,7 +240,7 @@ static Value *count_correct(Trainer *t, Value *x)
     Value *target = NULL;
     for (int i = 0; i < top->params.n; i++)
         if (top->params.at[i]->name && strcmp(top->params.at[i]->name, "target") == 0) target = top->params.at[i];
-    if ((l != DLVK_LOSS_CROSS_ENTROPY && l != DLVK_LOSS_NLL) || t->o->loss_output || t->loss || !target ||
+    if ((l != DLVK_LOSS_CROSS_ENTROPY && l != DLVK_LOSS_NLL) || t->o->loss.loss_output || t->loss || !target ||
         !dtype_is_int(target->type.dtype) || target->type.rank + 1 != x->type.rank)
         return NULL;
     Value *best = build_argreduce(b, KIND_MAX, x, 1, false, false);
@@ -248,62 +248,14 @@ static Value *count_correct(Trainer *t, Value *x)
     return build_reduce(b, KIND_SUM, build_cast(b, hit, DLVK_I32), 0, NULL, false);
 }
 
-/* The loss that another model computes of the outputs; see loss_model in dlvk/train.h. */
-static Value *modelled_loss(Trainer *t, int n, Value *const *outputs, const char *const *names)
-{
-    Region *top = t->loss->top;
-    Value **in = POOL_ARRAY(t->pool, Value *, top->params.n), **out = POOL_ARRAY(t->pool, Value *, top->results.n);
-    bool any = false;
-    for (int i = 0; i < top->params.n; i++)
-        for (int k = 0; k < n; k++)
-            if (strcmp(top->params.at[i]->name, names[k]) == 0) in[i] = outputs[k], any = true;
-    if (!any && top->params.n && n) in[0] = outputs[0];
-    for (int i = 0; i < top->params.n; i++) {
-        const Value *p = top->params.at[i];
-        if (!in[i] && taken(t->g->top, p->name)) {
-            fail(t, DLVK_UNSUPPORTED, p->name, "the model and its loss both have an input of this name");
-            return NULL;
-        }
-        if (!in[i]) in[i] = region_param(t->g->top, p->type, p->name);
-        bool fits = in[i]->type.dtype == p->type.dtype && in[i]->type.rank == p->type.rank;
-        for (int d = 0; fits && d < p->type.rank; d++) ctx_constrain(t->ctx, DIM_EQ, in[i]->type.dim[d], p->type.dim[d]);
-        if (!fits) {
-            fail(t, DLVK_INVALID_ARGUMENT, p->name,
-                 pool_printf(t->pool, "the loss takes %s, the model gives %s", type_to_string(t->pool, p->type),
-                             type_to_string(t->pool, in[i]->type)));
-            return NULL;
-        }
-    }
-    if (t->ctx->diag.errors || !rewrite_graph(&t->b, t->loss, in, out)) return NULL;
-    if (!top->results.n || !dtype_is_float(out[0]->type.dtype)) {
-        fail(t, DLVK_INVALID_ARGUMENT, t->o->loss_model, "its first output is not of floats");
-        return NULL;
-    }
-    return compose_widen(&t->b, out[0]);
-}
-
 /* Replaces the outputs by "loss" and "correct"; the model's own follow in an evaluation. */
 static bool add_loss(Trainer *t)
 {
     Graph *g = t->g;
     int n = g->top->results.n;
-    Value **outputs = pool_dup(t->pool, g->top->results.at, (size_t)n * sizeof *outputs + 1), *loss = NULL;
+    Value **outputs = pool_dup(t->pool, g->top->results.at, (size_t)n * sizeof *outputs + 1);
     const char **names = pool_dup(t->pool, g->output_names.at, (size_t)n * sizeof *names + 1);
-    if (t->loss) {
-        loss = modelled_loss(t, n, outputs, names);
-        g->top->results.n = g->output_names.n = 0;
-        if (!loss) return false;
-        add_result(t, loss, "loss");
-    } else if (t->o->loss_output) {
-        for (int i = 0; i < n; i++)
-            if (strcmp(names[i], t->o->loss_output) == 0) loss = outputs[i];
-        if (!loss || !dtype_is_float(loss->type.dtype))
-            return fail(t, DLVK_INVALID_ARGUMENT, t->o->loss_output, "no output of floats has this name");
-        g->top->results.n = g->output_names.n = 0;
-        add_result(t, compose_widen(&t->b, loss), "loss");
-    } else if (!gradient_loss(g, &t->o->loss)) {
-        return false;
-    }
+    if (!gradient_loss(g, &t->o->loss, t->loss)) return false;
     Value *correct = n && outputs[0] ? count_correct(t, outputs[0]) : NULL;
     if (correct) add_result(t, correct, "correct");
     for (int i = 0; i < n && t->evaluate; i++)

@@ -316,7 +316,8 @@ static int bench_main(const BenchOptions *o, const char *path)
         return EXIT_BAD;
     }
     if (o->train) {
-        if (!train_parse_loss(o->loss, &training) || !train_parse_optimizer(o->optimizer, &training)) return EXIT_BAD;
+        LossArgs loss = {.name = o->loss};
+        if (!loss_set(&loss, true, &training.loss) || !train_parse_optimizer(o->optimizer, &training)) return EXIT_BAD;
         m.training = &training;
     }
     if (!model_open_given(&m, path, o->device, &o->inputs)) return EXIT_BAD;
@@ -353,7 +354,7 @@ static int run(const Command *self, int argc, char **argv)
         {"min-time", OPT_REAL, "SECONDS", &o.min_time, "measure at least that long; 1"},
         {"batch", OPT_INT, "N", &o.batch, "size of the inputs' first dimension where it is symbolic"},
         {"train", OPT_FLAG, NULL, &o.train, "measure training steps: forward, backward and the optimizer's update"},
-        {"loss", OPT_STR, "LOSS", &o.loss, "--train: cross-entropy (the default), mse, l1, huber, bce, nll or kl"},
+        {"loss", OPT_STR, "LOSS", &o.loss, "--train: cross-entropy (the default) or any other of `dlvkc train`"},
         {"optimizer", OPT_STR, "NAME", &o.optimizer, "--train: adam (the default) or any other of `dlvkc train`"},
         {"kernels", OPT_FLAG, NULL, &o.kernels, "device time of every kernel too, the slowest first"},
         {"turns", OPT_FLAG, NULL, &o.turns,

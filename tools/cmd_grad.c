@@ -6,8 +6,8 @@
 
 typedef struct GradOptions {
     StrList inputs, dims;
-    const char *loss, *target, *output_dir, *device, *reduction, *out, *ignore;
-    double smoothing, delta;
+    LossArgs loss;
+    const char *target, *output_dir, *device, *reduction;
     int seed;
 } GradOptions;
 
@@ -24,35 +24,14 @@ static bool parse_reduction(const char *text, dlvk_reduction *r)
 }
 
 /* The options; the target's type and rank come from its file. */
-static bool gradient_options(const GradOptions *o, dlvk_gradient_options *g, dlvk_host_tensor *target)
+static bool gradient_options(GradOptions *o, dlvk_gradient_options *g, dlvk_host_tensor *target)
 {
     dlvk_error err;
-    if (!dlvk_loss_parse(o->loss, &g->loss)) {
-        char *names = text_format("%s", "");
-        for (int i = 0; i < DLVK_LOSS_COUNT; i++) {
-            char *longer = text_format("%s%s%s", names, i ? ", " : "", dlvk_loss_name((dlvk_loss)i));
-            free(names);
-            names = longer;
-        }
-        error_say("there is no loss '%s'; there are %s", o->loss, names);
-        free(names);
-        return false;
-    }
-    if (!parse_reduction(o->reduction, &g->reduction)) return false;
-    g->label_smoothing = o->smoothing;
-    g->huber_delta = o->delta;
-    if (o->ignore) {
-        char *end;
-        g->has_ignore = true;
-        g->ignore = strtoll(o->ignore, &end, 10);
-        if (end == o->ignore || *end) {
-            error_say("--ignore takes a whole number, not '%s'", o->ignore);
-            return false;
-        }
-    }
+    if (!loss_set(&o->loss, false, g) || !parse_reduction(o->reduction, &g->reduction)) return false;
+    if (g->loss_model) return true;
     bool wanted = g->loss != DLVK_LOSS_PROJECTION;
     if (wanted != (o->target != NULL)) {
-        error_say(wanted ? "the loss %s needs targets: --target FILE.npy" : "the loss %s takes no target", o->loss);
+        error_say(wanted ? "the loss %s needs targets: --target FILE.npy" : "the loss %s takes no target", o->loss.name);
         return false;
     }
     if (!wanted) return true;
@@ -85,6 +64,28 @@ static bool report(dlvk_session *s, int n, const char *dir)
     return ok;
 }
 
+/* Which input --target is for: a loss in a file has a name of its own for it. NULL, with a message. */
+static const char *target_input(const GradOptions *o, const LoadedModel *m)
+{
+    const char *found = NULL;
+    int n = 0;
+    dlvk_tensor_info info;
+    if (!m->gradient->loss_model) return "target";
+    for (int i = 0; i < dlvk_model_inputs(m->model); i++) {
+        if (dlvk_model_input(m->model, i, &info)) continue;
+        size_t length = strlen(info.name);
+        bool given = false;
+        for (int k = 0; k < o->inputs.n; k++)
+            given |= !strncmp(o->inputs.at[k], info.name, length) && o->inputs.at[k][length] == '=';
+        if (given) continue;
+        found = info.name;
+        n++;
+    }
+    if (n == 1) return found;
+    error_say("--target: there are %d inputs without a value, and it could be for any; --input NAME=FILE says which", n);
+    return NULL;
+}
+
 static bool run_gradient(const GradOptions *o, const LoadedModel *m)
 {
     InputSet inputs;
@@ -92,7 +93,12 @@ static bool run_gradient(const GradOptions *o, const LoadedModel *m)
     dlvk_error err;
     StrList specs = {0};
     for (int i = 0; i < o->inputs.n; i++) list_add(&specs, o->inputs.at[i]);
-    char *target = o->target ? text_format("target=%s", o->target) : NULL;
+    const char *goes = o->target ? target_input(o, m) : NULL;
+    if (o->target && !goes) {
+        list_free(&specs);
+        return false;
+    }
+    char *target = o->target ? text_format("%s=%s", goes, o->target) : NULL;
     if (target) list_add(&specs, target);
     bool made = inputs_make(&inputs, m->model, &specs, &o->dims, "random", (uint64_t)o->seed), ok = made;
     list_free(&specs);
@@ -108,7 +114,7 @@ static bool run_gradient(const GradOptions *o, const LoadedModel *m)
     return ok;
 }
 
-static bool grad(const char *path, const GradOptions *o)
+static bool grad(const char *path, GradOptions *o)
 {
     dlvk_gradient_options g = DLVK_GRADIENT_OPTIONS_INIT;
     dlvk_host_tensor target = {0};
@@ -125,25 +131,23 @@ static bool grad(const char *path, const GradOptions *o)
 
 static int run(const Command *self, int argc, char **argv)
 {
-    GradOptions o = {.loss = "cross-entropy", .reduction = "mean", .delta = 1};
+    GradOptions o = {.loss.name = "cross-entropy", .reduction = "mean"};
     StrList words = {0};
     int code;
     const Opt opts[] = {
-        {"loss", OPT_STR, "LOSS", &o.loss, "cross-entropy (the default), mse, l1, huber, bce, nll, kl or projection"},
+        LOSS_OPTS(o.loss),
         {"target", OPT_STR, "FILE", &o.target, "what the outputs should be: .npy or .pb"},
         {"input", OPT_LIST, "NAME=FILE", &o.inputs, "an input: .npy, .pb, or random, zeros, ones"},
         {"dim", OPT_LIST, "SYMBOL=N", &o.dims, "the size of a symbolic dimension that no file gives"},
         {"output-dir", OPT_STR, "DIR", &o.output_dir, "write DIR/loss.npy and DIR/NAME.npy for every float initializer"},
         {"reduction", OPT_STR, "HOW", &o.reduction, "mean (the default), sum or none"},
-        {"ignore", OPT_STR, "CLASS", &o.ignore, "cross-entropy, nll: targets of this class do not count"},
-        {"label-smoothing", OPT_REAL, "S", &o.smoothing, "cross-entropy: move S of every target to all classes alike"},
-        {"delta", OPT_REAL, "D", &o.delta, "huber: where the square becomes a line; 1"},
         {"seed", OPT_INT, "N", &o.seed, "for random inputs; 0"},
         DEVICE_OPT(o.device),
         OPT_END,
     };
     bool ok = args_parse(self, opts, argc, argv, &words, &code);
     if (ok) code = args_words(self, &words, 1, 1, "the model") && grad(words.at[0], &o) ? EXIT_OK : EXIT_BAD;
+    loss_free(&o.loss);
     list_free(&words);
     list_free(&o.inputs);
     list_free(&o.dims);
@@ -156,6 +160,9 @@ const Command command_grad = {
     "device, prints the loss and writes the gradients of all float initializers, slashes in their names\n"
     "as underscores. Cross-entropy takes logits; its targets are class numbers [n,...], or probabilities\n"
     "or ones and zeros of the logits' shape. A model with nodes that have no gradient is refused with a\n"
-    "list of them and of the paths that need one.\n\n"
+    "list of them and of the paths that need one. A loss of your own, --loss FILE.onnx, is an ONNX model whose\n"
+    "inputs are outputs of the model, by their names, and others, such as the targets; its first output,\n"
+    "summed, is differentiated. (--loss projection: all outputs, times random numbers.)\n\n"
     "  dlvkc grad net.onnx --input x=x.npy --target labels.npy --output-dir gradients\n"
-    "  dlvkc grad net.onnx --loss mse --input x=x.npy --target y.npy --reduction sum\n"};
+    "  dlvkc grad net.onnx --loss mse --input x=x.npy --target y.npy --reduction sum\n"
+    "  dlvkc grad net.onnx --loss loss.onnx --input x=x.npy --target y.npy\n"};

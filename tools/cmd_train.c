@@ -6,9 +6,10 @@
 #include <string.h>
 
 typedef struct Words { /* what the command line says, before it is understood */
-    const char *loss, *optimizer, *schedule;
+    LossArgs loss;
+    const char *optimizer, *schedule;
     StrList hyper, freeze;
-    double momentum, weight_decay, label_smoothing, loss_scale;
+    double momentum, weight_decay, loss_scale;
     bool nesterov, check;
 } Words;
 
@@ -95,9 +96,8 @@ static double default_lr(const char *optimizer)
 static bool understand(TrainOptions *o, Words *w, Lists *l)
 {
     dlvk_training_options *t = &o->training;
-    if (!train_parse_loss(w->loss, t)) return false;
+    if (!loss_set(&w->loss, true, &t->loss)) return false;
     if (o->lr == 0) o->lr = default_lr(w->optimizer);
-    t->loss.label_smoothing = w->label_smoothing;
     if (w->weight_decay >= 0) t->weight_decay = w->weight_decay;
     if (w->loss_scale >= 0) t->loss_scale = w->loss_scale;
     t->ema_evaluate = t->ema > 0;
@@ -112,7 +112,7 @@ static bool understand(TrainOptions *o, Words *w, Lists *l)
 static int run(const Command *self, int argc, char **argv)
 {
     TrainOptions o = {.training = DLVK_TRAINING_OPTIONS_INIT, .epochs = 1, .lr_gamma = 0.1, .lr_every = 1, .deviation = 1};
-    Words w = {.loss = "cross-entropy", .optimizer = "adam", .schedule = "cosine", .weight_decay = -1, .loss_scale = -1};
+    Words w = {.loss.name = "cross-entropy", .optimizer = "adam", .schedule = "cosine", .weight_decay = -1, .loss_scale = -1};
     StrList words = {0};
     Lists lists = {0};
     int code;
@@ -120,7 +120,7 @@ static int run(const Command *self, int argc, char **argv)
         {"data", OPT_STR, "DIR", &o.data,
          "IDX files: train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz, and the t10k\npair for validation; with or without "
          ".gz"},
-        {"loss", OPT_STR, "LOSS", &w.loss, "cross-entropy (the default), mse, l1, huber, bce, nll or kl"},
+        LOSS_OPTS(w.loss),
         {"optimizer", OPT_STR, "NAME", &w.optimizer, "adam (the default), sgd, adamw, rmsprop, adagrad, adadelta, lamb or lion"},
         {"lr", OPT_REAL, "X", &o.lr,
          "learning rate; by the optimizer: 0.003 with adam and adamw, 0.001 with rmsprop, 0.05 with sgd, 0.02 with\nadagrad, 1 "
@@ -149,7 +149,6 @@ static int run(const Command *self, int argc, char **argv)
         {"accumulate", OPT_INT, "N", &o.training.accumulate, "batches whose gradients make one step of the optimizer; 1"},
         {"ema", OPT_REAL, "D", &o.training.ema,
          "decay of a moving average of the weights, which is then what is validated\nand written"},
-        {"label-smoothing", OPT_REAL, "S", &w.label_smoothing, "cross-entropy: move S of every target to all classes alike"},
         {"schedule", OPT_STR, "NAME", &w.schedule,
          "of the learning rate: cosine (the default: down to --lr-min with the last step), linear, step,\nexponential or "
          "constant"},
@@ -182,6 +181,7 @@ static int run(const Command *self, int argc, char **argv)
     list_free(&o.precision.keep);
     for (int i = 0; i < lists.n_text; i++) free(lists.text[i]);
     free(lists.text);
+    loss_free(&w.loss);
     free(lists.hyper);
     free(lists.group);
     list_free(&words);
@@ -198,7 +198,8 @@ const Command command_train = {
     "Trains every float initializer, writes after each epoch the model with its new weights (DIR/model.onnx), the\n"
     "log (DIR/log.csv: epoch,train_loss,val_loss,val_accuracy,lr,seconds) and a checkpoint to go on from. The\n"
     "same seed gives the same order of images; where the model's batch is symbolic, an epoch ends with a\n"
-    "smaller batch, and where it is fixed, what is left over is left out.\n\n"
+    "smaller batch, and where it is fixed, what is left over is left out. A loss of your own, --loss FILE.onnx,\n"
+    "is an ONNX model whose inputs are outputs of the model, by their names, and the labels.\n\n"
     "  dlvkc zoo lenet -o lenet.onnx\n"
     "  dlvkc train --check lenet.onnx --batch 128\n"
     "  dlvkc train lenet.onnx --data /usr/share/datasets/fashion-mnist --epochs 2 --batch 128\n"

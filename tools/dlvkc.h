@@ -97,6 +97,24 @@ typedef struct PrecisionArgs {
     }
 /* Puts them into o, which points into p from then on. */
 dlvk_status precision_set(const PrecisionArgs *p, dlvk_compile_options *o, dlvk_error *err);
+/* The options about the loss (loss.c), which several commands share. */
+typedef struct LossArgs {
+    const char *name, *ignore, *class_weights; /* name: never NULL */
+    double smoothing, delta;                   /* 0: as the loss has it */
+    float *weight;
+} LossArgs;
+#define LOSS_OPTS(l)                                                                                                             \
+    {"loss", OPT_STR, "LOSS", &(l).name,                                                                                         \
+     "cross-entropy (the default), mse, l1, huber, bce, nll, kl, or a model of yours that computes it:\nFILE.onnx"},             \
+        {"ignore", OPT_STR, "CLASS", &(l).ignore, "cross-entropy, nll: targets of this class do not count"},                     \
+        {"class-weights", OPT_STR, "W,W,...", &(l).class_weights, "cross-entropy, nll: what each class counts"},                 \
+        {"label-smoothing", OPT_REAL, "S", &(l).smoothing, "cross-entropy: move S of every target to all classes alike"},        \
+    {                                                                                                                            \
+        "delta", OPT_REAL, "D", &(l).delta, "huber: where the square becomes a line; 1"                                          \
+    }
+/* Puts them into g, which points into l from then on; targets of classes are i64, others f32. False, with a message. */
+bool loss_set(LossArgs *l, bool trains, dlvk_gradient_options *g);
+void loss_free(LossArgs *l);
 /* The tolerance of a comparison with float32, relative to a tensor's largest magnitude: 0, 1e-2 or 8e-2. */
 double precision_tolerance(const PrecisionArgs *p);
 

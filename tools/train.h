@@ -16,8 +16,8 @@ typedef struct TrainOptions {
     int epochs, batch, seed, warmup, lr_every; /* batch 0: the model's, or 64; warmup in steps; lr_every in epochs */
     double lr, lr_min, lr_gamma, mean, deviation;
     LrSchedule schedule;
-    StrList dims; /* train_check: SYMBOL=N */
-    StrList symbols; /* their symbols */
+    StrList dims;              /* train_check: SYMBOL=N */
+    StrList symbols;           /* their symbols */
     dlvk_symbol_size size[32]; /* what training.sizes points to */
     bool json, resume;
 } TrainOptions;
@@ -28,9 +28,7 @@ typedef struct EpochResult {
     double train_loss, val_loss, val_accuracy, lr, seconds;
 } EpochResult;
 
-/* --loss and --optimizer by name (train_options.c); false, with a message that lists them. Targets of classes are i64, others
- * f32. */
-bool train_parse_loss(const char *name, dlvk_training_options *t);
+/* --optimizer by name (train_options.c); false, with a message that lists them. */
 bool train_parse_optimizer(const char *name, dlvk_training_options *t);
 /* "SYMBOL=BATCH" for the first dimension of every input of m that is a symbol alone and not among `dims`; each added to dims and
  * to `made`, an array of 64, to be freed. Returns their number. */

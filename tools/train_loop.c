@@ -27,6 +27,7 @@ double train_lr(const TrainOptions *o, int64_t step, int64_t steps_per_epoch, in
 
 /* Targets: class numbers, or a row of scores for each image. */
 typedef struct Target {
+    const char *name;
     dlvk_dtype dtype;
     int rank;
     int64_t width; /* of a row; 0: class numbers */
@@ -70,24 +71,39 @@ static bool has_output(const dlvk_model *m, const char *name)
     return false;
 }
 
+/* The input for the labels: of a loss in a file, the one that is not the model's, which come first. */
+static const char *target_name(const Trainer *t)
+{
+    dlvk_tensor_info info;
+    const char *name = NULL;
+    if (!t->o->training.loss.loss_model) return "target";
+    for (int i = 1; i < dlvk_model_inputs(t->model); i++)
+        if (!dlvk_model_input(t->model, i, &info) && strcmp(info.name, "lr") && strcmp(info.name, "seed")) name = info.name;
+    return name ? name : "target";
+}
+
 /* How labels become targets: the program's input says. */
 static bool target_find(Trainer *t)
 {
     dlvk_tensor_info info;
     char type[256];
-    if (!has_input(t->model, "target", &info)) {
+    const dlvk_gradient_options *loss = &t->o->training.loss;
+    if (!has_input(t->model, t->target.name, &info)) {
         error_say("the loss has no target, but the data has labels");
         return false;
     }
-    bool classes = t->o->training.loss.loss == DLVK_LOSS_CROSS_ENTROPY || t->o->training.loss.loss == DLVK_LOSS_NLL;
+    bool classes = loss->loss_model ? !is_float(info.dtype) && info.rank == 1
+                                    : loss->loss == DLVK_LOSS_CROSS_ENTROPY || loss->loss == DLVK_LOSS_NLL;
     bool fits = info.rank == (classes ? 1 : 2) || (!classes && info.rank == 1);
     int64_t width = classes || info.rank == 1 ? 1 : info.dim[1];
     if (!fits || width < 1) {
-        error_say("the model's first output does not take labels: its targets are %s",
+        error_say("%s does not take labels: its targets are %s", loss->loss_model ? "the loss" : "the model's first output",
                   type_text(info.dtype, info.rank, info.dim, info.symbol, type, sizeof type));
         return false;
     }
-    t->target = (Target){.dtype = info.dtype, .rank = info.rank, .width = classes ? 0 : width};
+    t->target.dtype = info.dtype;
+    t->target.rank = info.rank;
+    t->target.width = classes ? 0 : width;
     return true;
 }
 
@@ -136,11 +152,12 @@ static bool load(Trainer *t)
 
 static bool prepare(Trainer *t)
 {
-    static const char *const others[] = {"target", "lr", "seed", NULL};
     const TrainOptions *o = t->o;
     dlvk_tensor_info info;
-    if (!load(t) || !image_input_find(&t->image, t->model, &t->data, others, o->mean, o->deviation) || !target_find(t))
-        return false;
+    if (!load(t)) return false;
+    t->target.name = target_name(t);
+    const char *const others[] = {t->target.name, "lr", "seed", NULL};
+    if (!image_input_find(&t->image, t->model, &t->data, others, o->mean, o->deviation) || !target_find(t)) return false;
     t->seeded = has_input(t->model, "seed", &info);
     t->fixed = t->image.batch > 0;
     t->batch = o->batch ? o->batch : t->fixed ? t->image.batch : TRAIN_BATCH;
@@ -194,7 +211,7 @@ static bool batch_set(Trainer *t, dlvk_session *s, const Dataset *d, int64_t n)
     int64_t dim[] = {n, t->target.width};
     size_t count = (size_t)(n * (t->target.width ? t->target.width : 1));
     return !failed(t, image_input_set(&t->image, s, n, d, t->pixels, &t->err)) &&
-           !failed(t, dlvk_session_set_input(s, "target", dim, t->target.rank, t->targets,
+           !failed(t, dlvk_session_set_input(s, t->target.name, dim, t->target.rank, t->targets,
                                              dlvk_dtype_size(t->target.dtype, count), &t->err));
 }
 
@@ -265,7 +282,7 @@ static bool count_correct(Trainer *t, const int64_t *index, int64_t n, double *c
         if (!ok) dlvk_host_tensor_free(&y);
     }
     for (int64_t i = 0; ok && i < n; i++) {
-        int64_t width = t->target.width, best = 0;
+        int64_t width = t->target.width ? t->target.width : model_classes(t), best = 0;
         if (width == 1) {
             *correct += (dlvk_host_tensor_get(&y, i) > 0) == (t->val.labels[index[i]] != 0);
             continue;
@@ -283,7 +300,7 @@ static bool validate(Trainer *t, EpochResult *r)
     double loss = 0, correct = 0;
     int64_t seen = 0;
     bool told = has_output(t->evaluate_model, "correct"),
-         counts = told || t->target.width > 1 || t->o->training.loss.loss == DLVK_LOSS_BCE;
+         counts = told || t->target.width > 1 || model_classes(t) > 1 || t->o->training.loss.loss == DLVK_LOSS_BCE;
     r->val_loss = r->val_accuracy = NAN;
     for (int64_t i = 0; i < t->val.count; i++) t->order[i] = i;
     for (int64_t from = 0; from < t->val.count; from += t->batch) {

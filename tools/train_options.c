@@ -4,17 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool train_parse_loss(const char *name, dlvk_training_options *t)
-{
-    if (!dlvk_loss_parse(name, &t->loss.loss) || t->loss.loss == DLVK_LOSS_PROJECTION) {
-        error_say("--loss takes cross-entropy, mse, l1, huber, bce, nll or kl, not '%s'", name);
-        return false;
-    }
-    bool classes = t->loss.loss == DLVK_LOSS_CROSS_ENTROPY || t->loss.loss == DLVK_LOSS_NLL;
-    t->loss.target_type = classes ? DLVK_I64 : DLVK_F32;
-    return true;
-}
-
 bool train_parse_optimizer(const char *name, dlvk_training_options *t)
 {
     t->optimizer = dlvk_optimizer_find(name);

@@ -362,8 +362,12 @@ bool onnx_import_function(OnnxNode *n, const Onnx__FunctionProto *f)
 
 Graph *onnx_import_model(Context *ctx, OnnxModel *m, int n_assumed, const OnnxAssumed *assumed, Assume assume, ModelParts *parts)
 {
-    const Onnx__GraphProto *g = m->proto->graph;
+    Onnx__GraphProto *g = m->proto->graph;
     Graph *graph = graph_new(ctx, g->name ? g->name : "");
+    if (parts && !onnx_untie(g)) {
+        diag_error(&ctx->diag, DLVK_OUT_OF_MEMORY, "out of memory");
+        return NULL;
+    }
     Importer im = {
         .ctx = ctx, .model = m, .graph = graph, .parts = parts, .n_assumed = n_assumed, .assumed = assumed, .assume = assume};
     Build b = {.ctx = ctx, .at = graph->top};

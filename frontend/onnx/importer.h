@@ -78,6 +78,10 @@ Value *onnx_variable(const Scope *s, Build *b, const char *name, Value *v);
 void onnx_import_inputs(Scope *s, Build *b, const Onnx__GraphProto *g);
 void onnx_export_outputs(Importer *im, const Onnx__GraphProto *g, const OnnxItem *items);
 
+/* Gives parameters their own initializers that share one only because they were equal (untie.c): for models to be trained, differentiated,
+ * or written with other weights. False: out of memory. */
+bool onnx_untie(Onnx__GraphProto *g);
+
 /* Whether messages of type d lie deeper in these bytes than protobuf-c, which unpacks them by recursion, shall go. */
 bool onnx_nests_too_deep(const ProtobufCMessageDescriptor *d, const void *bytes, size_t size);
 

@@ -141,6 +141,7 @@ static dlvk_status run(Exchange *x, const char *onnx, const char *out, dlvk_erro
     x->placed = POOL_ARRAY(&x->pool, bool, x->n);
     if (onnx_model_read(x->ctx, onnx, &x->model)) {
         Onnx__ModelProto *m = x->model->proto;
+        if (!onnx_untie(m->graph)) fault(x, DLVK_OUT_OF_MEMORY, m->graph->name, "out of memory");
         exchange_all(x, m->graph);
         take_in_graph(x, m->graph);
         for (size_t i = 0; i < m->n_functions; i++) take_in_nodes(x, m->functions[i]->n_node, m->functions[i]->node);

@@ -281,7 +281,7 @@ Test(training_state, evaluations_see_what_steps_wrote, .timeout = 60)
 Test(training_state, batch_norm_keeps_running_statistics, .timeout = 60)
 {
     dlvk_training_options o = options("sgd");
-    o.loss_output = "cost";
+    o.loss.loss_output = "cost";
     dlvk_graph *g = dlvk_graph_new("norm");
     dlvk_value y = dlvk_batch_norm(g, dlvk_input(g, "x", DLVK_F32, "batch,2"), "bn", 1e-5);
     dlvk_output(g, "y", y);
@@ -409,7 +409,7 @@ Test(training_state, a_loss_in_a_file_of_its_own, .timeout = 60)
     model_output(&m, "cost");
     model_write(&m);
     dlvk_training_options o = options("sgd");
-    o.loss_model = m.path;
+    o.loss.loss_model = m.path;
     Trainee t = trainee_open_graph(trainee_graph(), &o);
     double w[PARAMETERS], g[PARAMETERS];
     float x[BATCH * IN], y[BATCH * OUT], got[PARAMETERS], lr = 0.1f;
@@ -465,7 +465,7 @@ Test(training_state, random_operators_advance_with_the_step, .timeout = 120)
         model_write(&m);
 
         dlvk_training_options t = options("sgd");
-        t.loss_output = "cost";
+        t.loss.loss_output = "cost";
         void *bundle;
         size_t size;
         dlvk_error err;
@@ -531,7 +531,7 @@ Test(training_state, bad_options_are_refused)
     refused(&a, "clipping");
     a = o, a.ema = 1;
     refused(&a, "ema");
-    a = o, a.loss_output = "nothing";
+    a = o, a.loss.loss_output = "nothing";
     refused(&a, "nothing");
     a = o, a.group = &all, a.n_group = 1;
     refused(&a, "no parameter");

@@ -35,6 +35,44 @@ for driver in "$LAVAPIPE" "$SWIFTSHADER"; do
         [ -d "$data/node/$test" ] && check_exit "$test on $on" 0 "^PASS $test" "$DLVKC" test --grad "$data/node/$test"
     done
 done
+
+# ---- a linear model whose bias is an Identity of a second, equal one's initializer; losses in files; class weights ----
+"$PYTHON" - "$tmp" <<'END'
+import sys
+import numpy as np, onnx
+from onnx import TensorProto as T, helper as h, numpy_helper as nh
+folder, rng = sys.argv[1], np.random.default_rng(0)
+def value(name, shape, kind=T.FLOAT): return h.make_tensor_value_info(name, kind, shape)
+def save(name, nodes, inputs, outputs, weights=()):
+    onnx.save(h.make_model(h.make_graph(nodes, name, inputs, outputs, list(weights)), opset_imports=[h.make_opsetid("", 17)], ir_version=8),
+              f"{folder}/{name}.onnx")
+x, w, b = (rng.standard_normal(s).astype(np.float32) for s in ((6, 4), (4, 5), (5,)))
+target, weight = np.array([0, 4, 2, 3, 1, 3]), np.array([.5, 2, 1, .25, 3])
+save("linear", [h.make_node("Identity", ["b"], ["c"]), h.make_node("Gemm", ["x", "w", "b"], ["a"]), h.make_node("Tanh", ["c"], ["d"]),
+                h.make_node("Add", ["a", "d"], ["y"])], [value("x", ["n", 4])], [value("y", ["n", 5])], [nh.from_array(w, "w"), nh.from_array(b, "b")])
+save("squares", [h.make_node("Sub", ["y", "wanted"], ["e"]), h.make_node("Mul", ["e", "e"], ["s"]), h.make_node("ReduceMean", ["s"], ["cost"], keepdims=0)],
+     [value("y", ["rows", 5]), value("wanted", ["rows", 5])], [value("cost", [])])
+save("integers", [h.make_node("Cast", ["y"], ["cost"], to=T.INT64)], [value("y", ["rows", 5])], [value("cost", ["rows", 5], T.INT64)])
+np.save(f"{folder}/x.npy", x); np.save(f"{folder}/labels.npy", target); np.save(f"{folder}/y.npy", rng.standard_normal((6, 5)).astype(np.float32))
+z = (x @ w + b + np.tanh(b)).astype(np.float64)
+p = np.exp(z - z.max(1, keepdims=True)); p /= p.sum(1, keepdims=True)
+hot = np.eye(5)[target]; dz = (p - hot) * weight[target][:, None] / weight[target].sum()
+np.savez(f"{folder}/want.npz", loss=-(np.log(p) * hot).sum(1) @ weight[target] / weight[target].sum(), w=x.T @ dz, b=dz.sum(0), c=dz.sum(0) / np.cosh(b) ** 2)
+END
+check_exit "weights of classes" 0 '^loss' "$DLVKC" grad "$tmp/linear.onnx" --class-weights 0.5,2,1,0.25,3 --input "x=$tmp/x.npy" --target "$tmp/labels.npy" --output-dir "$tmp/weighted"
+check "they weigh, and equal parameters have gradients of their own" "$PYTHON" -c '
+import sys, numpy as np
+for name, want in np.load(sys.argv[1] + "/want.npz").items():
+    got = np.load(f"{sys.argv[1]}/weighted/{name}.npy")
+    assert np.abs(got - want).max() < 1e-5 * np.abs(want).max(), (name, got, want)' "$tmp"
+check_exit "a loss in a file" 0 '^loss' "$DLVKC" grad "$tmp/linear.onnx" --loss "$tmp/squares.onnx" --input "x=$tmp/x.npy" --target "$tmp/y.npy" --output-dir "$tmp/filed"
+check_exit "the same by name" 0 '^loss' "$DLVKC" grad "$tmp/linear.onnx" --loss mse --input "x=$tmp/x.npy" --target "$tmp/y.npy" --output-dir "$tmp/named"
+for name in loss w b c; do check "$name is the same" cmp "$tmp/filed/$name.npy" "$tmp/named/$name.npy"; done
+check_exit "a loss of integers" 2 'first output is not of floats' "$DLVKC" grad "$tmp/linear.onnx" --loss "$tmp/integers.onnx" --input "x=$tmp/x.npy"
+check_exit "a target that could be for any input" 2 'there are 2 inputs without a value' "$DLVKC" grad "$tmp/linear.onnx" --loss "$tmp/squares.onnx" --dim n=6 --target "$tmp/y.npy"
+check_exit "too few class weights" 2 'more or fewer class weights than classes' "$DLVKC" grad "$tmp/linear.onnx" --class-weights 1,2 --input "x=$tmp/x.npy" --target "$tmp/labels.npy"
+check_exit "an option of another loss" 2 'ignore does not go with the loss mse' "$DLVKC" grad "$tmp/linear.onnx" --loss mse --ignore 3 --input "x=$tmp/x.npy" --target "$tmp/y.npy"
+
 relu=$data/node/test_relu
 check_exit "nothing to differentiate by" 2 'no initializer of floats' "$DLVKC" grad "$relu/model.onnx" --loss mse --target "$relu/test_data_set_0/output_0.pb"
 check_exit "no such loss" 2 'there are cross-entropy, mse' "$DLVKC" grad "$relu/model.onnx" --loss square

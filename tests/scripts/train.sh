@@ -95,6 +95,44 @@ check_exit "mse against ones and zeros" 0 'accuracy' "$DLVKC" train "$tmp/mlp.on
 check_exit "values in memory as bf16" 0 'accuracy (0[.][4-9]|1)' "$DLVKC" train "$tmp/mlp.onnx" --data "$data" --batch 16 --precision bf16 --epochs 2 --out "$tmp/g"
 check_exit "no such precision" 2 'f32, f16 or bf16' "$DLVKC" train "$tmp/mlp.onnx" --data "$data" --precision f8
 
+# ---- an untrained model as exporters write it: one initializer for all that is equal, Identities for the others; and a loss in a file ----
+"$PYTHON" - "$tmp" <<'END'
+import sys
+import numpy as np, onnx
+from onnx import TensorProto as T, helper as h, numpy_helper as nh
+folder, rng = sys.argv[1], np.random.default_rng(0)
+def value(name, shape, kind=T.FLOAT): return h.make_tensor_value_info(name, kind, shape)
+def save(name, nodes, inputs, outputs, weights=()):
+    onnx.save(h.make_model(h.make_graph(nodes, name, inputs, outputs, list(weights)), opset_imports=[h.make_opsetid("", 17)], ir_version=8),
+              f"{folder}/{name}.onnx")
+weights = [nh.from_array(a.astype("f"), n) for n, a in (("conv", rng.normal(0, .3, (8, 1, 5, 5))), ("norm.weight", np.ones(8)), ("norm.bias", np.zeros(8)),
+           ("fc", rng.normal(0, .05, (288, 10))))]
+tie = lambda of, name: h.make_node("Identity", [of], [name])
+norm = lambda x, w, b, m, v, y: h.make_node("BatchNormalization", [x, w, b, m, v], [y])
+save("tied", [tie("norm.weight", "norm.var"), tie("norm.bias", "norm.mean"), tie("norm.weight", "again.weight"), h.make_node("Conv", ["x", "conv"], ["a"], strides=[4, 4]),
+              norm("a", "norm.weight", "norm.bias", "norm.mean", "norm.var", "b"), h.make_node("Relu", ["b"], ["c"]),
+              norm("c", "again.weight", "norm.bias", "norm.bias", "norm.weight", "d"), h.make_node("Flatten", ["d"], ["e"]), h.make_node("MatMul", ["e", "fc"], ["scores"])],
+     [value("x", ["n", 1, 28, 28])], [value("scores", ["n", 10])], weights)
+save("cost", [h.make_node("SoftmaxCrossEntropyLoss", ["scores", "classes"], ["cost"])], [value("scores", ["rows", 10]), value("classes", ["rows"], T.INT64)], [value("cost", [])])
+END
+for loss in cross-entropy "$tmp/cost.onnx"; do
+    rm -rf "$tmp/untied"
+    check "equal weights, $(basename "$loss")" "$DLVKC" train "$tmp/tied.onnx" --data "$data" --batch 16 --epochs 3 --loss "$loss" --out "$tmp/untied"
+    cut -d, -f1-5 "$tmp/untied/log.csv" >"$tmp/log-$(basename "$loss" .onnx)"
+done
+check "a loss in a file trains like the one that is built in" cmp "$tmp/log-cross-entropy" "$tmp/log-cost"
+check "the squares are told apart, by the statistics, and what was equal was trained apart" "$PYTHON" -c '
+import csv, sys, numpy as np, onnx
+from onnx import numpy_helper as nh
+assert float(list(csv.DictReader(open(sys.argv[1] + "/log.csv")))[2]["val_accuracy"]) > 0.8
+w = {i.name: nh.to_array(i) for i in onnx.load(sys.argv[1] + "/model.onnx").graph.initializer}
+assert len(w) == 9, sorted(w)
+same = [(a, b) for a in w for b in w if a < b and w[a].shape == w[b].shape and np.allclose(w[a], w[b], atol=1e-4)]
+assert not same, same' "$tmp/untied"
+same_as_ort "the trained model, untied" "$tmp/untied/model.onnx" 3 1 28 28
+accuracy=$(tail -1 "$tmp/untied/log.csv" | cut -d, -f4)
+check_exit "classify finds the accuracy of its log" 0 "^accuracy $(printf %.4f "$accuracy")" "$DLVKC" classify "$tmp/untied/model.onnx" --data "$data"
+
 # ---- can it train? ----
 check_exit "a model that trains" 0 '^activations  [0-9.]+ MiB' "$DLVKC" train --check "$tmp/lenet.onnx" --batch 32
 check "as JSON: what is frozen, and more memory for more images" bash -c '
@@ -173,7 +211,7 @@ damage "a label out of range" "label 0 is 10; the model has 10 classes" bash -c 
 damage "no labels" "there is no train-labels" bash -c 'rm train-labels*'
 check "nothing was written" test ! -e "$tmp/never"
 bad "images that do not fit" "does not take images of 28x28" "$DLVKC" train "$tmp/resnet18.onnx" --data "$data"
-bad "no such loss" "--loss takes" train --loss square
+bad "no such loss" "there is no loss .square." train --loss square
 bad "no such optimizer" "there are sgd, adam" train --optimizer adagard
 bad "no such number" "sgd has momentum" train --optimizer sgd --hyper beta1=0.5
 bad "no such schedule" "--schedule takes" train --schedule wavy

@@ -4,7 +4,8 @@
  *     dlvk_status s = dlvk_compile_gradient("model.onnx", "gradient.dlvk", &g, &o, &err);
  *
  * makes a bundle with the model's inputs and one more, "target"; its outputs are "loss" and, for every float initializer NAME, the
- * loss's gradient "gradient.NAME".
+ * loss's gradient "gradient.NAME". An Identity of an initializer that has other uses is an initializer, too: that is how exporters
+ * write parameters that happen to be equal.
  *
  *     dlvk_training_options t = DLVK_TRAINING_OPTIONS_INIT; // the same loss, SGD
  *     t.optimizer = dlvk_optimizer_find("adam");
@@ -56,6 +57,11 @@ typedef struct dlvk_gradient_options {
     int n_class_weight;
     double huber_delta;
     bool of_inputs; /* the gradients of the model's float inputs, instead of the initializers' */
+    /* A loss of the caller's own, instead of `loss`, whose elements' sum is differentiated: */
+    const char *loss_output; /* this output of the model, of floats; NULL */
+    const char *loss_model;  /* the first output (of floats) of this ONNX file. Its inputs that are called as outputs of the model are
+                                these; if there is none, its first input is the model's first output. Its other inputs become inputs of
+                                the bundle, of both programs of a training; NULL */
 } dlvk_gradient_options;
 #define DLVK_GRADIENT_OPTIONS_INIT \
     { .struct_size = sizeof(dlvk_gradient_options), .target_type = DLVK_I64, .target_rank = -1, .huber_delta = 1 }
@@ -170,10 +176,6 @@ typedef struct dlvk_group {
 typedef struct dlvk_training_options {
     size_t struct_size; /* set by the INIT macro */
     dlvk_gradient_options loss; /* of_inputs does not count */
-    const char *loss_output;    /* the loss is this output of the model (a float; its elements' sum is what is minimized); NULL */
-    const char *loss_model;     /* the loss is the first output (floats) of this ONNX file. Its inputs that are called as outputs of the
-                                   model are these; if there is none, its first input is the model's first output. Its other inputs
-                                   become inputs of both programs; NULL */
     const dlvk_optimizer *optimizer; /* NULL: sgd */
     const dlvk_hyper *hyper;         /* that differ from the defaults */
     int n_hyper;
@@ -214,8 +216,9 @@ DLVK_API dlvk_status dlvk_compile_graph_training(dlvk_graph *g, void **bundle, s
 
 /* Writes a copy of an ONNX file with other weights: each tensor replaces the initializer of its name (or the value of the Constant node
  * whose output has that name), which must have its shape; floats are rounded to the initializer's type. Everything else stays as it is,
- * but external data moves into the file, which may thus not exceed 2 GiB (DLVK_UNSUPPORTED). A weight that the model does not have is
- * DLVK_INVALID_ARGUMENT. `out` is written whole or not at all, and may be `onnx` itself. */
+ * but equal parameters that share an initializer (see above) get their own first, and external data moves into the file, which may thus
+ * not exceed 2 GiB (DLVK_UNSUPPORTED). A weight that the model does not have is DLVK_INVALID_ARGUMENT. `out` is written whole or not at
+ * all, and may be `onnx` itself. */
 DLVK_API dlvk_status dlvk_onnx_exchange_weights(const char *onnx, const char *out, const dlvk_host_tensor *weights, int n,
                                                 dlvk_error *err);
 
