@@ -62,30 +62,47 @@ Value *merge_front(Build *b, Value *x, int n)
     return build_reshape(b, x, x->type.rank - n + 1, shape);
 }
 
-Value *index_along(Build *b, Value *x, Value *idx, int axis)
+/* An index into an axis of size d, clamped to it; where `outside` is given it is noted there instead that it lies outside. */
+static Value *bound(Build *b, Value *c, const Dim *d, Value **outside)
+{
+    Value *zero = build_scalar_i(b, DLVK_I64, 0);
+    if (!outside) return build_clamp(b, c, zero, dim_value(b, DLVK_I64, plus_int(b, d, -1)));
+    Value *out = build_map2(b, OP_OR, build_map2(b, OP_LT, c, zero), build_map2(b, OP_GE, c, dim_value(b, DLVK_I64, d)));
+    *outside = *outside ? build_map2(b, OP_OR, *outside, out) : out;
+    return c;
+}
+
+/* -1, which no element has, for the indices noted by bound(). */
+static Value *nowhere(Build *b, Value *at, Value *outside)
+{
+    return outside ? build_map3(b, OP_SELECT, outside, build_scalar_i(b, DLVK_I64, -1), at) : at;
+}
+
+Value *index_along(Build *b, Value *x, Value *idx, int axis, bool drop)
 {
     if (!x || !idx) return NULL;
     if (x->type.rank != idx->type.rank) {
         ctx_error(b->ctx, DLVK_UNSUPPORTED, "indices of rank %d into a tensor of rank %d", idx->type.rank, x->type.rank);
         return NULL;
     }
-    Value *at = NULL;
+    Value *at = NULL, *outside = NULL;
     for (int i = 0; i < x->type.rank; i++) {
-        Value *c = i == axis ? index_wrap(b, idx, x->type.dim[i]) : build_iota(b, DLVK_I64, idx->type.rank, idx->type.dim, i);
+        Value *c = i == axis ? bound(b, index_wrap(b, idx, x->type.dim[i]), x->type.dim[i], drop ? &outside : NULL)
+                             : build_iota(b, DLVK_I64, idx->type.rank, idx->type.dim, i);
         const Dim *stride = dim_product(b, x->type.rank - i - 1, x->type.dim + i + 1);
         if (!dim_is(stride, 1)) c = build_map2(b, OP_MUL, c, dim_value(b, DLVK_I64, stride));
         at = i ? build_map2(b, OP_ADD, at, c) : c;
     }
-    return at;
+    return nowhere(b, at, outside);
 }
 
 Value *gather_along(Build *b, Value *x, Value *idx, int axis)
 {
     if (x && idx && x->type.rank == 1) return build_gather(b, x, index_wrap(b, idx, x->type.dim[0]), 0);
-    return build_gather(b, flat(b, x), index_along(b, x, idx, axis), 0);
+    return build_gather(b, flat(b, x), index_along(b, x, idx, axis, false), 0);
 }
 
-Value *index_tuples(Build *b, Value *x, Value *idx, int batch)
+Value *index_tuples(Build *b, Value *x, Value *idx, int batch, bool drop)
 {
     if (!x || !idx) return NULL;
     int last = idx->type.rank - 1;
@@ -95,7 +112,7 @@ Value *index_tuples(Build *b, Value *x, Value *idx, int batch)
                   type_to_string(b->ctx->pool, x->type));
         return NULL;
     }
-    Value *at = NULL;
+    Value *at = NULL, *outside = NULL;
     const Dim *zero = dim_of_int(b, 0), *one = dim_of_int(b, 1);
     for (int i = 0; i < batch + (int)k; i++) {
         Value *c;
@@ -104,13 +121,14 @@ Value *index_tuples(Build *b, Value *x, Value *idx, int batch)
         } else {
             c = build_slice_axis(b, idx, last, plus_int(b, zero, i - batch), one);
             c = index_wrap(b, build_reshape(b, c, last, idx->type.dim), x->type.dim[i]);
+            c = bound(b, c, x->type.dim[i], drop ? &outside : NULL);
         }
         const Dim *stride = dim_product(b, batch + (int)k - i - 1, x->type.dim + i + 1);
         if (!dim_is(stride, 1)) c = build_map2(b, OP_MUL, c, dim_value(b, DLVK_I64, stride));
         at = at ? build_map2(b, OP_ADD, at, c) : c;
     }
     if (!at) at = build_full(b, type_make(b->ctx, DLVK_I64, last, idx->type.dim), 0);
-    return flat(b, at);
+    return flat(b, nowhere(b, at, outside));
 }
 
 Value *compact(Build *b, Value *mask)

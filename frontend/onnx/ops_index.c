@@ -26,7 +26,7 @@ void lower_gather_nd(OnnxNode *n)
     Value *x = in(n, 0), *idx = in(n, 1);
     int batch = (int)onnx_int(n, "batch_dims", 0), last = idx->type.rank - 1;
     int64_t k;
-    Value *at = index_tuples(b, x, idx, batch);
+    Value *at = index_tuples(b, x, idx, batch, false);
     if (!at || !dim_is_const(idx->type.dim[last], &k)) return;
     int merged = batch + (int)k;
     const Dim *shape[2 * DLVK_MAX_RANK];
@@ -57,7 +57,7 @@ void lower_scatter_elements(OnnxNode *n)
     Value *x = in(n, 0), *idx = in(n, 1);
     Kind k;
     if (!scatter_kind(n, &k)) return;
-    Value *at = flat(b, index_along(b, x, idx, onnx_axis(n, onnx_int(n, "axis", 0), x->type.rank)));
+    Value *at = flat(b, index_along(b, x, idx, onnx_axis(n, onnx_int(n, "axis", 0), x->type.rank), true));
     Value *y = build_scatter(b, k, flat(b, x), at, flat(b, in(n, 2)));
     n->out[0] = build_reshape(b, y, x->type.rank, x->type.dim);
 }
@@ -68,7 +68,7 @@ void lower_scatter_nd(OnnxNode *n)
     Value *x = in(n, 0), *idx = in(n, 1);
     int64_t depth;
     Kind k;
-    Value *at = scatter_kind(n, &k) ? index_tuples(b, x, idx, 0) : NULL;
+    Value *at = scatter_kind(n, &k) ? index_tuples(b, x, idx, 0, true) : NULL;
     if (!at || !dim_is_const(idx->type.dim[idx->type.rank - 1], &depth)) return;
     Value *y = build_scatter(b, k, merge_front(b, x, (int)depth), at, merge_front(b, in(n, 2), idx->type.rank - 1));
     n->out[0] = build_reshape(b, y, x->type.rank, x->type.dim);

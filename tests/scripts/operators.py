@@ -482,6 +482,18 @@ def sizes_at_run_time():
             coordinate_transformation_mode="tf_half_pixel_for_nn", nearest_mode="floor")
     line = np.ones((1, 5), F32)
     expect("resize_floor_of_size", "Resize", [line, none, np.array([2.6], F32)], [np.ones((1, 12), F32)], 18, const=(1,), axes=[1])
+    # ONNX leaves open what an index outside its axis means: here gathers clamp it, scatters drop the update; other rows stay untouched
+    table, far = np.arange(12, dtype=F32).reshape(3, 4), np.array([[7, -9], [1, 4], [-5, 3]], I64)
+    expect("gather_elements_outside", "GatherElements", [table, far], [np.take_along_axis(table, np.clip(np.where(far < 0, far + 4, far), 0, 3), 1)],
+           13, axis=1)
+    expect("gather_nd_outside", "GatherND", [table, np.array([[1, 9], [5, 0], [0, -7]], I64)], [np.array([7, 8, 0], F32)], 13, const=(1,))
+    want = table.copy()
+    want[1, 1] = want[2, 3] = -1
+    expect("scatter_elements_outside", "ScatterElements", [table, far, np.full((3, 2), -1, F32)], [want], 16, axis=1)
+    want = table.copy()
+    want[2, 2] += 4
+    expect("scatter_nd_outside", "ScatterND", [table, np.array([[1, 9], [5, 0], [0, -7], [2, 2]], I64), np.arange(1, 5, dtype=F32)], [want], 16,
+           symbolic=False, reduction="add")
     rows = rng.integers(0, 2, (6, 3, 7)).astype(F32)[[0, 1, 0, 2, 3, 1, 4, 5]]
     unique, first, inverse, count = np.unique(rows, axis=0, return_index=True, return_inverse=True, return_counts=True)
     expect("unique_slices", "Unique", [rows], [unique, first, inverse.reshape(-1), count], 11, axis=0)
