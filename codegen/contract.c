@@ -438,10 +438,7 @@ bool gen_contract(KernelGen *kg)
     bool thin = !dim_is(c.z, 1) && c.conv && dim_is_const(c.n, &columns) && columns < 8;
     if (!f32_sum || thin) return gen_elements(kg, &c);
     if (c.a.affine && (c.b.affine || c.b.splat)) contract_scalar(kg, &c);
-    /* Not for training: there, on the one GPU that it was tried on, losses fell behind those without matrix units
-     * (docs/performance.md). */
-    bool trains = kg->sched->graph->n_states > 0;
-    if (!trains && is_f16(c.a.value) && is_f16(c.b.value) && !c.a.splat && !c.b.splat) contract_matrix(kg, &c);
+    if (is_f16(c.a.value) && is_f16(c.b.value) && !c.a.splat && !c.b.splat) contract_matrix(kg, &c);
     const uint32_t gpu = DLVK_FEATURE_WAVE | DLVK_FEATURE_WG512 | DLVK_FEATURE_STORAGE16;
     if (!contract_tile(kg, &c, gpu)) contract_wave(kg, &c, gpu);
     contract_wave(kg, &c, 0);

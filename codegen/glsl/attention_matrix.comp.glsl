@@ -27,11 +27,12 @@ const uint OWNERS = LANES / MAT;       /* lanes that have a row between them, in
 const uint PATCH = MAT * (BN > MAT ? BN : MAT);
 shared uvec4 tile_k[(BLOCK > ROWS ? BLOCK : ROWS) * STRIDE_K];
 shared uvec4 tile_v[BLOCK * STRIDE_V];
-shared float patches[GROUP / LANES * PATCH];                  /* scores */
+shared vec4 patches[GROUP / LANES * PATCH / 4];      /* scores; vectors, since matrices have to be aligned to 16 bytes */
 shared uvec4 tile_p[GROUP / LANES * MAT * STRIDE_P]; /* weights */
 shared vec2 stats[GROUP / LANES * WM];       /* of rows: the largest score, and the sum of exponentials */
 shared float factors[GROUP / LANES * WM];
 shared uint secret;
+#define PATCHES(i) patches[(i) / 4][(i) % 4]
 layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer Vectors { uvec4 d[]; };
 /* Element e of a lane, in matrices of 16 x 16 and 32 lanes: which of the lane's two rows, 8 apart; and which column. */
 #define UPPER(e) (((e) >> 2) & 1)
@@ -70,7 +71,7 @@ float weight(float x, float y)
             int r = v / int(DV), k = v % int(DV);
             tile_k[r * STRIDE_K + k] = query(q_base, m0 + r, k * 8, m0 + r < @{m});
         }
-        for (int i = t; i < int(MAT * MAT); i += int(GROUP)) patches[i] = float(i);
+        for (int i = t; i < int(MAT * MAT); i += int(GROUP)) PATCHES(i) = float(i);
         for (int i = t; i < int(MAT * MAT / 8); i += int(GROUP)) {
             float h[8];
             [[unroll]] for (int j = 0; j < 8; j++) h[j] = float(i * 8 + j);
@@ -82,7 +83,7 @@ float weight(float x, float y)
             [[unroll]] for (uint k = 0; k < FD; k++)
                 coopMatLoad(queries[i * FD + k], tile_k, (row_team * WM + i * MAT) * STRIDE_K + k * (MAT / 8), STRIDE_K, gl_CooperativeMatrixLayoutRowMajor);
         SUMS where;
-        coopMatLoad(where, patches, 0, MAT, gl_CooperativeMatrixLayoutRowMajor);
+        coopMatLoad(where, patches, 0, MAT / 4, gl_CooperativeMatrixLayoutRowMajor);
         coopMatLoad(left, tile_v, 0, MAT / 8, gl_CooperativeMatrixLayoutRowMajor);
         int row_of[EACH];
         bool same = LANES == 32 && MAT == 16;
@@ -185,7 +186,7 @@ float weight(float x, float y)
                     int mine = team * int(PATCH), r = lane / int(OWNERS), own = lane % int(OWNERS);
                     [[unroll]] for (uint i = 0; i < FM; i++) {
                         [[unroll]] for (uint j = 0; j < FN; j++)
-                            coopMatStore(c[i * FN + j], patches, mine + j * MAT, BN, gl_CooperativeMatrixLayoutRowMajor);
+                            coopMatStore(c[i * FN + j], patches, (mine + j * MAT) / 4, BN / 4, gl_CooperativeMatrixLayoutRowMajor);
                         subgroupMemoryBarrierShared();
                         subgroupBarrier();
                         /* A row's owners take eight keys at a time. */
@@ -194,10 +195,10 @@ float weight(float x, float y)
                         for (int j = own * 8; j < int(BN); j += int(OWNERS) * 8)
                             for (int u = j; u < j + 8; u++) {
                                 int at = n0 + key0 + u, n = min(at, @{n} - 1);
-                                float x = patches[mine + r * int(BN) + u];
+                                float x = PATCHES(mine + r * int(BN) + u);
                                 @{score}
                                 if (at >= @{n}) x = NONE;
-                                patches[mine + r * int(BN) + u] = x;
+                                PATCHES(mine + r * int(BN) + u) = x;
                                 best = max(best, x);
                             }
                         [[unroll]] for (int o = 1; o < int(OWNERS); o *= 2) best = max(best, subgroupShuffleXor(best, o));
@@ -206,7 +207,7 @@ float weight(float x, float y)
                         for (int j = own; j < int(BN / 8); j += int(OWNERS)) {
                             float h[8];
                             [[unroll]] for (int u = 0; u < 8; u++) {
-                                h[u] = weight(patches[mine + r * int(BN) + j * 8 + u], from);
+                                h[u] = weight(PATCHES(mine + r * int(BN) + j * 8 + u), from);
                                 sum += h[u];
                             }
                             tile_p[(team * int(MAT) + r) * int(STRIDE_P) + j] = halves(h);
@@ -270,12 +271,12 @@ float weight(float x, float y)
         /* The code behind stands here once, for all matrices. */
         for (int p = 0; p < int(FM * FE); p++) {
             [[unroll]] for (uint q = 0; q < FM * FE; q++)
-                if (p == q) coopMatStore(acc[q], patches, team * int(PATCH), MAT, gl_CooperativeMatrixLayoutRowMajor);
+                if (p == q) coopMatStore(acc[q], patches, team * int(PATCH) / 4, MAT / 4, gl_CooperativeMatrixLayoutRowMajor);
             barrier();
             for (int i = t; i < int(ROW_TEAMS * MAT * MAT); i += int(GROUP)) {
                 int of = i / int(MAT * MAT), within = i % int(MAT * MAT);
                 float x = 0;
-                [[unroll]] for (int k = 0; k < int(KEY_TEAMS); k++) x += patches[(of * int(KEY_TEAMS) + k) * int(PATCH) + within];
+                [[unroll]] for (int k = 0; k < int(KEY_TEAMS); k++) x += PATCHES((of * int(KEY_TEAMS) + k) * int(PATCH) + within);
                 int row = m0 + of * int(WM) + p / int(FE) * int(MAT) + within / int(MAT), m = min(row, @{m} - 1);
                 int e = p % int(FE) * int(MAT) + within % int(MAT);
                 if (row < @{m} && e < int(E)) {

@@ -29,7 +29,7 @@ const uint ACROSS = A_ROWS ? VECTORS : BM / 8, BCROSS = B_ROWS ? BN / 8 : VECTOR
 const uint STRIDE_A = ACROSS + 1, STRIDE_B = BCROSS + 1;
 shared uvec4 tile_a[(A_ROWS ? BM : BK) * STRIDE_A];
 shared uvec4 tile_b[(B_ROWS ? BK : BN) * STRIDE_B];
-shared float sums[GROUP / LANES * MAT * MAT];
+shared vec4 sums[GROUP / LANES * MAT * MAT / 4]; /* vectors: what matrices are stored to has to be aligned to 16 bytes, which floats are not */
 shared uint arrived;
 layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer Vectors { uvec4 d[]; };
 layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer Floats { vec4 d[]; };
@@ -209,10 +209,13 @@ void fetch(int k0)
                     }
                 } else {
                     [[unroll]] for (uint q = 0; q < FM * FN; q++)
-                        if (p == q) coopMatStore(acc[q], sums, own, MAT, gl_CooperativeMatrixLayoutRowMajor);
+                        if (p == q) coopMatStore(acc[q], sums, own / 4, MAT / 4, gl_CooperativeMatrixLayoutRowMajor);
                     subgroupMemoryBarrierShared();
                     subgroupBarrier();
-                    [[unroll]] for (int e = 0; e < EACH; e++) sum[e] = sums[own + lane + e * int(LANES)];
+                    [[unroll]] for (int e = 0; e < EACH; e++) {
+                        int i = own + lane + e * int(LANES);
+                        sum[e] = sums[i / 4][i % 4];
+                    }
                     subgroupMemoryBarrierShared();
                     subgroupBarrier();
                 }
