@@ -31,6 +31,11 @@ static const char *with_origins(Pool *p, const Kernel *k, const char *glsl)
     return pool_printf(p, "%.*s\n%s%s", (int)(main_at - glsl), glsl, lines, main_at + 1);
 }
 
+static bool on_matrices(const PlanBuilder *b, const Dlvk__Plan__Variant *v)
+{
+    return b->modules.at[b->pipelines.at[v->pipeline]->module].features & DLVK_FEATURE_COOPMAT;
+}
+
 /* What a device would not pick is left out where the device is known, which saves most of the shader compiler's time. */
 static void add_variant(PlanBuilder *b, Dlvk__Plan__Dispatch *d, const Kernel *k, KernelVariant *v, bool last)
 {
@@ -38,7 +43,9 @@ static void add_variant(PlanBuilder *b, Dlvk__Plan__Dispatch *d, const Kernel *k
     if (dev) {
         bool fits = !(v->features & ~dev->features) && v->push_bytes <= dev->push_constant_bytes;
         const Dlvk__Plan__Variant *before = d->n_variant ? d->variant[d->n_variant - 1] : NULL;
-        if ((before && !before->when) || (!fits && !last)) return;
+        /* Behind matrix units goes what they are tested against, and what runs where they fail (runtime/proof.h). */
+        bool beside = before && !before->when && !v->when && on_matrices(b, before) && !(v->features & DLVK_FEATURE_COOPMAT);
+        if ((before && !before->when && !beside) || (!fits && !last)) return;
         if (before && v->when && before->when == plan_expr(b, v->when) + 1) return; /* the same for lesser devices */
     }
     v->glsl = with_origins(b->pool, k, v->glsl);

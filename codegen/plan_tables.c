@@ -107,6 +107,7 @@ static uint32_t buffer_new(PlanBuilder *b, Value *v, const Dim *bytes, const cha
     m->size = plan_expr(b, bytes);
     m->first = m->last = b->step;
     m->name = pool_strdup(b->pool, name ? name : "");
+    if (v && !b->s->wide[v->id]) m->dtype = (uint32_t)v->type.dtype + 1;
     *VEC_PUSH(b->pool, b->buffers) = (BufferEntry){v, m, b->depth};
     return (uint32_t)b->buffers.n - 1;
 }

@@ -54,6 +54,7 @@ static dlvk_status load_program(dlvk_model *m, const char *cache, const dlvk_loa
 {
     dlvk_status st = make_dim_texts(m, err);
     if (!st) st = model_program(m, o, err);
+    if (!st) st = model_verdicts(m, cache, err);
     if (!st) st = model_tuning(m, o, err);
     if (!st) st = model_pipelines(m, cache, o, err);
     return st ? st : model_weights(m, o->threads, err);

@@ -56,7 +56,6 @@ struct dlvk_model {
     dlvk_model **program;          /* the plan's further programs; their bundle is this one's */
     bool *data_dep;                /* by expression: depends on a data symbol */
     const Dlvk__Plan__Step **step; /* by number */
-    uint32_t *variant;             /* by step number: of a dispatch, the first variant for all sizes that this device runs */
     uint32_t n_step;
     Block top;
     Segment *segment;
@@ -64,6 +63,8 @@ struct dlvk_model {
     VkPipeline *pipeline;        /* by index in the plan; unused ones are null */
     VkShaderEXT *shader;         /* instead of pipelines, where the device takes shader objects; else NULL */
     VkPipelineLayout layout[65]; /* by push constant words */
+    atomic_uchar *verdict;       /* by pipeline: a Verdict on those that need matrix units */
+    char *proofs;                /* the file that verdicts are kept in, or NULL */
     Memory *chunk;               /* that hold the weights */
     uint32_t n_chunk;
     Slice *weight;   /* by buffer; CONSTANT ones */
@@ -86,8 +87,14 @@ const char *model_kernel_text(const Dlvk__Plan__Plan *plan, const Dlvk__Plan__Di
 /* pipeline.c: picks variants, then builds the pipelines they and the tunings need, or all. cache: file name or NULL */
 dlvk_status model_pipelines(dlvk_model *m, const char *cache, const dlvk_load_options *o, dlvk_error *err);
 void model_pipelines_free(dlvk_model *m);
-/* Whether the device has what the variant needs. */
+/* Whether the device has what the variant needs, and has not been seen to get it wrong. */
 bool model_runs(const dlvk_model *m, const Dlvk__Plan__Variant *v);
+bool model_built(const dlvk_model *m, const Dlvk__Plan__Variant *v);
+
+/* proof.c */
+typedef enum Verdict { VERDICT_OPEN, VERDICT_RIGHT, VERDICT_WRONG } Verdict;
+bool model_on_matrices(const dlvk_model *m, const Dlvk__Plan__Variant *v);
+dlvk_status model_verdicts(dlvk_model *m, const char *cache, dlvk_error *err); /* what the cache file knows */
 enum { MODEL_MAX_SPEC = 256 }; /* specialization constants of a pipeline; plan_check.c sees to it */
 typedef struct Spec {
     VkSpecializationMapEntry entry[MODEL_MAX_SPEC];

@@ -35,7 +35,13 @@ bool model_runs(const dlvk_model *m, const Dlvk__Plan__Variant *v)
 {
     const dlvk_device_info *info = &m->dev->info;
     const Dlvk__Plan__Module *mod = m->plan->module[m->plan->pipeline[v->pipeline]->module];
-    return !(mod->features & ~info->features) && mod->push_bytes <= info->push_constant_bytes;
+    return !(mod->features & ~info->features) && mod->push_bytes <= info->push_constant_bytes &&
+           atomic_load(&m->verdict[v->pipeline]) != VERDICT_WRONG;
+}
+
+bool model_built(const dlvk_model *m, const Dlvk__Plan__Variant *v)
+{
+    return m->shader ? m->shader[v->pipeline] != VK_NULL_HANDLE : m->pipeline[v->pipeline] != VK_NULL_HANDLE;
 }
 
 static dlvk_status no_variant(const dlvk_model *m, const Dlvk__Plan__Dispatch *d, dlvk_error *err)
@@ -51,8 +57,14 @@ static dlvk_status no_variant(const dlvk_model *m, const Dlvk__Plan__Dispatch *d
                     model_kernel_text(m->plan, d, text, sizeof text), lack);
 }
 
-/* Of every dispatch, the first variant for all sizes that this device runs, and those for some sizes before it; and what tunings
- * want. */
+/* A variant that has yet to be tried, which takes another one to compare it with. */
+static bool is_open(const dlvk_model *m, const Dlvk__Plan__Variant *v)
+{
+    return model_on_matrices(m, v) && atomic_load(&m->verdict[v->pipeline]) == VERDICT_OPEN;
+}
+
+/* Of every dispatch, the first variant for all sizes that this device runs, and those for some sizes before it; what tunings
+ * want; and where one of these is to be tried, the first that needs no matrix units. */
 static dlvk_status pick_variants(dlvk_model *m, bool all, bool *used, dlvk_error *err)
 {
     for (uint32_t s = 0; s < m->n_step; s++) {
@@ -60,20 +72,30 @@ static dlvk_status pick_variants(dlvk_model *m, bool all, bool *used, dlvk_error
         const Dlvk__Plan__Dispatch *d = m->step[s]->dispatch;
         size_t v = 0;
         uint32_t when = 0;
+        bool open = false;
         for (; v < d->n_variant; v++) {
             if (!model_runs(m, d->variant[v])) continue;
             if (when && d->variant[v]->when == when) continue; /* the one before is for the same sizes */
             when = d->variant[v]->when;
             used[d->variant[v]->pipeline] = true;
+            open |= is_open(m, d->variant[v]);
             if (!when) break;
         }
         if (v == d->n_variant) return no_variant(m, d, err);
-        m->variant[s] = (uint32_t)v;
         for (v = 0; all && v < d->n_variant; v++)
             if (model_runs(m, d->variant[v])) used[d->variant[v]->pipeline] = true;
         for (uint32_t t = 0; t < m->n_tuning; t++)
-            if (s < m->tuning[t]->n_variant && m->tuning[t]->variant[s])
-                used[d->variant[m->tuning[t]->variant[s] - 1]->pipeline] = true;
+            if (s < m->tuning[t]->n_variant && m->tuning[t]->variant[s]) {
+                const Dlvk__Plan__Variant *tuned = d->variant[m->tuning[t]->variant[s] - 1];
+                used[tuned->pipeline] = true;
+                open |= is_open(m, tuned);
+            }
+        for (v = 0; open && v < d->n_variant; v++) {
+            const Dlvk__Plan__Variant *x = d->variant[v];
+            if (model_on_matrices(m, x) || x->when || !model_runs(m, x)) continue;
+            used[x->pipeline] = true;
+            open = false;
+        }
     }
     return DLVK_OK;
 }
@@ -235,5 +257,7 @@ void model_pipelines_free(dlvk_model *m)
     for (size_t i = 0; m->pipeline && i < m->plan->n_pipeline; i++) vkDestroyPipeline(m->dev->device, m->pipeline[i], NULL);
     for (size_t i = 0; i < sizeof m->layout / sizeof *m->layout; i++) vkDestroyPipelineLayout(m->dev->device, m->layout[i], NULL);
     free(m->pipeline);
+    free(m->verdict);
+    free(m->proofs);
     model_shaders_free(m);
 }

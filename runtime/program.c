@@ -141,10 +141,9 @@ dlvk_status model_program(dlvk_model *m, const dlvk_load_options *o, dlvk_error 
 {
     m->n_step = rt_plan_steps(m->plan->region);
     m->step = calloc(m->n_step + 1, sizeof *m->step);
-    m->variant = calloc(m->n_step + 1, sizeof *m->variant);
     m->segment = calloc(m->n_step + 1, sizeof *m->segment);
     m->data_dep = calloc(m->plan->n_expr + 1, sizeof *m->data_dep);
-    if (!m->step || !m->variant || !m->segment || !m->data_dep) return rt_error(err, DLVK_OUT_OF_MEMORY, "out of memory");
+    if (!m->step || !m->segment || !m->data_dep) return rt_error(err, DLVK_OUT_OF_MEMORY, "out of memory");
     rt_expr_data_deps(m->plan, m->data_dep);
     return build(&(Builder){.m = m, .options = o, .err = err}, m->plan->region, &m->top);
 }
@@ -163,7 +162,6 @@ void model_program_free(dlvk_model *m)
     free_block(&m->top);
     for (uint32_t i = 0; i < m->n_segment; i++) free(m->segment[i].symbol);
     free(m->segment);
-    free(m->variant);
     free(m->step);
     free(m->data_dep);
 }

@@ -1,6 +1,7 @@
 /* Recording: a segment's dispatches and copies with the barriers they need, and no others. */
 #include "runtime/error.h"
 #include "runtime/plan_check.h"
+#include "runtime/proof.h"
 #include "runtime/session.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -263,19 +264,49 @@ dlvk_status command_end(VkCommandBuffer cmd, dlvk_error *err)
     return r ? vk_error(r, "vkEndCommandBuffer", err) : DLVK_OK;
 }
 
+/* The first variant that runs at the sizes there are; `plain`: of those that need no matrix units. */
+static dlvk_status first_variant(const dlvk_session *s, const Dispatch *d, bool plain, const Dlvk__Plan__Variant **v,
+                                 dlvk_error *err)
+{
+    *v = NULL;
+    for (size_t i = 0; i < d->n_variant && !*v; i++) {
+        const Dlvk__Plan__Variant *x = d->variant[i];
+        int64_t when = 1;
+        if (!model_runs(s->m, x) || !model_built(s->m, x) || (plain && model_on_matrices(s->m, x))) continue;
+        dlvk_status st = x->when ? rt_env_get(&s->env, x->when - 1, d->name, &when, err) : DLVK_OK;
+        if (st) return st;
+        if (when) *v = x;
+    }
+    return DLVK_OK;
+}
+
 dlvk_status session_variant(const dlvk_session *s, uint32_t step, const Dlvk__Plan__Variant **v, dlvk_error *err)
 {
     const Dispatch *d = s->m->step[step]->dispatch;
-    *v = d->variant[s->choice[step] ? s->choice[step] - 1 : s->m->variant[step]];
-    for (uint32_t i = 0; !s->choice[step] && i < s->m->variant[step]; i++) {
-        int64_t when = 0;
-        if (!d->variant[i]->when || !model_runs(s->m, d->variant[i])) continue;
-        dlvk_status st = rt_env_get(&s->env, d->variant[i]->when - 1, d->name, &when, err);
-        if (!st && !when) continue;
-        *v = d->variant[i];
-        return st;
-    }
-    return DLVK_OK;
+    *v = s->choice[step] ? d->variant[s->choice[step] - 1] : NULL;
+    if (*v && model_runs(s->m, *v)) return DLVK_OK;
+    dlvk_status st = first_variant(s, d, false, v, err);
+    return st || *v ? st : rt_error(err, DLVK_UNSUPPORTED, "no variant of kernel '%s' is right on this device", d->name);
+}
+
+/* A variant on trial, and then the one that it is compared with, whose results stay; or the latter alone. */
+static dlvk_status record_proof(Recorder *c, const Dispatch *d, const Dlvk__Plan__Variant *v)
+{
+    const Dlvk__Plan__Variant *plain;
+    Proof *p = NULL;
+    dlvk_status st = first_variant(c->s, d, true, &plain, c->err);
+    if (!st && !plain) return record_dispatch(c, d, v); /* nothing to compare it with */
+    if (!st) st = proof_add(c->s, c->r, d, v, &p, c->err);
+    if (st || !p) return st ? st : record_dispatch(c, d, plain);
+    VkQueryPool queries = c->r->queries;
+    proof_save(c->s, p, d, c->cmd);
+    c->r->queries = NULL;
+    st = record_dispatch(c, d, v);
+    c->r->queries = queries;
+    proof_fetch(c->s, p, d, c->cmd, false);
+    if (!st) st = record_dispatch(c, d, plain);
+    proof_fetch(c->s, p, d, c->cmd, true);
+    return st;
 }
 
 /* Memory for indirect arguments, queries and grids. */
@@ -287,7 +318,8 @@ static dlvk_status prepare(dlvk_session *s, const Segment *g, Recorded *r, dlvk_
         const Dlvk__Plan__Variant *v;
         if (s->m->step[i]->kind_case != DLVK__PLAN__STEP__KIND_DISPATCH) continue;
         st = session_variant(s, i, &v, err);
-        if (!st && v->indirect) bytes += (rt_plan_arg_bytes(s->m->step[i]->dispatch) + 63) / 64 * 64;
+        uint64_t each = st ? 0 : (rt_plan_arg_bytes(s->m->step[i]->dispatch) + 63) / 64 * 64;
+        bytes += st ? 0 : proof_wanted(s, v) ? 2 * each : v->indirect ? each : 0;
     }
     if (!st && bytes > r->args.size) {
         vk_memory_free(s->dev, &r->args);
@@ -324,6 +356,7 @@ dlvk_status session_record(dlvk_session *s, uint32_t segment, dlvk_error *err)
     dlvk_status st = r->ticket > s->completed ? session_drain(s, err) : DLVK_OK;
     if (st) return st;
     r->generation = 0;
+    proof_free(s, r);
     st = prepare(s, g, r, err);
     if (!st) st = command_begin(r->cmd, g->in_loop, err);
     if (st) return st;
@@ -339,7 +372,7 @@ dlvk_status session_record(dlvk_session *s, uint32_t segment, dlvk_error *err)
         } else {
             const Dlvk__Plan__Variant *v;
             st = session_variant(s, i, &v, err);
-            if (!st) st = record_dispatch(&c, step->dispatch, v);
+            if (!st) st = proof_wanted(s, v) ? record_proof(&c, step->dispatch, v) : record_dispatch(&c, step->dispatch, v);
             c.dispatch++;
         }
     }

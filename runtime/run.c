@@ -1,6 +1,6 @@
 /* Running: submitting recorded segments in order, and taking the decisions that are the host's. */
 #include "runtime/error.h"
-#include "runtime/session.h"
+#include "runtime/proof.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -318,8 +318,9 @@ static dlvk_status run_segment(dlvk_session *s, uint32_t segment, dlvk_error *er
 {
     dlvk_status st = session_record(s, segment, err);
     if (!st) st = push_segment(s, segment, err);
-    if (!st && s->profile) st = session_drain(s, err);
+    if (!st && (s->profile || s->rec[segment].n_proof)) st = session_drain(s, err);
     if (!st && s->profile) st = profile_collect(s, segment, err);
+    if (!st && s->rec[segment].n_proof) proof_judge(s, &s->rec[segment]);
     return st;
 }
 

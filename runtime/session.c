@@ -1,7 +1,7 @@
 /* Sessions: making them, and their inputs and outputs. */
-#include "runtime/session.h"
 #include "runtime/arena.h"
 #include "runtime/error.h"
+#include "runtime/proof.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -125,6 +125,7 @@ void dlvk_session_free(dlvk_session *s)
     s->n_pending = 0;
     if (s->timeline) session_drain(s, NULL);
     for (uint32_t i = 0; s->rec && i < s->m->n_segment; i++) {
+        proof_free(s, &s->rec[i]);
         vk_memory_free(s->dev, &s->rec[i].args);
         vkDestroyQueryPool(device, s->rec[i].queries, NULL);
         free(s->rec[i].symbol);

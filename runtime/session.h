@@ -46,6 +46,8 @@ typedef struct Recorded {
     VkQueryPool queries; /* two a dispatch, when profiling */
     uint32_t (*grid)[3]; /* by dispatch */
     uint64_t ticket;     /* of its latest submission */
+    struct Proof *proof; /* what it tries besides (proof.h) */
+    uint32_t n_proof;
 } Recorded;
 
 enum { SMALL_COMMANDS = 16 };

@@ -164,18 +164,13 @@ int dlvk_model_kernel_variants(const dlvk_model *m, int kernel)
     return find_step(m, kernel, &step) ? (int)m->step[step]->dispatch->n_variant : 0;
 }
 
-static bool is_built(const dlvk_model *m, const Dlvk__Plan__Variant *v)
-{
-    return m->shader ? m->shader[v->pipeline] != VK_NULL_HANDLE : m->pipeline[v->pipeline] != VK_NULL_HANDLE;
-}
-
 bool dlvk_model_kernel_variant(const dlvk_model *m, int kernel, int variant, uint32_t *features)
 {
     uint32_t step;
     if (!find_step(m, kernel, &step) || variant < 0 || (size_t)variant >= m->step[step]->dispatch->n_variant) return false;
     const Dlvk__Plan__Variant *v = m->step[step]->dispatch->variant[variant];
     if (features) *features = m->plan->module[m->plan->pipeline[v->pipeline]->module]->features;
-    return model_runs(m, v) && is_built(m, v);
+    return model_runs(m, v) && model_built(m, v);
 }
 
 int dlvk_session_variant(dlvk_session *s, int kernel)

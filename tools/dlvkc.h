@@ -143,6 +143,8 @@ dlvk_status model_open(LoadedModel *m, const char *path, const char *device, int
 /* The same, the compilation knowing the inputs that specs (NAME=FILE|random|zeros|ones) give by files. */
 bool model_open_given(LoadedModel *m, const char *path, const char *device, const StrList *specs);
 void model_close(LoadedModel *m);
+/* A note if the self-test of kernels on matrix units has failed (dlvk_model_wrong_kernels()). */
+void say_wrong_kernels(dlvk_model *m);
 
 /* Values of inputs for a compilation, by name: those of NAME=FILE|random|zeros|ones that are files. */
 typedef struct ValueSet {

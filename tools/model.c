@@ -98,8 +98,20 @@ bool model_open_given(LoadedModel *m, const char *path, const char *device, cons
     return ok;
 }
 
+void say_wrong_kernels(dlvk_model *m)
+{
+    for (int i = 0; i < dlvk_model_programs(m); i++) {
+        dlvk_model *program;
+        const char *name = "";
+        if (dlvk_model_program(m, dlvk_model_program_name(m, i), &program, NULL)) continue;
+        int n = dlvk_model_wrong_kernels(program, &name);
+        if (n) note_say("%d kernels, '%s' the first, come out wrong on this device's matrix units, and run without them", n, name);
+    }
+}
+
 void model_close(LoadedModel *m)
 {
+    say_wrong_kernels(m->model);
     dlvk_model_free(m->model);
     dlvk_free(m->bundle);
     if (m->owns_device) dlvk_device_close(m->device);

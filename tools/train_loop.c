@@ -182,6 +182,7 @@ static void trainer_free(Trainer *t)
 {
     dlvk_session_free(t->evaluate);
     dlvk_session_free(t->train);
+    say_wrong_kernels(t->model);
     dlvk_model_free(t->model);
     dlvk_device_close(t->device);
     dataset_free(&t->data);

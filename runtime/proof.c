@@ -1,0 +1,280 @@
+/* The self-test of kernels on matrix units; see proof.h. */
+#include "runtime/proof.h"
+#include "runtime/cache_file.h"
+#include "runtime/crc32c.h"
+#include "runtime/error.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef Dlvk__Plan__Dispatch Dispatch;
+typedef Dlvk__Plan__Variant Variant;
+
+/* Of a buffer that is larger, the beginning and the end are compared, half as much each. */
+enum { WINDOW = 4 << 20 };
+
+/* ---- what is known ------------------------------------------------------------------------------------------------- */
+
+/* An entry of the section in the cache file. */
+typedef struct Entry {
+    uint32_t code, constants; /* CRC-32C of SPIR-V and specialization constants */
+    uint32_t length, verdict;
+} Entry;
+
+static Entry entry_of(const dlvk_model *m, uint32_t pipeline)
+{
+    const Dlvk__Plan__Pipeline *p = m->plan->pipeline[pipeline];
+    const Dlvk__Plan__Blob *blob = m->plan->blob[m->plan->module[p->module]->blob];
+    return (Entry){.code = blob->crc,
+                   .constants = rt_crc32c(0, p->spec, p->n_spec * sizeof *p->spec),
+                   .length = (uint32_t)blob->length,
+                   .verdict = atomic_load(&m->verdict[pipeline])};
+}
+
+static bool same_kernel(const Entry *a, const Entry *b)
+{
+    return a->code == b->code && a->constants == b->constants && a->length == b->length;
+}
+
+static void read_entries(const dlvk_model *m, CacheFile *c)
+{
+    uint8_t key[CACHE_KEY];
+    const uint32_t id[4] = {m->dev->info.vendor_id, m->dev->info.device_id, m->dev->driver_number, 2}; /* 2: proofs */
+    memcpy(key, id, 16);
+    memcpy(key + 16, m->dev->cache_uuid, 16);
+    rt_cache_read(m->proofs, key, c);
+}
+
+bool model_on_matrices(const dlvk_model *m, const Variant *v)
+{
+    return (m->plan->module[m->plan->pipeline[v->pipeline]->module]->features & DLVK_FEATURE_COOPMAT) != 0;
+}
+
+dlvk_status model_verdicts(dlvk_model *m, const char *cache, dlvk_error *err)
+{
+    m->verdict = calloc(m->plan->n_pipeline + 1, sizeof *m->verdict);
+    m->proofs = cache ? strdup(cache) : NULL;
+    if (!m->verdict || (cache && !m->proofs)) return rt_error(err, DLVK_OUT_OF_MEMORY, "out of memory");
+    CacheFile c;
+    read_entries(m, &c);
+    for (uint32_t i = 0; c.size && i < m->plan->n_pipeline; i++) {
+        const Entry mine = entry_of(m, i);
+        for (size_t at = 0; at + sizeof(Entry) <= c.size; at += sizeof(Entry)) {
+            Entry e;
+            memcpy(&e, rt_cache_data(&c) + at, sizeof e);
+            if (same_kernel(&mine, &e) && e.verdict <= VERDICT_WRONG) atomic_store(&m->verdict[i], (unsigned char)e.verdict);
+        }
+    }
+    rt_cache_free(&c);
+    return DLVK_OK;
+}
+
+/* Adds a verdict to those in the file. */
+static void remember(const dlvk_model *m, uint32_t pipeline)
+{
+    CacheFile c;
+    const Entry mine = entry_of(m, pipeline);
+    if (!m->proofs) return;
+    read_entries(m, &c);
+    size_t n = c.size / sizeof(Entry), i = 0;
+    Entry *list = malloc((n + 1) * sizeof *list);
+    if (list) {
+        if (n) memcpy(list, rt_cache_data(&c), n * sizeof *list);
+        while (i < n && !same_kernel(&list[i], &mine)) i++;
+        list[i] = mine;
+        rt_cache_write(m->proofs, &c, list, (i == n ? n + 1 : n) * sizeof *list);
+    }
+    free(list);
+    rt_cache_free(&c);
+}
+
+int dlvk_model_wrong_kernels(const dlvk_model *m, const char **name)
+{
+    int n = 0;
+    for (uint32_t s = 0; m && s < m->n_step; s++) {
+        const Dispatch *d = m->step[s]->kind_case == DLVK__PLAN__STEP__KIND_DISPATCH ? m->step[s]->dispatch : NULL;
+        bool wrong = false;
+        for (size_t v = 0; d && v < d->n_variant; v++)
+            wrong |= atomic_load(&m->verdict[d->variant[v]->pipeline]) == VERDICT_WRONG;
+        if (wrong && !n++ && name) *name = d->name;
+    }
+    return n;
+}
+
+/* ---- a trial ------------------------------------------------------------------------------------------------------- */
+
+bool proof_wanted(const dlvk_session *s, const Variant *v)
+{
+    return !s->chosen && model_on_matrices(s->m, v) && atomic_load(&s->m->verdict[v->pipeline]) == VERDICT_OPEN;
+}
+
+static uint32_t float_bytes(uint32_t dtype)
+{
+    return dtype == DLVK_F32 ? 4 : dtype == DLVK_F16 || dtype == DLVK_BF16 ? 2 : 0;
+}
+
+static bool read_too(const dlvk_session *s, const Dispatch *d, const Slice *written)
+{
+    bool found = false;
+    for (size_t i = 0; i < d->n_reads; i++) {
+        const Slice *x = &s->slice[d->reads[i]];
+        found |= x->address < written->address + written->size && written->address < x->address + x->size;
+    }
+    return found;
+}
+
+static void add_piece(Proof *p, uint32_t dtype, uint64_t at, uint64_t bytes)
+{
+    p->piece[p->pieces].at = at;
+    p->piece[p->pieces].bytes = bytes;
+    p->piece[p->pieces++].dtype = dtype;
+    p->half += (bytes + 15) / 16 * 16;
+}
+
+static bool is_scratch(const dlvk_session *s, uint32_t buffer)
+{
+    return !s->m->plan->buffer[buffer]->dtype;
+}
+
+dlvk_status proof_add(dlvk_session *s, Recorded *r, const Dispatch *d, const Variant *v, Proof **out, dlvk_error *err)
+{
+    *out = NULL;
+    for (uint32_t i = 0; i < r->n_proof; i++)
+        if (r->proof[i].pipeline == v->pipeline) return DLVK_OK;
+    if (d->n_writes > PROOF_SAVED) return DLVK_OK;
+    Proof *more = realloc(r->proof, (r->n_proof + 1) * sizeof *more);
+    if (!more) return rt_error(err, DLVK_OUT_OF_MEMORY, "out of memory");
+    r->proof = more;
+    Proof *p = &more[r->n_proof++];
+    *p = (Proof){.pipeline = v->pipeline};
+    dlvk_status st = DLVK_OK;
+    for (size_t i = 0; !st && i < d->n_writes; i++) {
+        const Slice *x = &s->slice[d->writes[i]];
+        if (!x->size || is_scratch(s, d->writes[i])) continue;
+        uint32_t dtype = s->m->plan->buffer[d->writes[i]]->dtype - 1;
+        if (float_bytes(dtype) && x->size <= WINDOW) {
+            add_piece(p, dtype, 0, x->size);
+        } else if (float_bytes(dtype)) {
+            add_piece(p, dtype, 0, WINDOW / 2);
+            add_piece(p, dtype, (x->size - WINDOW / 2) / 4 * 4, WINDOW / 2);
+        }
+        if (read_too(s, d, x)) st = vk_memory_new(s->dev, MEMORY_DEVICE, x->size, "a self-test", &p->saved[i], err);
+    }
+    if (!st && p->half) st = vk_memory_new(s->dev, MEMORY_DOWNLOAD, 2 * p->half, "a self-test", &p->results, err);
+    *out = p->half ? p : NULL;
+    return st;
+}
+
+void proof_save(const dlvk_session *s, const Proof *p, const Dispatch *d, VkCommandBuffer cmd)
+{
+    vk_full_barrier(cmd);
+    for (size_t i = 0; i < d->n_writes; i++) {
+        const Slice *x = &s->slice[d->writes[i]];
+        if (p->saved[i].size)
+            vkCmdCopyBuffer(cmd, x->buffer, p->saved[i].buffer, 1, &(VkBufferCopy){.srcOffset = x->offset, .size = x->size});
+    }
+    vk_full_barrier(cmd);
+}
+
+void proof_fetch(const dlvk_session *s, const Proof *p, const Dispatch *d, VkCommandBuffer cmd, bool second)
+{
+    uint64_t to = second ? p->half : 0;
+    int piece = 0;
+    vk_full_barrier(cmd);
+    for (size_t i = 0; i < d->n_writes; i++) {
+        const Slice *x = &s->slice[d->writes[i]];
+        if (!x->size || is_scratch(s, d->writes[i]) || !float_bytes(s->m->plan->buffer[d->writes[i]]->dtype - 1)) continue;
+        for (int k = 0; k < (x->size <= WINDOW ? 1 : 2); k++, piece++) {
+            const VkBufferCopy copy = {
+                .srcOffset = x->offset + p->piece[piece].at, .dstOffset = to, .size = p->piece[piece].bytes};
+            vkCmdCopyBuffer(cmd, x->buffer, p->results.buffer, 1, &copy);
+            to += (copy.size + 15) / 16 * 16;
+        }
+    }
+    vk_full_barrier(cmd);
+    if (second) return;
+    for (size_t i = 0; i < d->n_writes; i++) {
+        const Slice *x = &s->slice[d->writes[i]];
+        if (p->saved[i].size)
+            vkCmdCopyBuffer(cmd, p->saved[i].buffer, x->buffer, 1, &(VkBufferCopy){.dstOffset = x->offset, .size = x->size});
+    }
+    /* Whatever the variant on trial has left in its counters. */
+    for (size_t i = 0; i < d->n_reads; i++) {
+        const Slice *x = &s->slice[d->reads[i]];
+        if (s->m->plan->buffer[d->reads[i]]->kind == DLVK__PLAN__BUFFER__KIND__COUNTER && x->size)
+            vkCmdFillBuffer(cmd, x->buffer, x->offset, x->size / 4 * 4, 0);
+    }
+    vk_full_barrier(cmd);
+}
+
+/* ---- the verdict --------------------------------------------------------------------------------------------------- */
+
+/* Infinities as the largest number that f16 has, beyond which its results may end. */
+static float element(uint32_t dtype, const uint8_t *at)
+{
+    uint32_t bits = 0;
+    float x;
+    memcpy(&bits, at, float_bytes(dtype));
+    if (dtype == DLVK_F16) {
+        int exponent = (int)(bits >> 10 & 31);
+        float f = (float)(bits & 1023);
+        x = exponent == 31 ? (f != 0 ? NAN : INFINITY) : exponent ? ldexpf(f + 1024, exponent - 25) : ldexpf(f, -24);
+        if (bits & 0x8000) x = -x;
+    } else {
+        if (dtype == DLVK_BF16) bits <<= 16;
+        memcpy(&x, &bits, 4);
+    }
+    return isinf(x) ? copysignf(65504, x) : x;
+}
+
+/* Where the roundings differ, a mask that is computed from the sum may differ here and there. */
+enum { FEW = 256 };
+
+static unsigned char compare(const Proof *p)
+{
+    unsigned char verdict = VERDICT_OPEN;
+    const uint8_t *got = p->results.map, *want = got + p->half;
+    for (int k = 0; k < p->pieces; k++) {
+        uint32_t dtype = p->piece[k].dtype, step = float_bytes(dtype);
+        uint64_t bytes = p->piece[k].bytes, bad = 0;
+        float scale = 0;
+        for (uint64_t i = 0; i < bytes; i += step) {
+            float x = fabsf(element(dtype, want + i));
+            if (x > scale) scale = x;
+        }
+        for (uint64_t i = 0; i < bytes; i += step) {
+            float a = element(dtype, got + i), b = element(dtype, want + i);
+            bad += !isnan(b) && !(fabsf(a - b) <= 1e-2f * scale);
+        }
+        if (bad * FEW > bytes / step) return VERDICT_WRONG;
+        if (scale > 0) verdict = VERDICT_RIGHT;
+        got += (bytes + 15) / 16 * 16;
+        want += (bytes + 15) / 16 * 16;
+    }
+    return verdict;
+}
+
+void proof_judge(dlvk_session *s, Recorded *r)
+{
+    for (uint32_t i = 0; i < r->n_proof; i++) {
+        const Proof *p = &r->proof[i];
+        if (!p->half) continue;
+        unsigned char verdict = compare(p);
+        /* Zeros say little: good enough for this process, but not for the file. */
+        atomic_store(&s->m->verdict[p->pipeline], verdict == VERDICT_OPEN ? VERDICT_RIGHT : verdict);
+        if (verdict != VERDICT_OPEN) remember(s->m, p->pipeline);
+    }
+    proof_free(s, r);
+    s->generation++;
+}
+
+void proof_free(dlvk_session *s, Recorded *r)
+{
+    for (uint32_t i = 0; i < r->n_proof; i++) {
+        vk_memory_free(s->dev, &r->proof[i].results);
+        for (int k = 0; k < PROOF_SAVED; k++) vk_memory_free(s->dev, &r->proof[i].saved[k]);
+    }
+    free(r->proof);
+    r->proof = NULL;
+    r->n_proof = 0;
+}

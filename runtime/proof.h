@@ -1,0 +1,41 @@
+/* The self-test of kernels on matrix units: drivers have got such code wrong, so it is used only where it has been seen right.
+ *
+ * A pipeline of that kind begins as untried. The first dispatch that would run it runs it beside the first variant that needs no
+ * matrix units, on the same operands: the run goes on with what the latter computed, and the host compares the two. What comes
+ * out holds for all sessions of the model, and is kept in its cache file for the device and driver; with it, nothing is tried
+ * again. What was wrong is as if the device could not run it. */
+#ifndef DLVK_RUNTIME_PROOF_H
+#define DLVK_RUNTIME_PROOF_H
+
+#include "runtime/session.h"
+
+enum { PROOF_PIECES = 16, PROOF_SAVED = 8 };
+
+/* One pipeline on trial in a recorded segment. */
+typedef struct Proof {
+    uint32_t pipeline;
+    Memory results; /* of the variant on trial, and behind them, at `half`, of the other one */
+    uint64_t half;
+    struct {
+        uint64_t at, bytes;
+        uint32_t dtype;
+    } piece[PROOF_PIECES];
+    int pieces;
+    Memory saved[PROOF_SAVED]; /* by written buffer: what an in-place kernel read */
+} Proof;
+
+/* Whether variant v has yet to show that it is right. */
+bool proof_wanted(const dlvk_session *s, const Dlvk__Plan__Variant *v);
+/* Adds a trial to the segment, with memory for the results of d. NULL in *out: not now, as where another dispatch of the segment
+ * tries the same pipeline, or d writes nothing that can be compared. */
+dlvk_status proof_add(dlvk_session *s, Recorded *r, const Dlvk__Plan__Dispatch *d, const Dlvk__Plan__Variant *v, Proof **out,
+                      dlvk_error *err);
+/* Commands, with barriers around them: keep what d writes over; fetch its results, the second time those of the other variant,
+ * and put back what was there. */
+void proof_save(const dlvk_session *s, const Proof *p, const Dlvk__Plan__Dispatch *d, VkCommandBuffer cmd);
+void proof_fetch(const dlvk_session *s, const Proof *p, const Dlvk__Plan__Dispatch *d, VkCommandBuffer cmd, bool second);
+/* After the segment has run: compares, and remembers. */
+void proof_judge(dlvk_session *s, Recorded *r);
+void proof_free(dlvk_session *s, Recorded *r);
+
+#endif
