@@ -272,50 +272,81 @@ static const char *bind_sum(Shader *s, const Contraction *c, Index at)
     return x;
 }
 
-Epilogue contract_epilogue(Shader *s, const Contraction *c, bool vectors)
+enum { STRIP = 8 };
+
+/* Whether the epilogue can be computed in strips: whatever it reads and writes lies along the columns as the sum does. */
+static bool stripes(Shader *s, const Contraction *c)
 {
     const Kernel *k = s->kg->kernel;
+    bool ok = dim_is(dim_mod(&s->ctx->dims, c->n, dim_const(&s->ctx->dims, STRIP)), 0);
+    for (int i = 0; ok && i < k->out.n; i++) {
+        DType t = k->out.at[i]->type.dtype;
+        ok = dtype_is_float(t) && dtype_bits(t) >= 16 && dtype_bits(t) <= 32 && !moves_sum(s, c, k->out.at[i], false, 0);
+    }
+    return ok;
+}
+
+Epilogue contract_epilogue(Shader *s, const Contraction *c, Lanes lanes)
+{
+    const Kernel *k = s->kg->kernel;
+    DimTable *dt = &s->ctx->dims;
     Type t = c->out->type;
-    Epilogue p = {.results = ""};
+    Epilogue p = {.results = "", .width = "const int WIDTH = 1;"};
     Piece outer = contract_begin(s);
     s->role = "out";
     const Ix *column = ix_var(s, "n", c->n), *ax[DLVK_MAX_RANK];
+    bool vectors = lanes == LANES_VECTOR, strips = lanes == LANES_STRIPS && stripes(s, c);
     for (int i = 0; i < k->out.n; i++) vectors &= !moves_sum(s, c, k->out.at[i], false, 0);
     if (vectors) {
-        s->vector = ix_var(s, "lane_number", dim_const(&s->ctx->dims, 8));
+        s->vector = ix_var(s, "lane_number", dim_const(dt, 8));
         column = ix_add(s, ix_var(s, "vector_at", c->n), s->vector);
+    }
+    if (strips) {
+        const Dim *width = dim_const(dt, STRIP);
+        strip_begin(s, STRIP);
+        column = ix_add(s, ix_mul(s, ix_var(s, "strip", dim_floordiv(dt, c->n, width)), width), s->strip.j);
+        p.width = "";
     }
     if (c->conv) column = ix_add(s, column, ix_mul(s, group_index(s, c, "z"), c->n));
     for (int i = 0; i < t.rank - 1; i++) ax[i] = contract_row_axis(s, c, i, "m", "z");
     ax[t.rank - 1] = column;
-    for (int i = 0; i < k->out.n; i++) emit_column_values(s, c, k->out.at[i], column, 0);
+    for (int i = 0; !strips && i < k->out.n; i++) emit_column_values(s, c, k->out.at[i], column, 0);
     p.column_values = cut(s, outer.text);
 
     /* Inside the block of the column values: they are in scope. */
-    const char **text[] = {&p.store, &p.value, &p.put};
-    for (int way = 0; way < 3; way++) {
+    const char *of = strips ? "[e][j]" : "[e]", **text[] = {&p.store, &p.value, &p.put};
+    for (int way = strips ? 1 : 0; way < 3; way++) {
         bool computes = text[way] != &p.put, stores = text[way] != &p.value;
         Piece inner = contract_begin(s);
         Index at = index_of_axes(t, ax);
+        if (strips && computes) {
+            strip_open(s);
+            sh_line(s, "float x = sum[e][j];");
+        }
         const char *x = computes ? bind_sum(s, c, at) : "";
         if (emit_store_rounds(s, c->out)) x = "x";
         for (int i = 0; i < k->out.n; i++) {
             Value *v = k->out.at[i];
             Index where = output_index(s, c, v, &at);
-            const char *y = sh_printf(s, "y%d[e]", i), *result = v == c->out ? x : "";
+            const char *y = sh_printf(s, "y%d%s", i, of), *result = v == c->out ? x : "";
             if (computes && v != c->out) result = emit_stored(s, v, where);
-            if (stores)
-                emit_store(s, v, ix_text(s, index_memory(s, v, &where)), computes ? result : y);
-            else
+            if (!stores)
                 sh_line(s, "%s = %s;", y, result);
+            else if (strips)
+                strip_store(s, v, index_memory(s, v, &where), y);
+            else
+                emit_store(s, v, ix_text(s, index_memory(s, v, &where)), computes ? result : y);
         }
+        if (strips && computes) strip_close(s);
         *text[way] = contract_end(s, inner);
     }
     for (int i = 0; i < k->out.n; i++)
-        p.results = sh_printf(s, "%s%s y%d[EACH];\n", p.results, glsl_class(k->out.at[i]->type.dtype), i);
+        p.results =
+            sh_printf(s, "%s%s y%d[EACH]%s;\n", p.results, glsl_class(k->out.at[i]->type.dtype), i, strips ? "[WIDTH]" : "");
     contract_end(s, outer);
     s->vector = NULL;
     s->role = NULL;
+    s->strip.width = 0;
     return p;
 }
 
@@ -334,7 +365,7 @@ void contract_assemble(Shader *s, const char *name, int n, const Hole *holes)
 
 void contract_tiles(Shader *s, const Contraction *c, const char *name, const Tiles *t)
 {
-    Epilogue behind = contract_epilogue(s, c, false);
+    Epilogue behind = contract_epilogue(s, c, t->strips ? LANES_STRIPS : LANES_ALONE);
     const Hole holes[] = {
         {"a_along_k", t->a == LOAD_ELEMENT || contract_a_along_k(c) ? "true" : "false"},
         {"b_along_n", contract_b_along_k(c) ? "false" : "true"},
@@ -354,6 +385,7 @@ void contract_tiles(Shader *s, const Contraction *c, const char *name, const Til
         {"a_load", contract_a_load(s, c, t->a, t->row)},
         {"b_load", contract_b_load(s, c, t->b)},
         {"column_values", behind.column_values},
+        {"width", behind.width},
         {"results", behind.results},
         {"value", behind.value},
         {"put", behind.put},

@@ -43,13 +43,20 @@ typedef struct Contraction {
 const Ix *contract_row_axis(Shader *s, const Contraction *c, int axis, const char *m, const char *z);
 const Ix *contract_a_offset(Shader *s, const Contraction *c, const char *m, const char *z);
 const Ix *contract_b_offset(Shader *s, const Contraction *c, const char *z);
-/* The code behind the sum. In scope are the GLSL ints m, n, z, and the sum, float x. vectors: lanes hold neighbouring columns,
- * n = vector_at + lane_number, all of which exist. In two steps, so that an invocation with several elements loads for all before
- * it stores any: `results` declares arrays of EACH, `value` fills element e, `put` stores it; or `store`, both at once. */
+/* The code behind the sum. In scope are the GLSL ints m, n, z, and the sum, float x. In two steps, so that an invocation with
+ * several elements loads for all before it stores any: `results` declares arrays of EACH, `value` fills element e, `put` stores
+ * it; or `store`, both at once. Where it can be done in LANES_STRIPS, elements are strips of WIDTH neighbouring columns, strip
+ * number `strip` of the row, whose sums are sum[e][]; `width` is empty, and the shader declares WIDTH; else `width` does, as 1.
+ */
+typedef enum Lanes {
+    LANES_ALONE,
+    LANES_VECTOR, /* lanes hold neighbouring columns, n = vector_at + lane_number, all of which exist */
+    LANES_STRIPS
+} Lanes;
 typedef struct Epilogue {
-    const char *column_values, *store, *results, *value, *put;
+    const char *width, *column_values, *store, *results, *value, *put;
 } Epilogue;
-Epilogue contract_epilogue(Shader *s, const Contraction *c, bool vectors);
+Epilogue contract_epilogue(Shader *s, const Contraction *c, Lanes lanes);
 /* Element number `flat` (a GLSL int) of the memory of an affine operand, as a float. */
 const char *contract_load(Shader *s, const Operand *o, const char *flat);
 /* Fills a template and puts its two halves, cut at "//# main", into the shader. */
@@ -104,6 +111,7 @@ typedef struct Tiles {
     Splits split;
     const char *row_type, *rows, *row; /* contract_rows(), contract_row() */
     bool unroll;
+    bool strips; /* LANES_STRIPS */
 } Tiles;
 /* Fills the template `name`. */
 void contract_tiles(Shader *s, const Contraction *c, const char *name, const Tiles *t);

@@ -43,7 +43,8 @@ static void one_cut(KernelGen *kg, const Contraction *c, const Cut *t)
                          .split = contract_splits(s, t, 1, "shares"),
                          .row_type = "int",
                          .rows = "LOADS_A",
-                         .row = "e"};
+                         .row = "e",
+                         .strips = true};
     contract_tiles(s, c, "contract_matrix.comp.glsl", &tiles);
 }
 

@@ -225,7 +225,7 @@ void contract_scalar(KernelGen *kg, const Contraction *c)
     const char *origins = "";
     for (int i = 0; i < c->n_tap; i++)
         if (!c->tap[i].plain) origins = sh_printf(s, "%sint origin%d[P];\n", origins, i);
-    Epilogue behind = contract_epilogue(s, c, columns == NEIGHBOURS && dim_is(c->z, 1));
+    Epilogue behind = contract_epilogue(s, c, columns == NEIGHBOURS && dim_is(c->z, 1) ? LANES_VECTOR : LANES_ALONE);
     const char *b_vector = fb.widen ? sh_printf(s, "%s(neighbours16(q, j * 8))", fb.widen) : "neighbours(q, j * 8)";
     const char *b_element = element(s, &fb, fb.widen ? sh_printf(s, "%s(%s)", fb.type, b) : b,
                                     sh_printf(s, "%s + column_at[j] + u %% RUN * %s", b_row, b_step));

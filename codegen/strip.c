@@ -248,7 +248,7 @@ bool strip_store(Shader *s, Value *v, const Ix *flat, const char *x)
         strip_close(s);
         return true;
     }
-    const char *stem = sh_printf(s, "%.*s", (int)strcspn(x, "["), x);
+    const char *stem = sh_printf(s, "%.*s", (int)(strlen(x) - strlen("[j]")), x);
     const char *buffer = arg_buffer(s, v, true, storage_block(s->kg, v)), *at = ix_text(s, c.base);
     for (int i = 0; i < c.words; i += c.piece) {
         const char *y = packed(s, &c, stem, i);

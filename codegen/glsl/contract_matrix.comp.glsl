@@ -22,17 +22,20 @@ const int BAND = 4;
 const uint FM = WM / MAT, FN = WN / MAT;             /* matrices in a subgroup's piece */
 const uint LOADS_A = BM * VECTORS / GROUP, LOADS_B = BN * VECTORS / GROUP;
 const uint STEPS = BK / MAT;                         /* of a slice */
-const int EACH = int(MAT * MAT / LANES);             /* elements of a matrix that a lane finishes */
 /* In shared memory, as in memory: rows of A, else steps of k; steps of k of B, else columns. */
 const bool A_ROWS = @{a_along_k}, B_ROWS = @{b_along_n};
 const uint ACROSS = A_ROWS ? VECTORS : BM / 8, BCROSS = B_ROWS ? BN / 8 : VECTORS; /* vectors in such a row */
 const uint STRIDE_A = ACROSS + 1, STRIDE_B = BCROSS + 1;
-shared uvec4 tile_a[(A_ROWS ? BM : BK) * STRIDE_A];
-shared uvec4 tile_b[(B_ROWS ? BK : BN) * STRIDE_B];
-shared vec4 sums[GROUP / LANES * MAT * MAT / 4]; /* vectors: what matrices are stored to has to be aligned to 16 bytes, which floats are not */
+const uint SIZE_A = (A_ROWS ? BM : BK) * STRIDE_A, SIZE_B = (B_ROWS ? BK : BN) * STRIDE_B;
+/* Sums leave their accumulators by way of the same memory (vectors: matrices have to be aligned to 16 bytes), a row of each subgroup's matrices at a time, of which lanes finish
+ * strips of WIDTH neighbouring columns. */
+@{width}
+const uint STRIDE_C = WN / 4 + 1, SIZE_C = GROUP / LANES * MAT * STRIDE_C;
+const int STRIPS = int(WN) / WIDTH, ALL = int(MAT) * STRIPS, EACH = (ALL + int(LANES) - 1) / int(LANES);
+shared uvec4 tiles[SIZE_A + SIZE_B > SIZE_C ? SIZE_A + SIZE_B : SIZE_C];
 shared uint arrived;
 layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer Vectors { uvec4 d[]; };
-layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer Floats { vec4 d[]; };
+layout(buffer_reference, std430, buffer_reference_align = 16) coherent buffer Floats { vec4 d[]; };
 layout(buffer_reference, std430, buffer_reference_align = 16) coherent buffer Partial { float d[]; };
 layout(buffer_reference, std430, buffer_reference_align = 4) coherent buffer Counters { uint d[]; };
 #define SPLITS @{splits}
@@ -51,8 +54,8 @@ int along_b(uint e) { return int(B_ROWS ? t / BCROSS + e * (GROUP / BCROSS) : t 
 void put()
 {
     uint at_a = t / ACROSS * STRIDE_A + t % ACROSS, at_b = t / BCROSS * STRIDE_B + t % BCROSS;
-    [[unroll]] for (uint e = 0; e < LOADS_A; e++) tile_a[at_a + e * (GROUP / ACROSS) * STRIDE_A] = next_a[e];
-    [[unroll]] for (uint e = 0; e < LOADS_B; e++) tile_b[at_b + e * (GROUP / BCROSS) * STRIDE_B] = next_b[e];
+    [[unroll]] for (uint e = 0; e < LOADS_A; e++) tiles[at_a + e * (GROUP / ACROSS) * STRIDE_A] = next_a[e];
+    [[unroll]] for (uint e = 0; e < LOADS_B; e++) tiles[SIZE_A + at_b + e * (GROUP / BCROSS) * STRIDE_B] = next_b[e];
 }
 
 void fetch(int k0)
@@ -150,16 +153,16 @@ void fetch(int k0)
                     [[unroll]] for (uint i = 0; i < FM; i++) {
                         uint r = row0 + i * MAT;
                         if (A_ROWS)
-                            coopMatLoad(a[s % 2 * FM + i], tile_a, r * STRIDE_A + kk / 8, STRIDE_A, gl_CooperativeMatrixLayoutRowMajor);
+                            coopMatLoad(a[s % 2 * FM + i], tiles, r * STRIDE_A + kk / 8, STRIDE_A, gl_CooperativeMatrixLayoutRowMajor);
                         else
-                            coopMatLoad(a[s % 2 * FM + i], tile_a, kk * STRIDE_A + r / 8, STRIDE_A, gl_CooperativeMatrixLayoutColumnMajor);
+                            coopMatLoad(a[s % 2 * FM + i], tiles, kk * STRIDE_A + r / 8, STRIDE_A, gl_CooperativeMatrixLayoutColumnMajor);
                     }
                     [[unroll]] for (uint j = 0; j < FN; j++) {
                         uint c = column0 + j * MAT;
                         if (B_ROWS)
-                            coopMatLoad(b[s % 2 * FN + j], tile_b, kk * STRIDE_B + c / 8, STRIDE_B, gl_CooperativeMatrixLayoutRowMajor);
+                            coopMatLoad(b[s % 2 * FN + j], tiles, SIZE_A + kk * STRIDE_B + c / 8, STRIDE_B, gl_CooperativeMatrixLayoutRowMajor);
                         else
-                            coopMatLoad(b[s % 2 * FN + j], tile_b, c * STRIDE_B + kk / 8, STRIDE_B, gl_CooperativeMatrixLayoutColumnMajor);
+                            coopMatLoad(b[s % 2 * FN + j], tiles, SIZE_A + c * STRIDE_B + kk / 8, STRIDE_B, gl_CooperativeMatrixLayoutColumnMajor);
                     }
                 } else {
                     barrier();
@@ -174,8 +177,7 @@ void fetch(int k0)
             barrier();
         }
         bool last = true;
-        /* Of each matrix of the piece, this lane finishes EACH elements, from its own on. */
-        int own = team * int(MAT * MAT), piece = team * int(FM * FN * MAT * MAT), piece_end = int(BM * BN);
+        int own = team * int(MAT * STRIDE_C), piece = team * int(FM * FN * MAT * MAT), piece_end = int(BM * BN);
         if (SPLITS > 1) {
             Partial partial = Partial(@{partial});
             [[unroll]] for (uint q = 0; q < FM * FN; q++)
@@ -192,45 +194,60 @@ void fetch(int k0)
             last = arrived == uint(SPLITS - 1);
         }
         if (last)
-            for (int p = 0; p < int(FM * FN); p++) {
-                /* The code behind stands here once, for all matrices of the piece. */
-                float sum[EACH];
+            for (int p = 0; p < int(FM); p++) {
+                /* The code behind stands here once, for all rows of matrices. */
+                float sum[EACH][WIDTH];
                 if (SPLITS > 1) {
                     Partial partial = Partial(@{partial});
-                    int at = number * SPLITS * piece_end + piece + p * int(MAT * MAT) + lane;
-                    [[unroll]] for (int e = 0; e < EACH; e++) sum[e] = 0;
-                    for (int s0 = 0; s0 < SPLITS; s0 += 8) {
-                        float x[8 * EACH]; /* eight parts' sums are under way at a time */
-                        [[unroll]] for (int s = 0; s < 8; s++)
+                    Floats quads = Floats(@{partial});
+                    [[unroll]] for (int e = 0; e < EACH; e++)
+                        [[unroll]] for (int j = 0; j < WIDTH; j++) sum[e][j] = 0;
+                    for (int s0 = 0; s0 < SPLITS; s0 += 4) {
+                        float x[4][EACH][WIDTH]; /* four parts' sums are under way at a time */
+                        [[unroll]] for (int s = 0; s < 4; s++)
+                            [[unroll]] for (int e = 0; e < EACH; e++) {
+                                int i = min(lane + e * int(LANES), ALL - 1), c = i % STRIPS * WIDTH;
+                                int at = (number * SPLITS + min(s0 + s, SPLITS - 1)) * piece_end + piece;
+                                at += (p * int(FN) + c / int(MAT)) * int(MAT * MAT) + i / STRIPS * int(MAT) + c % int(MAT);
+                                if (WIDTH % 4 == 0) {
+                                    [[unroll]] for (int j = 0; j < WIDTH; j++) x[s][e][j] = quads.d[at / 4 + j / 4][j % 4];
+                                } else {
+                                    x[s][e][0] = partial.d[at];
+                                }
+                            }
+                        [[unroll]] for (int s = 0; s < 4; s++)
                             [[unroll]] for (int e = 0; e < EACH; e++)
-                                x[s * EACH + e] = partial.d[at + min(s0 + s, SPLITS - 1) * piece_end + e * int(LANES)];
-                        [[unroll]] for (int s = 0; s < 8; s++)
-                            if (s0 + s < SPLITS) [[unroll]] for (int e = 0; e < EACH; e++) sum[e] += x[s * EACH + e];
+                                [[unroll]] for (int j = 0; j < WIDTH; j++) sum[e][j] += s0 + s < SPLITS ? x[s][e][j] : 0.0;
                     }
                 } else {
-                    [[unroll]] for (uint q = 0; q < FM * FN; q++)
-                        if (p == q) coopMatStore(acc[q], sums, own / 4, MAT / 4, gl_CooperativeMatrixLayoutRowMajor);
+                    [[unroll]] for (uint i = 0; i < FM; i++)
+                        if (p == i)
+                            [[unroll]] for (uint j = 0; j < FN; j++)
+                                coopMatStore(acc[i * FN + j], tiles, own + j * (MAT / 4), STRIDE_C, gl_CooperativeMatrixLayoutRowMajor);
                     subgroupMemoryBarrierShared();
                     subgroupBarrier();
                     [[unroll]] for (int e = 0; e < EACH; e++) {
-                        int i = own + lane + e * int(LANES);
-                        sum[e] = sums[i / 4][i % 4];
+                        int i = min(lane + e * int(LANES), ALL - 1), at = own + i / STRIPS * int(STRIDE_C), c = i % STRIPS * WIDTH;
+                        if (WIDTH % 4 == 0) {
+                            [[unroll]] for (int j = 0; j < WIDTH; j++) sum[e][j] = uintBitsToFloat(tiles[at + c / 4 + j / 4][j % 4]);
+                        } else {
+                            sum[e][0] = uintBitsToFloat(tiles[at + c / 4][c % 4]);
+                        }
                     }
                     subgroupMemoryBarrierShared();
                     subgroupBarrier();
                 }
-                int column = n0 + column0 + p % int(FN) * int(MAT) + lane % int(MAT), n = min(column, @{n} - 1);
-                int row = m0 + row0 + p / int(FN) * int(MAT) + lane / int(MAT);
-                @{column_values}
+                int row = m0 + row0 + p * int(MAT), column = n0 + column0;
                 @{results}
                 [[unroll]] for (int e = 0; e < EACH; e++) {
-                    int m = min(row + e * int(LANES / MAT), @{m} - 1);
-                    float x = sum[e];
+                    int i = lane + e * int(LANES), m = min(row + i / STRIPS, @{m} - 1), n = min(column + i % STRIPS * WIDTH, @{n} - WIDTH), strip = n / WIDTH;
+                    float x = sum[e][0];
+                    @{column_values}
                     @{value}
                 }
                 [[unroll]] for (int e = 0; e < EACH; e++) {
-                    int m = row + e * int(LANES / MAT);
-                    if (column < @{n} && m < @{m}) {
+                    int i = lane + e * int(LANES), m = row + i / STRIPS, n = column + i % STRIPS * WIDTH, strip = n / WIDTH;
+                    if (i < ALL && n < @{n} && m < @{m}) {
                         @{put}
                     }
                 }
