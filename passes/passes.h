@@ -15,6 +15,7 @@
     X(batchnorm, pass_batchnorm)                                                                                                 \
     X(scatter, pass_scatter)                                                                                                     \
     X(canonicalize_late, pass_canonicalize)                                                                                      \
+    X(siblings, pass_siblings)                                                                                                   \
     X(precision, pass_precision)                                                                                                 \
     X(split, pass_split)                                                                                                         \
     X(cse, pass_cse)                                                                                                             \
@@ -25,6 +26,7 @@ Graph *pass_fold(Graph *g);
 Graph *pass_canonicalize(Graph *g);
 Graph *pass_layout(Graph *g);
 Graph *pass_batchnorm(Graph *g);
+Graph *pass_siblings(Graph *g);
 Graph *pass_precision(Graph *g);
 Graph *pass_scatter(Graph *g);
 Graph *pass_split(Graph *g);

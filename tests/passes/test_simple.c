@@ -174,6 +174,34 @@ Test(passes, products_count_their_rows_themselves)
     cr_expect(eq(int, count_kernels(fix_run(&f, pass_canonicalize, 1e-12), false), 1));
 }
 
+static Value *head(Value *x, int64_t columns, bool bias)
+{
+    Value *y = build_matmul(&f.b, x, fix_weight(&f, DLVK_F32, DIMS(8, columns)));
+    if (bias) y = build_map2(&f.b, OP_ADD, fix_weight(&f, DLVK_F32, DIMS(columns)), y);
+    const Dim *split[] = {dim_const(&f.c->dims, 2), dim_const(&f.c->dims, 5), dim_const(&f.c->dims, columns / 8),
+                          dim_const(&f.c->dims, 8)};
+    return build_transpose(&f.b, build_reshape(&f.b, y, 4, split), (int[]){0, 2, 1, 3});
+}
+
+/* Products of the same matrix become one, with biases and heads; not what pointwise code follows, or has another shape. */
+Test(passes, siblings_are_one_product)
+{
+    Value *x = fix_input(&f, DLVK_F32, DIMS(2, 5, 8));
+    for (int i = 0; i < 3; i++) fix_output(&f, head(x, i == 0 ? 32 : 16, true));
+    fix_run(&f, pass_canonicalize, 1e-12); /* equal reshapes are shared */
+    Graph *g = fix_run(&f, pass_siblings, 0);
+    cr_expect(eq(int, count_op(g, OP_DOT), 1));
+    cr_expect(eq(int, count_op(g, OP_ADD), 1));
+    teardown();
+    setup();
+    x = fix_input(&f, DLVK_F32, DIMS(2, 5, 8));
+    fix_output(&f, head(x, 16, true));
+    fix_output(&f, head(x, 16, false));
+    fix_output(&f, build_map1(&f.b, OP_EXP, build_matmul(&f.b, x, fix_weight(&f, DLVK_F32, DIMS(8, 16)))));
+    fix_run(&f, pass_canonicalize, 1e-12);
+    cr_expect(eq(int, count_op(fix_run(&f, pass_siblings, 0), OP_DOT), 3));
+}
+
 Test(passes, gathers_of_neighbours_and_slices_of_concats_are_slices)
 {
     Value *x = x4(), *y = fix_input(&f, DLVK_F32, DIMS(2, 2, 4, 5));
