@@ -51,8 +51,18 @@ static const Tensor **operands(Rewrite *rw, const Node *n, Value *const *in)
     return x;
 }
 
+/* One constant matrix for all batches: kernels need no copies of it. */
+static bool is_shared(const Value *v)
+{
+    const Tensor *t;
+    if (!v->def || v->def->op != OP_BROADCAST || !value_const(v->def->in[0], &t) || t->splat || t->rank < 2) return false;
+    int r = v->type.rank;
+    return dim_is(v->type.dim[r - 1], t->dim[t->rank - 1]) && dim_is(v->type.dim[r - 2], t->dim[t->rank - 2]);
+}
+
 static Value *known(Rewrite *rw, Value *v)
 {
+    if (is_shared(v)) return v;
     const Tensor *t = value_const(v, NULL) ? NULL : build_known(&rw->b, v);
     return t ? build_const(&rw->b, t) : v;
 }

@@ -172,6 +172,7 @@ Test(passes, products_count_their_rows_themselves)
     fix_output(&f, build_dot(&f.b, build_reshape(&f.b, x, 2, flat), fix_weight(&f, DLVK_F32, DIMS(8, 7))));
     cr_expect(eq(int, count_kernels(f.g, false), 2));
     cr_expect(eq(int, count_kernels(fix_run(&f, pass_canonicalize, 1e-12), false), 1));
+    cr_expect(eq(int, count_op(fix_run(&f, pass_canonicalize, 0), OP_BROADCAST), 1)); /* of the weights, which are not repeated */
 }
 
 static Value *head(Value *x, int64_t columns, bool bias)
