@@ -90,6 +90,7 @@ typedef struct Cut {
     uint32_t m, n;             /* the tile of a workgroup */
     uint32_t sub_m, sub_n;     /* matrix units: the piece of a subgroup */
     uint32_t slice;            /* steps of k between two barriers */
+    uint32_t depth;            /* matrix units: slices under way from memory */
     uint32_t parts;            /* contract_wave: teams of a workgroup that share out a slice */
     int64_t enough;            /* workgroups: with fewer tiles, several share one; up to 2 * MOST_TILES */
     int64_t least, most;       /* steps of k for a workgroup, where several share a tile, and how many do; most 1: none */

@@ -2,7 +2,7 @@
  *
  * A workgroup computes a tile of BM x BN; its subgroups own pieces of WM x WN each, kept in accumulators. A and B pass through shared memory in
  * slices of 32 steps of k, as vectors of eight halves, in rows that are one vector longer than they need be, so that they begin in
- * different banks. While a slice is worked on, the next one is under way into registers. The first three constants are the runtime's: see
+ * different banks. While a slice is worked on, the next DEPTH are under way into registers. The first three constants are the runtime's: see
  * Pipeline in plan.proto.
  *
  * Where the grid would not fill a GPU, workgroups share out k (SPLITS > 1): each leaves its sums in memory, and the one that
@@ -15,6 +15,7 @@ layout(constant_id = 4) const uint BN = 64;
 layout(constant_id = 5) const uint WM = 32;
 layout(constant_id = 6) const uint WN = 32;
 layout(constant_id = 7) const uint BK = 32;
+layout(constant_id = 8) const uint DEPTH = 1; /* slices under way into registers */
 layout(local_size_x_id = 0) in;
 
 const uint VECTORS = BK / 8;
@@ -44,21 +45,21 @@ uvec4 halves(vec4 a, vec4 b)
     return uvec4(packHalf2x16(a.xy), packHalf2x16(a.zw), packHalf2x16(b.xy), packHalf2x16(b.zw));
 }
 int t, z, m0, n0, k_end;                      /* this invocation's number; the tile's batch, row and column; where its share of k ends */
-uvec4 next_a[LOADS_A], next_b[LOADS_B];       /* this invocation's part of the next slice */
+uvec4 next_a[DEPTH * LOADS_A], next_b[DEPTH * LOADS_B]; /* this invocation's part of the next slices */
 @{rows}
 int across_a(uint e) { return int(A_ROWS ? t / VECTORS + e * (GROUP / VECTORS) : t % ACROSS * 8); }
 int along_a(uint e) { return int(A_ROWS ? t % VECTORS * 8 : t / ACROSS + e * (GROUP / ACROSS)); }
 int across_b(uint e) { return int(B_ROWS ? t % BCROSS * 8 : t / VECTORS + e * (GROUP / VECTORS)); }
 int along_b(uint e) { return int(B_ROWS ? t / BCROSS + e * (GROUP / BCROSS) : t % VECTORS * 8); }
 
-void put()
+void put(uint d)
 {
     uint at_a = t / ACROSS * STRIDE_A + t % ACROSS, at_b = t / BCROSS * STRIDE_B + t % BCROSS;
-    [[unroll]] for (uint e = 0; e < LOADS_A; e++) tiles[at_a + e * (GROUP / ACROSS) * STRIDE_A] = next_a[e];
-    [[unroll]] for (uint e = 0; e < LOADS_B; e++) tiles[SIZE_A + at_b + e * (GROUP / BCROSS) * STRIDE_B] = next_b[e];
+    [[unroll]] for (uint e = 0; e < LOADS_A; e++) tiles[at_a + e * (GROUP / ACROSS) * STRIDE_A] = next_a[d * LOADS_A + e];
+    [[unroll]] for (uint e = 0; e < LOADS_B; e++) tiles[SIZE_A + at_b + e * (GROUP / BCROSS) * STRIDE_B] = next_b[d * LOADS_B + e];
 }
 
-void fetch(int k0)
+void fetch(int k0, uint d)
 {
 #if @{a_whole}
     [[unroll]] for (uint e = 0; e < LOADS_A; e++) {
@@ -68,7 +69,7 @@ void fetch(int k0)
         @{a_slice}
         uvec4 x = uvec4(0);
         @{a_load}
-        next_a[e] = x;
+        next_a[d * LOADS_A + e] = x;
     }
 #else
     float h[LOADS_A * 8];
@@ -86,7 +87,7 @@ void fetch(int k0)
     }
     [[unroll]] for (uint e = 0; e < LOADS_A; e++) {
         uint i = e * 8;
-        next_a[e] = halves(vec4(h[i], h[i + 1], h[i + 2], h[i + 3]), vec4(h[i + 4], h[i + 5], h[i + 6], h[i + 7]));
+        next_a[d * LOADS_A + e] = halves(vec4(h[i], h[i + 1], h[i + 2], h[i + 3]), vec4(h[i + 4], h[i + 5], h[i + 6], h[i + 7]));
     }
 #endif
     [[unroll]] for (uint e = 0; e < LOADS_B; e++) {
@@ -96,7 +97,7 @@ void fetch(int k0)
         if (k < k_end && n < @{n}) {
             @{b_load}
         }
-        next_b[e] = x;
+        next_b[d * LOADS_B + e] = x;
 #else
         float h[8];
         [[unroll]] for (int u = 0; u < 8; u++) {
@@ -107,7 +108,7 @@ void fetch(int k0)
             h[u] = x;
             B_ROWS ? n++ : k++;
         }
-        next_b[e] = halves(vec4(h[0], h[1], h[2], h[3]), vec4(h[4], h[5], h[6], h[7]));
+        next_b[d * LOADS_B + e] = halves(vec4(h[0], h[1], h[2], h[3]), vec4(h[4], h[5], h[6], h[7]));
 #endif
     }
 }
@@ -138,11 +139,14 @@ void fetch(int k0)
             int m = min(m0 + across_a(e), @{m} - 1);
             @{row}
         }
-        fetch(k_first);
-        put();
-        fetch(k_first + int(BK));
+        fetch(k_first, 0);
+        put(0);
+        [[unroll]] for (uint d = 1; d <= DEPTH; d++) fetch(k_first + int(d * BK), d % DEPTH);
         barrier();
-        for (int k0 = k_first; k0 < k_end; k0 += int(BK)) {
+        for (int k1 = k_first; k1 < k_end; k1 += int(DEPTH * BK))
+        [[unroll]] for (uint d = 0; d < DEPTH; d++) {
+            int k0 = k1 + int(d * BK);
+            if (d > 0 && k0 >= k_end) break;
             /* Matrices are loaded one step ahead. Once the last ones are, the slice in shared memory makes room for the next,
              * while the last step is multiplied. */
             coopmat<float16_t, gl_ScopeSubgroup, MAT, MAT, gl_MatrixUseA> a[2 * FM];
@@ -166,8 +170,8 @@ void fetch(int k0)
                     }
                 } else {
                     barrier();
-                    put();
-                    if (k0 + 2 * int(BK) < k_end) fetch(k0 + 2 * int(BK));
+                    put((d + 1) % DEPTH);
+                    if (k0 + int((DEPTH + 1) * BK) < k_end) fetch(k0 + int((DEPTH + 1) * BK), (d + 1) % DEPTH);
                 }
                 if (s > 0)
                     [[unroll]] for (uint j = 0; j < FN; j++)
