@@ -6,8 +6,8 @@
 #define TILE(M, N, SUB_M, SUB_N, SLICE, DEPTH) .m = M, .n = N, .sub_m = SUB_M, .sub_n = SUB_N, .slice = SLICE, .depth = DEPTH
 
 /* Where there is enough work, the larger a tile the better: fewer bytes are read for it. With fewer tiles than a GPU has
- * processors the time is that of one workgroup, which waits for memory: two slices are under way, and workgroups share a tile's k.
- * The numbers were measured (docs/performance.md). */
+ * processors the time is that of one workgroup, which waits for memory: two slices are under way, and workgroups share a tile's
+ * k. The numbers were measured (docs/performance.md). */
 static int choose_cuts(DimTable *dt, const Contraction *c, Cut *cut)
 {
     int64_t n_least, n_most;
@@ -20,7 +20,8 @@ static int choose_cuts(DimTable *dt, const Contraction *c, Cut *cut)
     const Dim *large = dim_floordiv(dt, dim_mul(dt, rows, dim_floordiv(dt, c->n, dim_const(dt, 256))), side);
     const Dim *square = dim_floordiv(dt, dim_mul(dt, rows, dim_ceildiv(dt, c->n, side)), side);
     int i = 0;
-    if (dim_is(dim_mod(dt, c->n, dim_const(dt, 256)), 0)) cut[i++] = (Cut){TILE(128, 256, 64, 64, 32, 1), .most = 1, .when = large};
+    if (dim_is(dim_mod(dt, c->n, dim_const(dt, 256)), 0))
+        cut[i++] = (Cut){TILE(128, 256, 64, 64, 32, 1), .most = 1, .when = large};
     if (n_most > 64) cut[i++] = (Cut){TILE(128, 128, 64, 64, 32, 1), .most = 1, .when = square};
     cut[i++] = (Cut){TILE(32, 64, 16, 32, 64, 2), .enough = 256, .least = 256, .most = 16};
     return i;

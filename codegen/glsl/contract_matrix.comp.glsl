@@ -28,8 +28,8 @@ const bool A_ROWS = @{a_along_k}, B_ROWS = @{b_along_n};
 const uint ACROSS = A_ROWS ? VECTORS : BM / 8, BCROSS = B_ROWS ? BN / 8 : VECTORS; /* vectors in such a row */
 const uint STRIDE_A = ACROSS + 1, STRIDE_B = BCROSS + 1;
 const uint SIZE_A = (A_ROWS ? BM : BK) * STRIDE_A, SIZE_B = (B_ROWS ? BK : BN) * STRIDE_B;
-/* Sums leave their accumulators by way of the same memory (vectors: matrices have to be aligned to 16 bytes), a row of each subgroup's matrices at a time, of which lanes finish
- * strips of WIDTH neighbouring columns. */
+/* Sums leave their accumulators by way of the same memory (vectors, for matrices have to be aligned to 16 bytes), a row of each
+ * subgroup's matrices at a time, of which lanes finish strips of WIDTH neighbouring columns. */
 @{width}
 const uint STRIDE_C = WN / 4 + 1, SIZE_C = GROUP / LANES * MAT * STRIDE_C;
 const int STRIPS = int(WN) / WIDTH, ALL = int(MAT) * STRIPS, EACH = (ALL + int(LANES) - 1) / int(LANES);
