@@ -72,6 +72,20 @@ static void require_affine(Fuse *f, Value *v)
     require(f, v);
 }
 
+/* A convolution on matrix units reads every element of A once a tap, in vectors if channels are neighbours. A transpose that
+ * brings them together is a kernel of its own then. In gradients the axes mean other things. */
+static bool wants_channels_last(const Fuse *f, const Node *n)
+{
+    const Value *v = n->in[0];
+    DimTable *dt = &f->g->ctx->dims;
+    int last = v->type.rank - 1, taps = 0;
+    for (int i = 0; i < last - 1; i++) taps += !dim_is(n->in[1]->type.dim[i], 1);
+    if (n->op != OP_CONV || !taps || f->g->n_states || !dim_is(dim_mod(dt, v->type.dim[last], dim_const(dt, 8)), 0)) return false;
+    while (v->def && value_widened(v)) v = v->def->in[0];
+    return v->type.dtype == DLVK_F16 && v->def && v->def->op == OP_TRANSPOSE && attr_ints(v->def, A_PERM)[last] != last &&
+           !value_const(v, NULL);
+}
+
 /* What has memory where v is read from another kernel: a widened value is made again wherever it is used. */
 static Value *read_as(Value *v)
 {
@@ -138,7 +152,10 @@ static void mark_required(Fuse *f)
         switch (n->op) {
         case OP_DOT:
         case OP_CONV:
-            require_affine(f, n->in[0]);
+            if (wants_channels_last(f, n))
+                require(f, read_as(n->in[0]));
+            else
+                require_affine(f, n->in[0]);
             require_affine(f, n->in[1]);
             break;
         case OP_WINDOW:

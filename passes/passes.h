@@ -14,6 +14,7 @@
     X(canonicalize_layout, pass_canonicalize)                                                                                    \
     X(batchnorm, pass_batchnorm)                                                                                                 \
     X(scatter, pass_scatter)                                                                                                     \
+    X(depth, pass_depth)                                                                                                         \
     X(canonicalize_late, pass_canonicalize)                                                                                      \
     X(siblings, pass_siblings)                                                                                                   \
     X(precision, pass_precision)                                                                                                 \
@@ -28,6 +29,7 @@ Graph *pass_layout(Graph *g);
 Graph *pass_batchnorm(Graph *g);
 Graph *pass_siblings(Graph *g);
 Graph *pass_precision(Graph *g);
+Graph *pass_depth(Graph *g);
 Graph *pass_scatter(Graph *g);
 Graph *pass_split(Graph *g);
 Graph *pass_cse(Graph *g);
