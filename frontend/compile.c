@@ -146,10 +146,11 @@ static dlvk_status add_training(Job *j, const ModelParts *m, bool *stopped, dlvk
     int constraints = ctx->constraints.n;
     dlvk_training_options t = *j->training;
     if (t.loss_scale == DLVK_AS_IS) t.loss_scale = j->o->precision == DLVK_F16 ? 0x1p15 : 0;
+    bool *still = POOL_ARRAY(ctx->pool, bool, m->weights.n);
     for (int evaluate = 0; !st && evaluate < 2 && !*stopped; evaluate++) {
         ctx->constraints.n = constraints;
         stage(j->o, evaluate ? "evaluation" : "differentiating");
-        Graph *g = training_graph(m, &t, loss, evaluate);
+        Graph *g = training_graph(m, &t, loss, evaluate, still);
         st = g && !ctx->diag.errors ? add_program(j, g, evaluate ? "evaluate" : "train", stopped, err)
                                     : compile_report(&ctx->diag, err);
     }

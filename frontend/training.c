@@ -36,6 +36,8 @@ typedef struct Trainer {
     const dlvk_optimizer *opt;
     double hyper[8];
     bool evaluate;
+    bool *still;              /* by weight: no gradient reaches it */
+    bool again;               /* some of these have just been found */
     Role *role;               /* by weight */
     const dlvk_group **group; /* by weight; NULL: none */
     VEC(State) states;
@@ -111,7 +113,9 @@ static void give_roles(Trainer *t)
         bool statistic = false;
         for (int k = 0; k < m->statistics.n; k++) statistic |= m->statistics.at[k].of == v;
         if (t->group[i] && t->group[i]->frozen) continue;
-        t->role[i] = statistic ? ROLE_STATISTIC : v->type.rank > 0 || t->group[i] ? ROLE_TRAINED : ROLE_CONSTANT;
+        t->role[i] = statistic                                           ? ROLE_STATISTIC
+                     : (v->type.rank > 0 || t->group[i]) && !t->still[i] ? ROLE_TRAINED
+                                                                         : ROLE_CONSTANT;
     }
 }
 
@@ -298,8 +302,14 @@ static bool differentiate(Trainer *t, Value ***gradients)
     for (int i = 0; i < t->states.n; i++)
         if (t->states.at[i].next != t->states.at[i].now) add_result(t, t->states.at[i].next, "statistic");
     int results = g->top->results.n;
-    Graph *d = graph_grad(g, &(GradSpec){.loss = loss, .n = wrt.n, .wrt = wrt.at, .name = names.at});
+    bool *reached = POOL_ARRAY(t->pool, bool, wrt.n);
+    Graph *d = graph_grad(g, &(GradSpec){.loss = loss, .n = wrt.n, .wrt = wrt.at, .name = names.at, .reached = reached});
     if (!d) return false;
+    for (int i = 0, k = 0; i < t->states.n; i++) {
+        int w = t->states.at[i].weight;
+        if (w >= 0 && t->role[w] == ROLE_TRAINED && !reached[k++]) t->still[w] = t->again = true;
+    }
+    if (t->again) return false;
     *gradients = POOL_ARRAY(t->pool, Value *, t->states.n + 1);
     int at = results, statistic = results;
     for (int i = t->states.n - 1; i >= 0; i--)
@@ -553,23 +563,34 @@ static bool copy_model(Trainer *t)
     return true;
 }
 
-Graph *training_graph(const ModelParts *m, const dlvk_training_options *o, Graph *loss, bool evaluate)
+static Graph *make(Trainer *t)
 {
-    Context *c = m->graph->ctx;
-    Trainer t = {.ctx = c, .pool = c->pool, .m = m, .o = o, .loss = loss, .evaluate = evaluate};
-    if (m->graph->signature) {
-        fail(&t, DLVK_UNSUPPORTED, NULL, "an input or output of the model is a sequence or an optional");
-        return NULL;
-    }
-    if (!read_optimizer(&t)) return NULL;
-    give_roles(&t);
-    if (!copy_model(&t) || !add_loss(&t)) return NULL;
-    if (evaluate) return finish(&t);
+    if (!read_optimizer(t)) return NULL;
+    give_roles(t);
+    if (!copy_model(t) || !add_loss(t)) return NULL;
+    if (t->evaluate) return finish(t);
+    for (int i = 0; i < t->m->weights.n; i++) t->still[i] |= t->role[i] == ROLE_TRAINED && !t->state_of[i];
     static const char *const own[] = {"lr", "seed"};
     for (int i = 0; i < 2; i++)
-        if (taken(m->graph->top, own[i])) {
-            fail(&t, DLVK_UNSUPPORTED, own[i], "the model has an input of this name");
+        if (taken(t->m->graph->top, own[i])) {
+            fail(t, DLVK_UNSUPPORTED, own[i], "the model has an input of this name");
             return NULL;
         }
-    return add_updates(&t) ? finish(&t) : NULL;
+    return add_updates(t) ? finish(t) : NULL;
+}
+
+Graph *training_graph(const ModelParts *m, const dlvk_training_options *o, Graph *loss, bool evaluate, bool *still)
+{
+    Context *c = m->graph->ctx;
+    if (m->graph->signature) {
+        diag_error(&c->diag, DLVK_UNSUPPORTED, "training: an input or output of the model is a sequence or an optional");
+        return NULL;
+    }
+    int constraints = c->constraints.n;
+    for (;;) {
+        Trainer t = {.ctx = c, .pool = c->pool, .m = m, .o = o, .loss = loss, .evaluate = evaluate, .still = still};
+        Graph *g = make(&t);
+        if (g || !t.again || c->diag.errors) return g;
+        c->constraints.n = constraints; /* once more, without those that no gradient reaches */
+    }
 }

@@ -97,7 +97,8 @@ static const char *path_of(const Grad *g, const Node *here)
         for (int i = 0; i < n->n_out && !v; i++)
             if (g->adjoint[n->out[i]->id]) v = n->out[i];
         n = v && v != g->loss ? user_of(g, v) : NULL;
-        if (n && strcmp(name_of(n), shown) != 0 && strcmp(name_of(n), "loss") != 0 && ++steps <= PATH) path = pool_printf(p, "%s -> %s", path, shown = name_of(n));
+        if (n && strcmp(name_of(n), shown) != 0 && strcmp(name_of(n), "loss") != 0 && ++steps <= PATH)
+            path = pool_printf(p, "%s -> %s", path, shown = name_of(n));
     }
     return pool_printf(p, "%s -> loss", path);
 }
@@ -111,6 +112,80 @@ void grad_blocked(Adjoint *a, const char *fmt, ...)
     ctx_error(a->g->c, DLVK_UNSUPPORTED, "%s; a gradient is needed along %s", why, path_of(a->g, a->n));
     for (int i = 0; i < a->n->n_in; i++)
         if (wants(a, i)) a->dx[i] = zeros_like(a->b, a->in[i]); /* so that further nodes at fault are found */
+}
+
+/* ---- where gradients end ---- */
+
+static bool reads(const Node *n, const Value *v)
+{
+    for (int i = 0; i < n->n_in; i++)
+        if (n->in[i] == v) return true;
+    for (int r = 0; r < n->n_region; r++) {
+        const Region *region = n->region_at[r];
+        for (int i = 0; i < region->nodes.n; i++)
+            if (reads(region->nodes.at[i], v)) return true;
+        for (int i = 0; i < region->results.n; i++)
+            if (region->results.at[i] == v) return true;
+    }
+    return false;
+}
+
+/* The first node on the way from v to the loss that takes what depends on v and passes no gradient on; NULL: none leads there. */
+static const Node *end_of(const Grad *g, const Value *v, bool *seen)
+{
+    const Region *r = v->region;
+    seen[v->id] = true;
+    for (int i = 0; i < r->nodes.n; i++) {
+        const Node *n = r->nodes.at[i];
+        bool passed = false, wanted = false, used = false;
+        for (int k = 0; k < n->n_out; k++) {
+            passed |= g->adjoint[n->out[k]->id] != NULL;
+            wanted |= g->needs[n->out[k]->id];
+            used |= g->used[n->out[k]->id];
+        }
+        if (!used || !reads(n, v)) continue;
+        if (passed || !wanted) return n;
+        for (int k = 0; k < n->n_out; k++) {
+            const Node *end = g->needs[n->out[k]->id] && !seen[n->out[k]->id] ? end_of(g, n->out[k], seen) : NULL;
+            if (end) return end;
+        }
+    }
+    return NULL;
+}
+
+/* What the loss depends on. */
+static void mark_used(const Region *r, bool *used, bool all)
+{
+    for (int i = r->nodes.n - 1; i >= 0; i--) {
+        const Node *n = r->nodes.at[i];
+        bool any = all;
+        for (int k = 0; k < n->n_out; k++) any |= used[n->out[k]->id];
+        for (int k = 0; any && k < n->n_in; k++) used[n->in[k]->id] = true;
+        for (int k = 0; any && k < n->n_region; k++) {
+            const Region *inside = n->region_at[k];
+            for (int o = 0; o < inside->results.n; o++) used[inside->results.at[o]->id] = true;
+            mark_used(inside, used, true);
+        }
+    }
+}
+
+/* An error for each node at which the gradients of wrt end. */
+static void report_ends(Grad *g, const Graph *src, const GradSpec *spec)
+{
+    Pool *p = g->c->pool;
+    bool *told = POOL_ARRAY(p, bool, src->n_nodes);
+    g->used = POOL_ARRAY(p, bool, src->n_values);
+    g->used[g->loss->id] = true;
+    mark_used(src->top, g->used, false);
+    for (int i = 0; i < spec->n; i++) {
+        const Node *end = end_of(g, spec->wrt[i], POOL_ARRAY(p, bool, src->n_values));
+        if (!end || told[end->id]) continue;
+        told[end->id] = true;
+        g->c->origin = end->origin;
+        ctx_error(g->c, DLVK_UNSUPPORTED, "it passes no gradient on; one is needed along %s", path_of(g, end));
+    }
+    g->c->origin = NULL;
+    if (!g->c->diag.errors) ctx_error(g->c, DLVK_UNSUPPORTED, "the loss does not depend on any parameter");
 }
 
 /* ---- the whole ---- */
@@ -138,6 +213,9 @@ Graph *graph_grad(Graph *src, const GradSpec *spec)
 
     grad_add(&g, spec->loss, build_full(g.b, spec->loss->type, 1));
     grad_region(&g, src->top);
+    bool any = false;
+    for (int i = 0; i < spec->n && spec->reached; i++) any |= spec->reached[i] = g.adjoint[spec->wrt[i]->id] != NULL;
+    if (spec->reached && !any && c->diag.errors == errors) report_ends(&g, src, spec);
     c->origin = origin;
     for (int i = 0; i < spec->n; i++) {
         Value *v = g.rw->map[spec->wrt[i]->id], *d = g.adjoint[spec->wrt[i]->id];

@@ -13,6 +13,7 @@ typedef struct GradSpec {
     int n;
     Value *const *wrt;       /* floats of g's top region: parameters, or results of nodes */
     const char *const *name; /* of the new outputs */
+    bool *reached;           /* which of wrt a gradient reaches. If it reaches none that is an error. NULL: no matter */
 } GradSpec;
 
 /* A copy of g with one more output for each of wrt: the loss's gradient, zeros where the loss does not depend on it. Barriers

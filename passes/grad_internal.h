@@ -11,6 +11,7 @@ typedef struct Grad {
     Context *c;
     bool *needs;         /* by old value id: a float that depends on one of wrt */
     Value **adjoint;     /* by old value id: the sum of contributions so far; NULL: zero */
+    bool *used;          /* by old value id: the loss depends on it; for messages alone */
     const Node **saving; /* by old node id: of a loop, its copy that collects the carried values */
     const Value *loss;
 } Grad;

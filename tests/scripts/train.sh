@@ -162,9 +162,16 @@ save = lambda nodes, name: onnx.save(h.make_model(h.make_graph(nodes, name, [val
 save(nodes, "grows")
 save([nodes[0], h.make_node("NonZero", ["a"], ["n"], name="where"), h.make_node("Transpose", ["n"], ["t"], perm=[1, 0]),
       h.make_node("GatherND", ["a", "t"], ["p"]), h.make_node("ReduceMean", ["p"], ["y"], axes=[0])], "finds")
+choice = [nodes[0], h.make_node("ArgMax", ["a"], ["i"], name="choice", axis=1), h.make_node("Cast", ["i"], ["j"], to=T.FLOAT)]
+save(choice + [h.make_node("Add", ["j", "x"], ["y"])], "chooses")
+weights.append(nh.from_array(np.eye(4, dtype="f"), "v"))
+save(choice + [h.make_node("MatMul", ["x", "v"], ["b"]), h.make_node("Add", ["j", "b"], ["y"])], "halves")
 ' "$tmp"
 blocked="node 'growing' .Loop.: .*no gradient; a gradient is needed along w -> a -> growing -> mean -> loss"
 check_exit "a node without a gradient, and the path that needs it" 2 "$blocked" "$DLVKC" train --check "$tmp/grows.onnx" --loss mse
+check_exit "a node that passes no gradient on" 2 "node 'choice' .ArgMax.: it passes no gradient on; one is needed along w -> a -> choice -> loss" \
+    "$DLVKC" train --check "$tmp/chooses.onnx" --loss mse
+check_exit "where it is only one of two paths, the parameter before it is frozen" 0 '^frozen       w$' "$DLVKC" train --check "$tmp/halves.onnx" --loss mse
 check_exit "the same as JSON" 2 "\"$blocked" "$DLVKC" train --check "$tmp/grows.onnx" --loss mse --json
 
 # ---- a limit on memory ----

@@ -113,7 +113,7 @@ DLVK_API dlvk_status dlvk_reference_slopes(const char *onnx, const dlvk_gradient
  *     :micro      i32 scalar: batches since the last one, where accumulate > 1
  *     :scale      f32 scalar: what the loss is multiplied by, where loss_scale > 0
  *     :good       i32 scalar: steps taken since that changed
- * Float initializers of rank 0 that no group names, frozen ones, and those that the loss does not depend on, keep their bits. */
+ * Float initializers of rank 0 that no group names, frozen ones, and those that no gradient reaches, keep their bits: they are constants. */
 
 /* One parameter's update, to be built with the functions of dlvk/graph.h. Everything is f32 (f64 for f64 parameters). */
 typedef struct dlvk_update {
