@@ -55,15 +55,10 @@ static const Ix *base(Shader *s, const Attend *t, Value *operand, const View *vi
 
 bool attend_base_divides(Shader *s, const Attend *t, Value *operand, const View *view, int by)
 {
-    DimTable *dt = &s->ctx->dims;
-    const Dim *d = dim_const(dt, by);
     Piece piece = contract_begin(s); /* no text comes of it */
     const Ix *at = base(s, t, operand, view);
     contract_end(s, piece);
-    if (at->kind == IX_DIM) return dim_is(dim_mod(dt, at->dim, d), 0);
-    bool ok = at->kind == IX_SUM && dim_is(dim_mod(dt, at->dim, d), 0);
-    for (int i = 0; ok && i < at->n; i++) ok = dim_is(dim_mod(dt, at->term[i].stride, d), 0);
-    return ok;
+    return ix_divisible(s, at, dim_const(&s->ctx->dims, by));
 }
 
 static const char *base_text(Shader *s, const Attend *t, Value *operand, const View *view, const char *name)

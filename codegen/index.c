@@ -63,6 +63,22 @@ bool ix_var_visible(const Shader *s, const Ix *a, int scopes)
     return false;
 }
 
+bool ix_divisible(Shader *s, const Ix *a, const Dim *by)
+{
+    DimTable *dt = &s->ctx->dims;
+    switch (a->kind) {
+    case IX_DIM: return dim_is(dim_mod(dt, a->dim, by), 0);
+    case IX_SUM:
+        if (!dim_is(dim_mod(dt, a->dim, by), 0)) return false;
+        for (int i = 0; i < a->n; i++)
+            if (!dim_is(dim_mod(dt, a->term[i].stride, by), 0) && !ix_divisible(s, a->term[i].x, by)) return false;
+        return true;
+    case IX_SPLIT:
+        return (!a->size || dim_is(dim_mod(dt, a->size, by), 0)) && ix_divisible(s, a->a, dim_mul(dt, a->stride, by));
+    default: return false;
+    }
+}
+
 bool ix_is_zero(const Ix *a)
 {
     return a->kind == IX_DIM && dim_is(a->dim, 0);

@@ -46,6 +46,7 @@ const Ix *ix_mul(Shader *s, const Ix *a, const Dim *d);
 const Ix *ix_sub(Shader *s, const Ix *a, const Ix *b);
 const Ix *ix_split(Shader *s, const Ix *a, const Dim *stride, const Dim *size); /* a >= 0 */
 bool ix_is_zero(const Ix *a);
+bool ix_divisible(Shader *s, const Ix *a, const Dim *by); /* for certain */
 
 Index index_of_flat(Shader *s, Type t, const Ix *flat);
 Index index_of_axes(Type t, const Ix *const *ax);

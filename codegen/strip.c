@@ -94,16 +94,8 @@ const char *strip_declare(Shader *s, const char *class, const char *init, bool e
 /* The largest power of two, up to `limit`, that divides a for certain. */
 static int alignment(Shader *s, const Ix *a, int limit)
 {
-    DimTable *dt = &s->ctx->dims;
-    for (; limit > 1; limit /= 2) {
-        const Dim *d = dim_const(dt, limit);
-        if (a->kind == IX_DIM && dim_is(dim_mod(dt, a->dim, d), 0)) return limit;
-        if (a->kind != IX_SUM || !dim_is(dim_mod(dt, a->dim, d), 0)) continue;
-        int i = 0;
-        while (i < a->n && dim_is(dim_mod(dt, a->term[i].stride, d), 0)) i++;
-        if (i == a->n) return limit;
-    }
-    return 1;
+    while (limit > 1 && !ix_divisible(s, a, dim_const(&s->ctx->dims, limit))) limit /= 2;
+    return limit;
 }
 
 /* How the lanes' elements lie in memory. */
