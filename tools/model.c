@@ -105,7 +105,9 @@ void say_wrong_kernels(dlvk_model *m)
         const char *name = "";
         if (dlvk_model_program(m, dlvk_model_program_name(m, i), &program, NULL)) continue;
         int n = dlvk_model_wrong_kernels(program, &name);
-        if (n) note_say("%d kernels, '%s' the first, come out wrong on this device's matrix units, and run without them", n, name);
+        if (n)
+            note_say("on this device's matrix units kernel '%s'%s came out wrong in a self-test, and runs without them", name,
+                     n > 1 ? " (and others)" : "");
     }
 }
 
