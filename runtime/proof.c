@@ -11,7 +11,7 @@ typedef Dlvk__Plan__Dispatch Dispatch;
 typedef Dlvk__Plan__Variant Variant;
 
 /* Of a buffer that is larger, the beginning and the end are compared, half as much each. */
-enum { WINDOW = 4 << 20 };
+enum { WINDOW = 1 << 20 };
 
 /* ---- what is known ------------------------------------------------------------------------------------------------- */
 
@@ -216,14 +216,14 @@ static float element(uint32_t dtype, const uint8_t *at)
     float x;
     memcpy(&bits, at, float_bytes(dtype));
     if (dtype == DLVK_F16) {
-        int exponent = (int)(bits >> 10 & 31);
-        float f = (float)(bits & 1023);
-        x = exponent == 31 ? (f != 0 ? NAN : INFINITY) : exponent ? ldexpf(f + 1024, exponent - 25) : ldexpf(f, -24);
-        if (bits & 0x8000) x = -x;
-    } else {
-        if (dtype == DLVK_BF16) bits <<= 16;
-        memcpy(&x, &bits, 4);
+        if ((bits & 0x7fff) > 0x7c00) return NAN;
+        uint32_t wide = (bits & 0x8000) << 16 | (bits & 0x7fff) << 13;
+        memcpy(&x, &wide, 4);
+        x *= 0x1p112f; /* the exponents' offsets differ by 112 */
+        return fminf(fmaxf(x, -65504), 65504);
     }
+    if (dtype == DLVK_BF16) bits <<= 16;
+    memcpy(&x, &bits, 4);
     return isinf(x) ? copysignf(65504, x) : x;
 }
 
