@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "dlvk/runtime.h"
+#include "ir/view.h"
 
 /* Operands of matrix units: f16, or f32 that was f16 before. */
 static bool is_f16(const Value *v)
@@ -18,14 +19,17 @@ static bool is_f16(const Value *v)
     return v->type.dtype == DLVK_F16;
 }
 
-static Operand operand_of(KernelGen *kg, Value *v)
+static Operand operand_of(KernelGen *kg, const Node *n, int which)
 {
+    Value *v = n->in[which], *stored;
     Operand o = {.value = v};
     const Tensor *t;
     if (value_const(v, &t) && (t->splat || t->count == 1) && !kg->sched->materialized[v->id]) {
         o.splat = true;
         return o;
     }
+    if (which == 0 && (o.leaf = view_prologue(n, &stored)) && kg->sched->materialized[stored->id]) o.leaf = NULL;
+    if (o.leaf) v = o.leaf;
     /* What is kept in 16 bits and widened here is read as it lies in memory. */
     if (!kg->sched->materialized[v->id] && value_widened(v)) v = v->def->in[0];
     DType e = v->type.dtype;
@@ -105,8 +109,8 @@ static Contraction analyse(KernelGen *kg)
     Node *n = kg->kernel->anchor;
     const Dim *one = dim_const(&kg->ctx->dims, 1), *zero = dim_const(&kg->ctx->dims, 0);
     Contraction c = {.node = n, .out = n->out[0], .conv = n->op == OP_CONV, .z = one, .steps = one, .m = one};
-    c.a = operand_of(kg, n->in[0]);
-    c.b = operand_of(kg, n->in[1]);
+    c.a = operand_of(kg, n, 0);
+    c.b = operand_of(kg, n, 1);
     c.a_k = c.b_k = c.b_n = c.b_z = zero;
     c.n = c.out->type.dim[c.out->type.rank - 1];
     if (c.conv)
@@ -169,6 +173,48 @@ const Ix *contract_b_offset(Shader *s, const Contraction *c, const char *z)
     for (int i = 0; i < c->n_batch; i++)
         at = ix_add(s, at, ix_mul(s, contract_row_axis(s, c, c->batch[i], "", z), c->b.at.stride[c->batch[i]]));
     return at;
+}
+
+/* v, computed from the operand's leaf, in channel number `channel`, where the leaf is `raw`. */
+static const char *computed(Shader *s, const Contraction *c, Value *v, const Ix *channel, const char *raw)
+{
+    const Ix *ax[DLVK_MAX_RANK];
+    int r = v->type.rank;
+    for (int i = 0; i < r - 1; i++) ax[i] = ix_const(s, 0);
+    ax[r - 1] = channel;
+    Index at = index_of_axes(v->type, ax);
+    emit_bind(s, c->a.leaf, at, raw);
+    return emit_value(s, v, at);
+}
+
+void contract_before(Shader *s, const Contraction *c)
+{
+    if (!c->a.leaf) return;
+    Piece piece = contract_begin(s);
+    const Ix *inner = ix_var(s, "inner", c->k);
+    sh_line(s, "return %s;", computed(s, c, c->a.value, inner, "raw"));
+    sh_decl(s, "float before(float raw, int inner)\n{\n%s}", contract_end(s, piece));
+}
+
+const char *contract_before_vector(Shader *s, const Contraction *c, const char *raw)
+{
+    const Ix *inner = ix_mul(s, ix_var(s, "inner_vector", NULL), dim_const(&s->ctx->dims, 8));
+    strip_begin(s, 8, "HALVES");
+    sh_line(s, "int inner_vector = inner >> 3;");
+    ix_var_here(s, "inner_vector");
+    sh_line(s, "uvec4 raw = %s;", raw);
+    const char *y = strip_declare(s, "float", NULL, true);
+    strip_open(s);
+    sh_line(s, "float one = f16_half(raw[j / 2], j);");
+    /* not rounded: packing does */
+    sh_line(s, "%s = %s;", y, computed(s, c, c->a.value->def->in[0]->def->in[0], ix_add(s, inner, s->strip.j), "one"));
+    strip_close(s);
+    s->strip = (Strip){0};
+    int n = (int)strcspn(y, "[");
+    const char *text = "";
+    for (int i = 0; i < 8; i += 2)
+        text = sh_printf(s, "%s%sf16_pair(%.*s[%d], %.*s[%d])", text, i ? ", " : "", n, y, i, n, y, i + 1);
+    return sh_printf(s, "uvec4(%s)", text);
 }
 
 const char *contract_load(Shader *s, const Operand *o, const char *flat)
@@ -303,7 +349,7 @@ Epilogue contract_epilogue(Shader *s, const Contraction *c, Lanes lanes)
     }
     if (strips) {
         const Dim *width = dim_const(dt, STRIP);
-        strip_begin(s, STRIP);
+        strip_begin(s, STRIP, "WIDTH");
         column = ix_add(s, ix_mul(s, ix_var(s, "strip", dim_floordiv(dt, c->n, width)), width), s->strip.j);
         p.width = "";
     }
@@ -366,6 +412,7 @@ void contract_assemble(Shader *s, const char *name, int n, const Hole *holes)
 void contract_tiles(Shader *s, const Contraction *c, const char *name, const Tiles *t)
 {
     Epilogue behind = contract_epilogue(s, c, t->strips ? LANES_STRIPS : LANES_ALONE);
+    if (t->a == LOAD_ELEMENT) contract_before(s, c);
     const Hole holes[] = {
         {"a_along_k", t->a == LOAD_ELEMENT || contract_a_along_k(c) ? "true" : "false"},
         {"b_along_n", contract_b_along_k(c) ? "false" : "true"},
@@ -400,6 +447,7 @@ void contract_cuts(KernelGen *kg, const Contraction *c, Cut *cut, int *n)
 {
     DimTable *dt = &kg->ctx->dims;
     const Dim *one = dim_const(dt, 1);
+    Cut out[MOST_CUTS];
     int kept = 0;
     for (int i = 0; i < *n; i++) {
         Cut x = cut[i];
@@ -417,9 +465,16 @@ void contract_cuts(KernelGen *kg, const Contraction *c, Cut *cut, int *n)
             dim_range(x.splits, &lo, &hi);
             if (hi == 1) x.splits = one;
         }
-        cut[kept++] = x;
+        if (x.apart && !dim_is(x.splits, 1) && lo == 1) {
+            out[kept] = x;
+            const Dim *sharing = dim_sub(dt, x.splits, one);
+            out[kept++].when = x.when ? dim_mul(dt, x.when, sharing) : sharing;
+            x.splits = one;
+        }
+        out[kept++] = x;
         if (!x.when) break;
     }
+    memcpy(cut, out, (size_t)kept * sizeof *out);
     *n = kept;
 }
 

@@ -12,6 +12,8 @@ typedef struct Operand {
     bool affine; /* f32, f16 or bf16 in memory, at base + sum of index * stride: `at` */
     bool splat;  /* one number: literal */
     const char *literal;
+    Value *
+        leaf; /* the value in memory that each element is computed from, as it is loaded; NULL: no such thing (view_prologue()) */
     Affine at;
 } Operand;
 
@@ -57,6 +59,11 @@ typedef struct Epilogue {
     const char *width, *column_values, *store, *results, *value, *put;
 } Epilogue;
 Epilogue contract_epilogue(Shader *s, const Contraction *c, Lanes lanes);
+/* A GLSL function, float before(float raw, int inner), that makes an element of A of what lies in memory for it, in channel
+ * `inner`; nothing where these are the same. */
+void contract_before(Shader *s, const Contraction *c);
+/* The same for the eight halves that `raw` loads, from GLSL's `inner` on: what they become, in as many. */
+const char *contract_before_vector(Shader *s, const Contraction *c, const char *raw);
 /* Element number `flat` (a GLSL int) of the memory of an affine operand, as a float. */
 const char *contract_load(Shader *s, const Operand *o, const char *flat);
 /* Fills a template and puts its two halves, cut at "//# main", into the shader. */
@@ -94,6 +101,7 @@ typedef struct Cut {
     uint32_t parts;            /* contract_wave: teams of a workgroup that share out a slice */
     int64_t enough;            /* workgroups: with fewer tiles, several share one; up to 2 * MOST_TILES */
     int64_t least, most;       /* steps of k for a workgroup, where several share a tile, and how many do; most 1: none */
+    bool apart;                /* sizes at which nothing is shared get a cut of their own */
     const Dim *when;           /* these sizes, as long as no cut before it takes them; NULL: all */
     const Dim *tiles, *splits; /* contract_splits() fills them in: tiles, workgroups that share each */
 } Cut;
@@ -101,6 +109,7 @@ typedef struct Cut {
 typedef struct Splits {
     const char *splits, *partial, *counters; /* GLSL */
 } Splits;
+enum { MOST_CUTS = 10 };
 /* Leaves out cuts that cannot occur; n becomes how many are left, the last of which is for all sizes. */
 void contract_cuts(KernelGen *kg, const Contraction *c, Cut *cut, int *n);
 /* splits: how many workgroups share a tile; "1" instead where none of the cuts shares any. */

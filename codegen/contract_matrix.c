@@ -38,17 +38,31 @@ static const Dim *time_of(DimTable *dt, const Contraction *c, const struct Large
                    dim_mul(dt, any, dim_add(dt, dim_mul(dt, slices, last), fixed)));
 }
 
+/* Fewer tiles than a GPU has processors: workgroups share a tile's k. Sharing costs what three slices take, so convolutions with
+ * little to sum up do without where they can. */
+static Cut small_cut(const Contraction *c)
+{
+    int64_t n_least, n_most, steps;
+    dim_range(c->n, &n_least, &n_most);
+    bool few = dim_is_const(c->steps, &steps) && steps < 1024;
+    if (n_most <= 32) return (Cut){TILE(32, 32, 16, 16, 64, 1), .enough = 256, .least = 128, .most = 16, .apart = true};
+    if (!c->conv) return (Cut){TILE(32, 64, 16, 32, 64, 2), .enough = 256, .least = 256, .most = 16, .apart = true};
+    if (few) return (Cut){TILE(32, 32, 16, 16, 128, 1), .enough = 132, .least = 256, .most = 16, .apart = true};
+    return (Cut){TILE(32, 64, 16, 16, 64, 1), .enough = 256, .least = 128, .most = 16, .apart = true};
+}
+
 /* Where there is enough work, the larger a tile the better: fewer bytes are read for it. But the number of tiles hardly ever is a
  * multiple of what a GPU has room for, so of the large ones that is taken that should take the least time, unless it is a small
- * one. With fewer tiles than processors the time is that of one workgroup, which waits for memory: then two slices are under way,
- * and workgroups share a tile's k. */
+ * one. With fewer tiles than processors the time is that of one workgroup. */
 static int choose_cuts(DimTable *dt, const Contraction *c, Cut *cut)
 {
     int64_t n_least, n_most;
     dim_range(c->n, &n_least, &n_most);
     if (n_most <= 32) {
-        cut[0] = (Cut){TILE(64, 32, 32, 16, 32, 2), .enough = 256, .least = 128, .most = 16};
-        return 1;
+        const Dim *tiles = dim_mul(dt, dim_ceildiv(dt, c->m, dim_const(dt, 64)), c->z);
+        cut[0] = (Cut){TILE(64, 32, 32, 16, 32, 2), .most = 1, .when = dim_floordiv(dt, tiles, dim_const(dt, 132))};
+        cut[1] = small_cut(c);
+        return 2;
     }
     const Dim *small = tiles_of(dt, c, SMALL_ROWS, SMALL_COLUMNS), *slices = dim_ceildiv(dt, c->steps, dim_const(dt, 32));
     const Dim *processors = dim_const(dt, PROCESSORS), *time[N_LARGE];
@@ -61,7 +75,9 @@ static int choose_cuts(DimTable *dt, const Contraction *c, Cut *cut)
         best = dim_min(dt, best, time[n++] = time_of(dt, c, &large[i]));
     }
     for (int i = 0; i < n; i++) cut[i].when = dim_floordiv(dt, best, time[i]);
-    cut[n++] = (Cut){TILE(SMALL_ROWS, SMALL_COLUMNS, 16, 32, 64, 2), .enough = 256, .least = 256, .most = 16};
+    if (c->conv)
+        cut[n++] = (Cut){TILE(SMALL_ROWS, SMALL_COLUMNS, 16, 32, 64, 2), .most = 1, .when = dim_floordiv(dt, small, processors)};
+    cut[n++] = small_cut(c);
     return n;
 }
 
@@ -85,7 +101,7 @@ static void one_cut(KernelGen *kg, const Contraction *c, const Cut *t)
 
 void contract_matrix(KernelGen *kg, const Contraction *c)
 {
-    Cut cut[N_LARGE + 2];
+    Cut cut[MOST_CUTS];
     int n = choose_cuts(&kg->ctx->dims, c, cut);
     contract_cuts(kg, c, cut, &n);
     for (int i = 0; i < n; i++) one_cut(kg, c, &cut[i]);

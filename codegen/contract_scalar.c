@@ -222,6 +222,8 @@ void contract_scalar(KernelGen *kg, const Contraction *c)
         a_element = element(s, &fa, fa.widen ? sh_printf(s, "%s(%s)", fa.type, a) : a,
                             sh_printf(s, "ia[i] + (k + u) * %s", arg_int(s, c->a_k)));
     }
+    contract_before(s, c);
+    if (c->a.leaf) a_element = sh_printf(s, "before(%s, k + u)", a_element);
     const char *origins = "";
     for (int i = 0; i < c->n_tap; i++)
         if (!c->tap[i].plain) origins = sh_printf(s, "%sint origin%d[P];\n", origins, i);

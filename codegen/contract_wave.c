@@ -157,7 +157,9 @@ const char *contract_a_load(Shader *s, const Contraction *c, Load load, const ch
     sh_open(s, "if (%s) {", ok);
     if (c->a.affine) {
         at = dim_is(c->a_k, 1) ? sh_printf(s, "%s + inner", at) : sh_printf(s, "%s + inner * %s", at, arg_int(s, c->a_k));
-        sh_line(s, "x = %s;", load_text(s, &c->a, at, load));
+        const char *x = load_text(s, &c->a, at, load);
+        if (c->a.leaf) x = load == LOAD_ELEMENT ? sh_printf(s, "before(%s, inner)", x) : contract_before_vector(s, c, x);
+        sh_line(s, "x = %s;", x);
     } else {
         const Ix *inner = ix_var(s, "inner", c->k);
         sh_line(s, "int m = min(m0 + r, %s - 1);", arg_size(s, c->m, "m"));
@@ -236,7 +238,7 @@ static void one_cut(KernelGen *kg, const Contraction *c, uint32_t features, cons
 
 void contract_wave(KernelGen *kg, const Contraction *c, uint32_t features)
 {
-    Cut cut[2];
+    Cut cut[MOST_CUTS];
     int n = choose_cuts(&kg->ctx->dims, c, features != 0, cut);
     contract_cuts(kg, c, cut, &n);
     for (int i = 0; i < n; i++) one_cut(kg, c, features, cut, n, i);

@@ -134,7 +134,7 @@ static bool write_strips(KernelGen *kg)
     s->twin = TWIN_NATIVE;
     s->local[0] = GROUP;
     s->grid[0] = dim_ceildiv(dt, strips, dim_const(dt, GROUP));
-    strip_begin(s, width);
+    strip_begin(s, width, "WIDTH");
     sh_line(s, "int strip = int(%s * %du + gl_LocalInvocationID.x);", group_number(s), GROUP);
     sh_line(s, "if (strip >= %s) return;", limit(s, strips));
     const Ix *i = ix_add(s, ix_mul(s, ix_var(s, "strip", strips), w), s->strip.j);

@@ -175,7 +175,7 @@ static bool write_rows(KernelGen *kg, Style style, bool alone)
     sh_decl(s, "layout(constant_id = 1) const uint GROUP = 64;");
     sh_decl(s, "layout(local_size_x_id = 1) in;");
     sh_decl(s, "const uint HEAD = LANES >= 64 ? 16 : LANES >= 16 ? 4 : LANES;");
-    if (shape.width) strip_begin(s, (int)shape.width);
+    if (shape.width) strip_begin(s, (int)shape.width, "WIDTH");
     if (s->trips) {
         sh_decl(s, "layout(constant_id = %d) const int TRIPS = 1; /* strips that a lane takes of its row */", s->spec.n);
         *VEC_PUSH(s->pool, s->spec) = shape.trips;

@@ -67,6 +67,7 @@ const Tensor *stored_tensor(Pool *p, StringTable *strings, const Tensor *t);
  * loops over the variable j. */
 typedef struct Strip {
     int width;             /* how many; 0: elements are computed one by one */
+    const char *name;      /* GLSL's constant for that */
     const Ix *j;           /* which of them */
     bool open;             /* such a loop is open: */
     size_t at;             /*   where in the body it begins, */
@@ -201,8 +202,8 @@ typedef struct Outside {
 /* What variants of strips ask for: a GPU. SwiftShader, which may be told to pass for one, dies of vector loads, and has no large
  * workgroups. */
 #define STRIPS (DLVK_FEATURE_WAVE | DLVK_FEATURE_WG512)
-void strip_begin(Shader *s, int width);
-void strip_open(Shader *s); /* a loop over the strip; sh_line() and all else write into it */
+void strip_begin(Shader *s, int width, const char *name); /* name: of the constant that it declares */
+void strip_open(Shader *s);                               /* a loop over the strip; sh_line() and all else write into it */
 void strip_close(Shader *s);
 bool strip_direct(const Shader *s);             /* in such a loop, and in no block within */
 bool strip_fixed(const Shader *s, const Ix *a); /* the same in all lanes, and known before the loop */

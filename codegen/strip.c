@@ -8,13 +8,14 @@
 #include "codegen/shader.h"
 #include "dlvk/runtime.h"
 
-void strip_begin(Shader *s, int width)
+void strip_begin(Shader *s, int width, const char *name)
 {
     s->strip.width = width;
+    s->strip.name = name;
     s->strip.j = ix_var(s, "j", dim_const(&s->ctx->dims, width));
     /* Not a literal, so that only the driver unrolls the loops, and modules stay small. */
-    sh_decl(s, "layout(constant_id = %d) const int WIDTH = %d; /* neighbouring elements that an invocation computes */",
-            s->spec.n, width);
+    sh_decl(s, "layout(constant_id = %d) const int %s = %d; /* neighbouring elements that an invocation computes */", s->spec.n,
+            name, width);
     *VEC_PUSH(s->pool, s->spec) = (uint32_t)width;
 }
 
@@ -23,7 +24,7 @@ void strip_open(Shader *s)
     s->strip.open = true;
     s->strip.at = s->body.n;
     s->strip.scopes = s->scopes.n;
-    sh_open(s, "[[unroll]] for (int j = 0; j < WIDTH; j++) {");
+    sh_open(s, "[[unroll]] for (int j = 0; j < %s; j++) {", s->strip.name);
 }
 
 void strip_close(Shader *s)
@@ -87,7 +88,7 @@ const char *strip_declare(Shader *s, const char *class, const char *init, bool e
     }
     sh_line(s, "%s %s[%d];", class, name, s->strip.width);
     name = sh_printf(s, "%s[j]", name);
-    if (init) sh_line(s, "[[unroll]] for (int j = 0; j < WIDTH; j++) %s = %s;", name, init);
+    if (init) sh_line(s, "[[unroll]] for (int j = 0; j < %s; j++) %s = %s;", s->strip.name, name, init);
     return name;
 }
 

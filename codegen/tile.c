@@ -148,7 +148,7 @@ bool gen_tiles(KernelGen *kg)
     Turn *t = s->tile = POOL_NEW(s->pool, Turn);
     s->twin = TWIN_NATIVE;
     s->local[0] = GROUP;
-    strip_begin(s, width);
+    strip_begin(s, width, "WIDTH");
     sh_decl(s, "const int TILE = %d;", edge);
     /* Rows of the tile lie so that the lanes of a subgroup meet different banks, in whichever direction they walk. Within a strip
      * places are a constant apart. */

@@ -97,3 +97,61 @@ View view_of(DimTable *dt, Value *v, bool (*more)(void *arg, const Value *v), vo
     }
     return (View){v, memory_stride(dt, v->type, row), memory_stride(dt, v->type, col), factor};
 }
+
+typedef struct Prologue {
+    Value *leaf;
+    int ops;
+} Prologue;
+
+/* The same for all positions: one number, or one a channel. */
+static bool is_channelwise(const Value *v)
+{
+    const Tensor *t;
+    if (v->def && v->def->op == OP_BROADCAST) v = v->def->in[0];
+    if (!value_const(v, &t)) return false;
+    for (int i = 0; i < v->type.rank - 1; i++)
+        if (!dim_is(v->type.dim[i], 1)) return false;
+    return true;
+}
+
+static bool is_prologue(Prologue *p, const Value *v)
+{
+    if (is_channelwise(v)) return true;
+    const Node *n = v->def;
+    if (n && value_widened(v)) {
+        Value *x = n->in[0];
+        bool in_memory = x->def && x->def->parent == n->parent && (x->def->op == OP_CONCAT || node_attr(x->def, A_STORED));
+        if (!in_memory || (p->leaf && p->leaf != x)) return false;
+        p->leaf = x;
+        return true;
+    }
+    if (!n || ++p->ops > 6) return false;
+    switch (n->op) {
+    case OP_ADD:
+    case OP_SUB:
+    case OP_MUL:
+    case OP_MAX:
+    case OP_MIN:
+        if (!is_prologue(p, n->in[1])) return false;
+        return is_prologue(p, n->in[0]);
+    case OP_NEG: return is_prologue(p, n->in[0]);
+    default: return false;
+    }
+}
+
+Value *view_prologue(const Node *conv, Value **stored)
+{
+    enum { COLUMNS = 512 };
+    int64_t columns;
+    int taps = conv->op == OP_CONV ? conv->in[0]->type.rank - 2 : 0;
+    if (taps == 0 || attr_i(conv, A_GROUP, 1) != 1 || !value_widened(conv->in[0])) return NULL;
+    if (!dim_is_const(conv->out[0]->type.dim[taps + 1], &columns) || columns > COLUMNS) return NULL;
+    for (int i = 0; i < taps; i++)
+        if (!dim_is(conv->in[1]->type.dim[i], 1) || !dim_is(attr_dims(conv, A_LO)[i], 0) || !dim_is(attr_dims(conv, A_HI)[i], 0))
+            return NULL;
+    *stored = conv->in[0]->def->in[0];
+    const Node *cast = (*stored)->def;
+    Prologue p = {0};
+    if (!cast || cast->op != OP_CAST || !attr_i(cast, A_STORED, 0) || !is_prologue(&p, cast->in[0])) return NULL;
+    return p.leaf;
+}

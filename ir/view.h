@@ -20,4 +20,10 @@ Value *view_step(const Value *v, double *factor);
 /* Steps down from v (of rank >= 2) while its last two axes keep to one axis each, and `more` agrees to look below a value. */
 View view_of(DimTable *dt, Value *v, bool (*more)(void *arg, const Value *v), void *arg);
 
+/* What a convolution's operand is computed from where the convolution can do so itself, as it loads it: the value in 16 bits of
+ * which each element of the operand is made, with nothing else but numbers and what is constant along the channels, by a few
+ * cheap operations. (A normalisation before a convolution of 1 x 1 is of this form.) NULL: there is none, or too many columns
+ * would make it anew. *stored: the cast to 16 bits that is left out of memory then. */
+Value *view_prologue(const Node *conv, Value **stored);
+
 #endif

@@ -21,6 +21,7 @@ typedef struct Fuse {
     int *uses;      /* by value id: uses by nodes of its own region, each operand slot counted, plus one for anything else */
     Node **user;    /* by value id: some user in its own region */
     bool *must;     /* by value id: needs memory whatever fusion does */
+    bool *loaded;   /* by value id: computed by the convolution that reads it, as it loads it */
     Kernel **group; /* by node id: the kernel it was taken into */
     double *cost;   /* by value id: of evaluating it once from what has memory */
     int *seen;      /* by value id: epoch of the traversal */
@@ -135,9 +136,22 @@ static void mark_seen(Fuse *f)
         for (int k = 0; k < r->nodes.at[i]->n_region; k++) mark_captures(f, r->nodes.at[i]->region_at[k]);
 }
 
+/* What convolutions compute as they load it needs no memory, only what it is computed from. */
+static void mark_loaded(Fuse *f)
+{
+    for (int i = 0; f->fuse && i < f->region->nodes.n; i++) {
+        const Node *n = f->region->nodes.at[i];
+        Value *stored, *leaf = view_prologue(n, &stored);
+        if (!leaf || f->must[stored->id] || f->uses[stored->id] != 1 || f->uses[n->in[0]->id] != 1) continue;
+        f->loaded[stored->id] = true;
+        require(f, leaf);
+    }
+}
+
 static void mark_required(Fuse *f)
 {
     Region *r = f->region;
+    mark_loaded(f);
     for (int i = 0; i < r->nodes.n; i++) {
         Node *n = r->nodes.at[i];
         if (f->group[n->id]) {
@@ -154,7 +168,7 @@ static void mark_required(Fuse *f)
         case OP_CONV:
             if (wants_channels_last(f, n))
                 require(f, read_as(n->in[0]));
-            else
+            else if (!value_widened(n->in[0]) || !f->loaded[n->in[0]->def->in[0]->id])
                 require_affine(f, n->in[0]);
             require_affine(f, n->in[1]);
             break;
@@ -168,7 +182,7 @@ static void mark_required(Fuse *f)
             break;
         case OP_BARRIER: require(f, n->out[0]); break;
         case OP_CAST:
-            if (attr_i(n, A_STORED, 0)) require(f, n->out[0]);
+            if (attr_i(n, A_STORED, 0) && !f->loaded[n->out[0]->id]) require(f, n->out[0]);
             break;
         default: break;
         }
@@ -932,6 +946,7 @@ Schedule *schedule_build(Graph *g, bool fuse)
     f.uses = POOL_ARRAY(p, int, nv);
     f.user = POOL_ARRAY(p, Node *, nv);
     f.must = POOL_ARRAY(p, bool, nv);
+    f.loaded = POOL_ARRAY(p, bool, nv);
     f.cost = POOL_ARRAY(p, double, nv);
     f.seen = POOL_ARRAY(p, int, nv);
     f.seen_node = POOL_ARRAY(p, int, nn);

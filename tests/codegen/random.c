@@ -113,7 +113,7 @@ Value *input(Case *c, DType t, int rank, const Dim *const *dims, Fill fill)
     return v;
 }
 
-static Value *constant(Case *c, DType t, int rank, const Dim *const *dims, bool positive)
+Value *constant(Case *c, DType t, int rank, const Dim *const *dims, bool positive)
 {
     int64_t dim[DLVK_MAX_RANK], count = 1;
     for (int i = 0; i < rank; i++) {

@@ -59,6 +59,7 @@ int64_t most(Case *c, const Dim *d);
 
 Value *input(Case *c, DType t, int rank, const Dim *const *dims, Fill fill);
 Value *index_input(Case *c, DType t, int rank, const Dim *const *dims, int64_t lo, int64_t hi);
+Value *constant(Case *c, DType t, int rank, const Dim *const *dims, bool positive); /* every size in dims is known */
 /* The same type, but perhaps a constant, a view of something larger, transposed or repeated, or computed. */
 Value *operand(Case *c, DType t, int rank, const Dim *const *dims, Fill fill);
 /* Pointwise code around v: bias, residual, relu, scale, reshapes; perhaps a further output on the way. */

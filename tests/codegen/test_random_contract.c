@@ -191,3 +191,26 @@ FAMILY(conv_variants, 2)
     c->variants = true;
     any_conv(c, DLVK_F16, true);
 }
+
+/* A normalisation before a convolution of 1 x 1, of values that mixed precision stores: computed where they are loaded. */
+FAMILY(conv_prologue, 4)
+{
+    c->variants = true;
+    static const Op ops[] = {OP_MUL, OP_ADD, OP_SUB, OP_MAX, OP_MIN};
+    const Attr stored[] = {{.id = A_DTYPE, .i = DLVK_F16}, {.id = A_STORED, .i = 1}};
+    int64_t ci = chance(c, 60) ? 8 * between(c, 1, 20) : between(c, 1, 60), step[] = {between(c, 1, 2), 1}, one[] = {1, 1};
+    const Dim *none[] = {fixed(c, 0), fixed(c, 0)}, *k[] = {fixed(c, 1), fixed(c, 1), fixed(c, ci), fixed(c, between(c, 1, 90))};
+    const Dim *d[] = {any_dim(c, 1, 2), any_dim(c, 2, 9), any_dim(c, 2, 9), k[2]};
+    Value *x = build_cast(&c->b, input(c, DLVK_F16, 4, d, FILL_EVERYDAY), DLVK_F32);
+    x = build_point(&c->b, OP_NEG, 1, &x);
+    x = build_cast(&c->b, build_op(&c->b, OP_CAST, 1, &x, 2, stored), DLVK_F32);
+    for (int i = between(c, 1, 4); i > 0; i--) {
+        const Dim *each[] = {k[0], k[0], k[0], chance(c, 70) ? k[2] : k[0]};
+        Value *by[] = {x, constant(c, DLVK_F32, 4, each, false)};
+        x = build_map(&c->b, ops[pick(c, 5)], 2, by);
+    }
+    x = build_cast(&c->b, build_op(&c->b, OP_CAST, 1, &x, 2, stored), DLVK_F32);
+    Value *w = build_cast(&c->b, input(c, DLVK_F16, 4, k, FILL_EVERYDAY), DLVK_F32);
+    ConvSpec s = {.spatial = 2, .step = step, .dilation = one, .in_dilation = one, .lo = none, .hi = none, .group = 1};
+    result(c, epilogue(c, build_conv(&c->b, x, w, &s)));
+}
