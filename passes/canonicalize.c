@@ -146,6 +146,22 @@ static Value *before_broadcast(const Match *m)
     return build_broadcast(m->b, k ? build_const(m->b, k) : y, t.rank, t.dim);
 }
 
+/* A number and a reduction's result in another shape: computed in the shape it has, so that the reduction's kernel can do it (a
+ * global mean's division). */
+static Value *before_reshape(const Match *m)
+{
+    const Node *n = m->old;
+    int which = n->n_in == 2 && is_op(m->in[1], OP_RESHAPE) ? 1 : 0;
+    double c = 0;
+    if (!m->is_float || n->n_in > 2 || !is_op(m->in[which], OP_RESHAPE)) return NULL;
+    Value *x[2], *sum = m->in[which]->def->in[0];
+    if (!is_op(sum, OP_REDUCE) || (n->n_in == 2 && !value_scalar(m->in[1 - which], &c))) return NULL;
+    x[which] = sum;
+    if (n->n_in == 2) x[1 - which] = build_full(m->b, sum->type, c);
+    Type t = n->out[0]->type;
+    return build_reshape(m->b, build_op(m->b, n->op, n->n_in, x, n->n_attr, n->attr), t.rank, t.dim);
+}
+
 /* Reductions and windows. */
 
 static int axes_of(const Node *n, int *axes)
@@ -351,6 +367,7 @@ static bool canonicalize(Rewrite *rw, const Node *old, Value *const *in, Value *
     if (op_info[old->op].point) {
         v = point_identity(&m);
         if (!v) v = before_broadcast(&m);
+        if (!v) v = before_reshape(&m);
     } else {
         switch (old->op) {
         case OP_CAST: v = before_broadcast(&m); break;
