@@ -63,18 +63,24 @@ bool ix_var_visible(const Shader *s, const Ix *a, int scopes)
     return false;
 }
 
+static bool divides(Shader *s, const Dim *by, const Dim *d)
+{
+    DimTable *dt = &s->ctx->dims;
+    if (dim_is(dim_mod(dt, d, by), 0)) return true;
+    return (d == s->whole[0] || d == s->whole[1]) && dim_is(dim_mod(dt, dim_const(dt, s->strip.width), by), 0);
+}
+
 bool ix_divisible(Shader *s, const Ix *a, const Dim *by)
 {
     DimTable *dt = &s->ctx->dims;
     switch (a->kind) {
-    case IX_DIM: return dim_is(dim_mod(dt, a->dim, by), 0);
+    case IX_DIM: return divides(s, by, a->dim);
     case IX_SUM:
-        if (!dim_is(dim_mod(dt, a->dim, by), 0)) return false;
+        if (!divides(s, by, a->dim)) return false;
         for (int i = 0; i < a->n; i++)
-            if (!dim_is(dim_mod(dt, a->term[i].stride, by), 0) && !ix_divisible(s, a->term[i].x, by)) return false;
+            if (!divides(s, by, a->term[i].stride) && !ix_divisible(s, a->term[i].x, by)) return false;
         return true;
-    case IX_SPLIT:
-        return (!a->size || dim_is(dim_mod(dt, a->size, by), 0)) && ix_divisible(s, a->a, dim_mul(dt, a->stride, by));
+    case IX_SPLIT: return (!a->size || dim_is(dim_mod(dt, a->size, by), 0)) && ix_divisible(s, a->a, dim_mul(dt, a->stride, by));
     default: return false;
     }
 }
@@ -85,13 +91,17 @@ bool ix_is_zero(const Ix *a)
 }
 
 /* a <= b for certain. */
-static bool dim_le(const Dim *a, const Dim *b)
+static bool dim_le(Shader *s, const Dim *a, const Dim *b)
 {
+    DimTable *dt = &s->ctx->dims;
     int64_t x, y, lo;
     if (a == b) return true;
     dim_range(a, &lo, &x);
     dim_range(b, &y, &lo);
-    return x <= y;
+    if (x <= y) return true;
+    for (int k = 2; k <= 8 && !dim_is_const(b, &y); k *= 2) /* b without what is left of it by 2, 4 or 8 */
+        if (a == dim_mul(dt, dim_floordiv(dt, b, dim_const(dt, k)), dim_const(dt, k))) return true;
+    return false;
 }
 
 /* a / b when b divides a for certain, else NULL. */
@@ -110,7 +120,7 @@ static const Dim *terms_bound(Shader *s, const IxTerm *t, int n, int p)
     for (int i = p; i < n; i++)
         if (!t[i].x->bound) return NULL;
     for (int i = p; i + 1 < n; i++)
-        if (!dim_le(dim_mul(dt, t[i + 1].x->bound, t[i + 1].stride), t[i].stride)) return NULL;
+        if (!dim_le(s, dim_mul(dt, t[i + 1].x->bound, t[i + 1].stride), t[i].stride)) return NULL;
     return dim_mul(dt, t[p].x->bound, t[p].stride);
 }
 
@@ -205,8 +215,8 @@ const Ix *ix_split(Shader *s, const Ix *a, const Dim *stride, const Dim *size)
     const Dim *want = size; /* the result's bound, whether or not a remainder is needed */
     if (size && dim_is(size, 1)) return ix_const(s, 0);
     if (a->bound) {
-        if (dim_le(a->bound, stride)) return ix_const(s, 0);
-        if (size && dim_le(a->bound, dim_mul(dt, stride, size))) size = NULL;
+        if (dim_le(s, a->bound, stride)) return ix_const(s, 0);
+        if (size && dim_le(s, a->bound, dim_mul(dt, stride, size))) size = NULL;
     }
     if (dim_is(stride, 1) && !size) return a;
     if (a->kind == IX_DIM) {
@@ -222,19 +232,19 @@ const Ix *ix_split(Shader *s, const Ix *a, const Dim *stride, const Dim *size)
             t[p] = (IxTerm){a->term[p].x, q};
         }
         const Dim *rest = terms_bound(s, a->term, a->n, p);
-        if (rest && dim_le(rest, stride)) {
+        if (rest && dim_le(s, rest, stride)) {
             int drop = 0;
             if (size)
                 while (drop < p && dim_exact(s, t[drop].stride, size)) drop++;
             const Ix *q = make_sum(s, p - drop, t + drop, dim_const(dt, 0));
-            if (!size || (q->bound && dim_le(q->bound, size))) return q;
+            if (!size || (q->bound && dim_le(s, q->bound, size))) return q;
             if (q != a || !dim_is(stride, 1)) return ix_split(s, q, dim_const(dt, 1), size);
         }
     }
     /* Digits of which `stride` and `size` cut the leading one: t * g + rest with rest < g. */
     if (a->kind == IX_SUM && dim_is(a->dim, 0) && a->n > 1) {
         const Dim *g = a->term[0].stride, *rest = terms_bound(s, a->term, a->n, 1), *q, *m;
-        if (rest && dim_le(rest, g)) {
+        if (rest && dim_le(s, rest, g)) {
             const Ix *tail = make_sum(s, a->n - 1, a->term + 1, dim_const(dt, 0));
             if ((q = dim_exact(s, stride, g))) return ix_split(s, a->term[0].x, q, size);
             if ((q = dim_exact(s, g, stride)) && size && (m = dim_exact(s, size, q)))

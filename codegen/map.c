@@ -158,7 +158,7 @@ static bool write_strips(KernelGen *kg)
 bool gen_map(KernelGen *kg)
 {
     if (!write_vectors(kg)) write_map(kg, true);
-    bool strips = gen_tiles(kg) || write_strips(kg);
+    bool tiles = gen_tiles(kg) && !kg->variants.at[kg->variants.n - 1]->when, strips = tiles || write_strips(kg);
     write_map(kg, false);
     if (strips) kg->variants.at[kg->variants.n - 1]->twin = TWIN_PLAIN;
     return true;

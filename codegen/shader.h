@@ -75,7 +75,7 @@ typedef struct Strip {
     int vectors, elements; /* loads of whole vectors, and those a lane does by itself: whether all this is worth it */
 } Strip;
 
-/* A map kernel that turns operands round in shared memory (codegen/tile.c): an element's place is pa along one axis, pb * width +
+/* A map kernel that turns operands round in registers (codegen/tile.c): an element's place is pa along one axis, pb * width +
  * j along the other, and while operands are loaded to_a and to_b. */
 enum { TILE_LOADS = 4 };
 typedef struct Turn {
@@ -85,10 +85,9 @@ typedef struct Turn {
         Value *v;
         const Ix *from;
         const char *name;
-        int per; /* elements in a word of shared memory */
+        int per; /* elements in a word of the block */
     } load[TILE_LOADS];
     int n;
-    bool packs; /* narrow elements lie in words, as in memory */
 } Turn;
 
 typedef struct Memo Memo;
@@ -107,8 +106,9 @@ struct Shader {
     uint32_t features;
     VEC(uint32_t) spec;
     const Dim *grid[3];
-    const Dim *when; /* not 0: for these sizes; NULL: for all */
-    int local[3];    /* workgroup size, as literals; 0: local_size ids given by spec constants in decl */
+    const Dim *when;     /* not 0: for these sizes; NULL: for all */
+    const Dim *whole[2]; /* sizes that `when` makes multiples of the strip's width */
+    int local[3];        /* workgroup size, as literals; 0: local_size ids given by spec constants in decl */
     VEC(Memo) memo;
     VEC(const Ix *) ix; /* hash-consing */
     VEC(struct IxName {

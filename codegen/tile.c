@@ -1,16 +1,16 @@
 /* Map kernels whose operands and result are contiguous along different axes, as a transpose's are, on a GPU.
  *
- * A workgroup computes a square tile of the result over two axes: the result's last one, and the one along which operands are
- * contiguous. It loads such operands along theirs into shared memory, and takes them from there while it walks along the
- * result's. So both sides move in pieces of 128 bytes. Narrow elements lie there in the words they came in: what a workgroup
- * takes of shared memory decides how many of them run beside each other. Other operands are loaded where they are used, as in any
+ * An invocation computes a square block of the result over two axes: the result's last one, and the one along which operands are
+ * contiguous. It loads such operands in strips along theirs, one for each place along the result's, and takes their elements from
+ * its registers while it walks along the result's. So both sides move in vectors of 16 bytes, which those of the neighbouring
+ * invocations make whole lines of memory, and nobody waits for anyone. Other operands are loaded where they are used, as in any
  * map kernel. */
 #include <string.h>
 
 #include "codegen/shader.h"
 #include "dlvk/runtime.h"
 
-enum { GROUP = 256, LEAVES = 16, NEAR = 4, SHARED = 48 << 10 };
+enum { GROUP = 256, NEIGHBOURS = 8, LEAVES = 16, NEAR = 4 };
 
 typedef struct Axes {
     int rank,
@@ -95,42 +95,55 @@ const char *tile_load(Shader *s, Value *v, const Ix *flat)
     int k = 0;
     while (k < t->n && (t->load[k].v != v || t->load[k].from != from)) k++;
     if (k == TILE_LOADS) return NULL;
-    int per = t->packs && strip_wide(s, v, from) ? storage_per_word(s->kg, v) : 1;
-    if (k == t->n) t->load[t->n++] = (struct TileLoad){v, from, sh_fresh(s, "tile"), per};
+    int per = strip_wide(s, v, from) ? storage_per_word(s->kg, v) : 1;
+    if (s->strip.width % per) return NULL;
+    if (k == t->n) t->load[t->n++] = (struct TileLoad){v, from, sh_fresh(s, "block"), per};
     s->strip.vectors++;
-    const char *x = sh_printf(s, "%s[TILE_AT(%d, pa - a0, (pb - b0) * WIDTH) + j * PITCH(%d)]", t->load[k].name, per, per);
-    return per > 1 ? strip_part(s, v->type.dtype, x, "pa") : x;
+    const char *x = sh_printf(s, "%s[(j * WIDTH + e) / %d]", t->load[k].name, per);
+    return per > 1 ? strip_part(s, v->type.dtype, x, "e") : x;
 }
 
-/* What goes before the tile's computation: its operands, each lane along their axis. */
+/* What goes before the block's computation: its operands, in strips along their axis. */
 static void stage(Shader *s, Turn *t, const char *size_a, const char *size_b, bool whole)
 {
-    sh_open(s, "[[unroll]] for (int e = 0; e < TILE * TILE / WIDTH / %d; e++) {", GROUP);
-    sh_line(s, "int id = int(gl_LocalInvocationID.x) + e * %d;", GROUP);
-    sh_line(s, "int qa = a0 / WIDTH + id %% (TILE / WIDTH), qb = b0 * WIDTH + id / (TILE / WIDTH);");
-    sh_open(s, "if (qa * WIDTH < %s && qb < %s) {", size_a, size_b);
-    ix_var_here(s, "qa");
+    for (int k = 0; k < t->n; k++) {
+        const struct TileLoad *l = &t->load[k];
+        int size = s->strip.width * s->strip.width / l->per;
+        sh_line(s, "%s %s[%d];", l->per > 1 ? "uint" : glsl_class(l->v->type.dtype), l->name, size);
+    }
+    sh_open(s, "[[unroll]] for (int e = 0; e < WIDTH; e++) {");
+    sh_line(s, "int qb = pb * WIDTH + e;");
+    sh_open(s, "if (qb < %s) {", size_b);
     ix_var_here(s, "qb");
     for (int k = 0; k < t->n; k++) {
-        struct TileLoad *l = &t->load[k];
+        const struct TileLoad *l = &t->load[k];
+        const char *first, *words = NULL;
         strip_open(s);
-        const char *to = sh_printf(s, "%s[TILE_AT(%d, qa * WIDTH - a0, qb - b0 * WIDTH)", l->name, l->per);
-        if (l->per > 1) {
-            const char *first, *words = strip_words(s, l->v, l->from, &first);
-            sh_line(s, "if (j %% %d == 0) %s + j / %d] = %s[%sj / %d];", l->per, to, l->per, words, first, l->per);
-            strip_close(s);
-            continue;
+        if (l->per > 1) words = strip_words(s, l->v, l->from, &first);
+        if (words) {
+            sh_line(s, "if (j %% %d == 0) %s[(e * WIDTH + j) / %d] = %s[%sj / %d];", l->per, l->name, l->per, words, first,
+                    l->per);
+        } else {
+            if (!whole) sh_open(s, "if (qa * WIDTH + j < %s) {", size_a);
+            const char *x = strip_load(s, l->v, l->from);
+            if (!x) x = emit_load(s, l->v, ix_text(s, l->from));
+            sh_line(s, "%s[e * WIDTH + j] = %s;", l->name, x);
+            if (!whole) sh_close(s);
         }
-        if (!whole) sh_open(s, "if (qa * WIDTH + j < %s) {", size_a);
-        const char *x = strip_load(s, l->v, l->from);
-        if (!x) x = emit_load(s, l->v, ix_text(s, l->from));
-        sh_line(s, "%s + j] = %s;", to, x);
-        if (!whole) sh_close(s);
         strip_close(s);
     }
     sh_close(s);
     sh_close(s);
-    sh_line(s, "barrier();");
+}
+
+/* Blocks of a workgroup along the result's last axis, a power of two: as many as there are, but lines of memory whole. */
+static int across(const Dim *strips)
+{
+    int64_t n;
+    int blocks = 8;
+    if (!dim_is_const(strips, &n)) return blocks;
+    while (blocks > 1 && blocks / 2 >= n) blocks /= 2;
+    return blocks;
 }
 
 bool gen_tiles(KernelGen *kg)
@@ -138,10 +151,10 @@ bool gen_tiles(KernelGen *kg)
     DimTable *dt = &kg->ctx->dims;
     Value *v = kg->kernel->out.at[0];
     Axes x;
-    int per = storage_per_word(kg, v), width = per > 1 ? 8 : 4, edge = per > 1 ? 64 : 32, args = kg->args.n;
+    int per = storage_per_word(kg, v), width = per > 1 ? 8 : 4, args = kg->args.n;
     if (kg->parts || kg->kernel->out.n > 1 || dtype_bits(v->type.dtype) == 64 || per > 4 || !find_axes(kg, v, &x)) return false;
-    while (width > 1 && !dim_is(dim_mod(dt, x.dim[0], dim_const(dt, width)), 0)) width /= 2;
     int64_t size;
+    while (width > 1 && dim_is_const(x.dim[0], &size) && size % width) width /= 2;
     if (width < per || (dim_is_const(x.dim[0], &size) && size < 8) || (dim_is_const(x.dim[x.a], &size) && size < 8)) return false;
 
     Shader *s = shader_new(kg, STRIPS);
@@ -149,37 +162,37 @@ bool gen_tiles(KernelGen *kg)
     s->twin = TWIN_NATIVE;
     s->local[0] = GROUP;
     strip_begin(s, width, "WIDTH");
-    sh_decl(s, "const int TILE = %d;", edge);
-    /* Rows of the tile lie so that the lanes of a subgroup meet different banks, in whichever direction they walk. Within a strip
-     * places are a constant apart. */
-    if (edge == 64) {
-        sh_decl(s, "#define PITCH(per) ((per) > 1 ? TILE / (per) + 1 : 69)");
-        sh_decl(
-            s, "#define TILE_AT(per, a, b) ((b) * PITCH(per) + ((b) >> 3) * 4 + (a) / (per) + ((per) > 1 ? 0 : ((a) >> 5) * 4))");
-    } else {
-        sh_decl(s, "#define PITCH(per) 33");
-        sh_decl(s, "#define TILE_AT(per, a, b) ((b) * PITCH(per) + (a))");
+    const Dim *w = dim_const(dt, width), *rests = dim_const(dt, 0);
+    for (int i = 0; i < 2; i++) { /* sizes that are not known, for multiples of the width */
+        const Dim *d = x.dim[i ? x.a : 0], *left = dim_mod(dt, d, w);
+        if (dim_is_const(d, &size) || dim_is(left, 0)) continue;
+        s->whole[i] = d;
+        rests = dim_add(dt, rests, left);
+        s->when = dim_sub(dt, dim_const(dt, 1), dim_min(dt, dim_const(dt, 1), rests));
     }
-    t->packs = edge == 64;
 
-    const Dim *tile = dim_const(dt, edge), *w = dim_const(dt, width);
-    const Dim *tiles_a = dim_ceildiv(dt, x.dim[x.a], tile), *tiles_b = dim_ceildiv(dt, x.dim[0], tile), *rest = tiles_b;
+    const Dim *strips_b = dim_floordiv(dt, x.dim[0], w), *strips_a = dim_ceildiv(dt, x.dim[x.a], w);
+    int blocks_b = across(strips_b), blocks_a = GROUP / blocks_b;
+    const Dim *tiles_a = dim_ceildiv(dt, strips_a, dim_const(dt, blocks_a));
+    const Dim *tiles_b = dim_ceildiv(dt, strips_b, dim_const(dt, blocks_b)), *rest = tiles_b;
     for (int i = 1; i < x.rank; i++)
         if (i != x.a) rest = dim_mul(dt, rest, x.dim[i]);
     /* Neighbouring workgroups share out first what lies side by side in the operands, then in the result. */
     const Dim *near = dim_const(dt, NEAR);
     s->grid[0] = dim_mul(dt, dim_mul(dt, dim_ceildiv(dt, tiles_a, near), near), rest);
     sh_line(s, "int group = int(%s), far = int(fastdiv(uint(group / %d), %s));", GROUP_INDEX, NEAR, arg_divisor(s, rest));
-    sh_line(s, "int other = group / %d - far * %s;", NEAR, arg_int(s, rest));
-    sh_line(s, "int tile_a = far * %d + group %% %d;", NEAR, NEAR);
-    sh_line(s, "if (tile_a >= %s) return;", arg_int(s, tiles_a));
+    sh_line(s, "int other = group / %d - far * %s, id = int(gl_LocalInvocationID.x);", NEAR, arg_int(s, rest));
     const Ix *other = ix_var(s, "other", rest), *tile_b = ix_split(s, other, dim_const(dt, 1), tiles_b);
-    sh_line(s,
-            "int a0 = tile_a * TILE, b0 = %s * (TILE / WIDTH); /* the tile's first element along a, first strip along the last "
-            "axis */",
-            ix_text(s, tile_b));
+    sh_line(s, "int qa = (far * %d + group %% %d) * %d + id %% %d + id / %d * %d; /* the block along the operands' axis, */",
+            NEAR, NEAR, blocks_a, NEIGHBOURS, NEIGHBOURS * blocks_b, NEIGHBOURS);
+    sh_line(s, "int pb = %s * %d + id / %d %% %d; /* and along the result's */", ix_text(s, tile_b), blocks_b, NEIGHBOURS,
+            blocks_b);
+    const char *size_a = arg_int(s, x.dim[x.a]), *size_b = arg_int(s, x.dim[0]);
+    sh_line(s, "if (qa * WIDTH >= %s || pb * WIDTH >= %s) return;", size_a, size_b);
+    ix_var_here(s, "qa");
+    ix_var_here(s, "pb");
     t->pa = ix_var(s, "pa", x.dim[x.a]);
-    t->pb = ix_var(s, "pb", dim_floordiv(dt, x.dim[0], w));
+    t->pb = ix_var(s, "pb", strips_b);
     t->width = w;
     t->to_a = ix_add(s, ix_mul(s, ix_var(s, "qa", NULL), w), s->strip.j);
     t->to_b = ix_var(s, "qb", NULL);
@@ -190,15 +203,12 @@ bool gen_tiles(KernelGen *kg)
         flat = ix_add(s, ix_mul(s, at, x.stride[i]), flat);
         if (i != x.a) outer = dim_mul(dt, outer, x.dim[i]);
     }
-    const char *size_a = arg_int(s, x.dim[x.a]), *size_b = arg_int(s, x.dim[0]);
 
     size_t before = s->body.n;
-    sh_open(s, "[[unroll]] for (int e = 0; e < TILE * TILE / WIDTH / %d; e++) {", GROUP);
-    sh_line(s, "int id = int(gl_LocalInvocationID.x) + e * %d;", GROUP);
-    sh_line(s, "int pa = a0 + id / (TILE / WIDTH), pb = b0 + id %% (TILE / WIDTH);");
-    sh_open(s, "if (pa < %s && pb * WIDTH < %s) {", size_a, size_b);
+    sh_open(s, "[[unroll]] for (int e = 0; e < WIDTH; e++) {");
+    sh_line(s, "int pa = qa * WIDTH + e;");
+    sh_open(s, "if (pa < %s) {", size_a);
     ix_var_here(s, "pa");
-    ix_var_here(s, "pb");
     const char *y = strip_declare(s, glsl_class(v->type.dtype), NULL, true);
     strip_open(s);
     sh_line(s, "%s = %s;", y, emit_stored(s, v, index_of_flat(s, v->type, flat)));
@@ -207,9 +217,7 @@ bool gen_tiles(KernelGen *kg)
     bool ok = strip_store(s, v, index_memory(s, v, &to), y) && t->n > 0;
     sh_close(s);
     sh_close(s);
-    int shared = 0;
-    for (int k = 0; k < t->n; k++) shared += edge * (edge / t->load[k].per + 6) * 4;
-    if (!ok || shared > SHARED) {
+    if (!ok) {
         kg->variants.n--;
         kg->args.n = args;
         return false;
@@ -217,11 +225,8 @@ bool gen_tiles(KernelGen *kg)
     char *compute = pool_dup(s->pool, s->body.at + before, s->body.n - before);
     size_t n = s->body.n - before;
     s->body.n = before;
-    for (int k = 0; k < t->n; k++)
-        sh_decl(s, "shared %s %s[TILE_AT(%d, TILE - 1, TILE - 1) + 1];",
-                t->load[k].per > 1 ? "uint" : glsl_class(t->load[k].v->type.dtype), t->load[k].name, t->load[k].per);
     s->tile = NULL;
-    stage(s, t, size_a, size_b, dim_is(dim_mod(dt, x.dim[x.a], w), 0));
+    stage(s, t, size_a, size_b, s->whole[1] || dim_is(dim_mod(dt, x.dim[x.a], w), 0));
     sh_text(s, compute, n);
     return true;
 }

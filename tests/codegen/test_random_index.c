@@ -63,7 +63,11 @@ FAMILY(turned, 10)
     DType t = types[pick(c, 6)];
     const Dim *d[3], *to[3];
     const int *order = orders[pick(c, 3)];
-    for (int i = 0; i < 3; i++) d[i] = fixed(c, between(c, 1, 10) * (chance(c, 60) ? 8 : chance(c, 50) ? 2 : 7));
+    for (int i = 0; i < 3; i++) {
+        d[i] = fixed(c, between(c, 1, 10) * (chance(c, 60) ? 8 : chance(c, 50) ? 2 : 7));
+        if (c->bindings > 1 && chance(c, 30)) d[i] = dim_mul(&c->c->dims, any_dim(c, 1, 12), fixed(c, chance(c, 50) ? 8 : 4));
+        if (c->bindings > 1 && chance(c, 30)) d[i] = any_dim(c, 1, 80);
+    }
     d[order[1] == 1 ? 1 : 0] = any_dim(c, 1, 4);
     for (int i = 0; i < 3; i++) to[i] = d[order[i]];
     Value *y = build_transpose(&c->b, operand(c, t, 3, d, FILL_EVERYDAY), order);
