@@ -76,7 +76,7 @@ static Value *target_input(Loss *l)
 static Value *class_weights(Loss *l)
 {
     int64_t n = l->o->n_class_weight;
-    if (!l->o->class_weight) return NULL;
+    if (!l->o->class_weight || n < 1) return NULL;
     Pool *p = l->b.ctx->pool;
     const float *copy = pool_dup(p, l->o->class_weight, (size_t)n * sizeof *copy);
     return build_cast(&l->b, build_const(&l->b, tensor_new(p, DLVK_F32, 1, &n, copy)), l->x->type.dtype);
@@ -91,6 +91,7 @@ static Value *class_loss(Loss *l, Value *target)
                           .smoothing = o->label_smoothing,
                           .weight = class_weights(l)};
     int64_t classes;
+    if (l->o->class_weight && l->o->n_class_weight < 1) return fail(l, DLVK_INVALID_ARGUMENT, "there are no class weights");
     if (s.weight && dim_is_const(l->x->type.dim[1], &classes) && classes != o->n_class_weight)
         return fail(l, DLVK_INVALID_ARGUMENT, "there are more or fewer class weights than classes");
     if (o->loss == DLVK_LOSS_NLL) return compose_nll_loss(&l->b, l->x, target, s.weight, s.has_ignore, s.ignore, l->reduction);
@@ -206,6 +207,10 @@ Value *gradient_loss(Graph *g, const dlvk_gradient_options *o, Graph *model)
     static const Origin origin = {.name = "loss", .op = "Loss"};
     Context *c = g->ctx;
     Loss l = {.b = {.ctx = c, .at = g->top}, .o = o};
+    if (o->struct_size != sizeof *o) {
+        diag_error(&c->diag, DLVK_INVALID_ARGUMENT, "struct_size: initialise with DLVK_GRADIENT_OPTIONS_INIT");
+        return NULL;
+    }
     if ((unsigned)o->reduction > DLVK_REDUCTION_NONE) return fail(&l, DLVK_INVALID_ARGUMENT, "there is no such reduction");
     l.reduction = reductions[o->reduction];
     c->origin = &origin;

@@ -535,4 +535,9 @@ Test(training_state, bad_options_are_refused)
     refused(&a, "nothing");
     a = o, a.group = &all, a.n_group = 1;
     refused(&a, "no parameter");
+    const float weight = 1;
+    a = o, a.loss.loss = DLVK_LOSS_CROSS_ENTROPY, a.loss.target_type = DLVK_I64, a.loss.class_weight = &weight;
+    refused(&a, "no class weights");
+    a.loss.struct_size = 0;
+    refused(&a, "struct_size");
 }

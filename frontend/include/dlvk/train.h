@@ -50,7 +50,7 @@ typedef struct dlvk_gradient_options {
     dlvk_reduction reduction;
     dlvk_dtype target_type;    /* of the input "target". cross-entropy, nll: integers are class numbers */
     int target_rank;           /* cross-entropy: integers of the logits' rank are one-hot; -1: class numbers */
-    bool has_ignore;           /* cross-entropy, nll: class numbers `ignore` do not count */
+    bool has_ignore;           /* cross-entropy, nll: class numbers `ignore` do not count. Others beyond the classes do, with loss 0 */
     int64_t ignore;
     double label_smoothing;    /* cross-entropy: this much is moved from the targets to all classes alike */
     const float *class_weight; /* cross-entropy, nll: one a class; NULL: all 1. The mean is then weighted, too */
