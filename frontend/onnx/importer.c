@@ -40,10 +40,11 @@ static const struct {
         "ConvTranspose CumProd CumSum DequantizeLinear Div Equal Expand FusedMatMul Gather GatherElements GatherND Gemm Greater "
         "GreaterOrEqual GridSample LayerNormalization Less LessOrEqual MatMul MatMulInteger MaxRoiPool MaxUnpool Mod Mul "
         "NegativeLogLikelihoodLoss NonMaxSuppression Or PRelu Pow QuantizeLinear RMSNormalization ReverseSequence STFT "
-        "SequenceAt SequenceInsert SoftmaxCrossEntropyLoss StringConcat Sub SwiGLU Tile Xor "},
-    {3, " Adagrad Adam Attention Col2Im DeformConv FlexAttention GRU GroupNormalization InstanceNormalization LSTM "
-        "LinearAttention Momentum OneHot RNN SkipLayerNormalization SkipSimplifiedLayerNormalization "
-        "Range RoiAlign RotaryEmbedding Scatter ScatterElements ScatterND Where "},
+        "SequenceAt SequenceInsert SimplifiedLayerNormalization SoftmaxCrossEntropyLoss StringConcat Sub SwiGLU Tile Xor "},
+    {3,
+     " Adagrad Adam Attention Col2Im DeformConv FlexAttention GRU GroupNormalization InstanceNormalization LSTM "
+     "LinearAttention MatMulNBits Momentum MultiHeadAttention OneHot RNN SkipLayerNormalization SkipSimplifiedLayerNormalization "
+     "Range RoiAlign RotaryEmbedding Scatter ScatterElements ScatterND Where "},
     {5, " BatchNormalization MelWeightMatrix "},
     {6, " QGemm "},
     {7, " QLinearAdd QLinearMul "},

@@ -3,8 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-/* [batch, seq, heads * size] as [batch, heads, seq, size]; rank 4 passes. */
-static Value *split_heads(OnnxNode *n, Value *x, const char *attribute)
+Value *onnx_split_heads(OnnxNode *n, Value *x, const char *attribute)
 {
     Build *b = n->b;
     if (!x || x->type.rank == 4) return x;
@@ -16,6 +15,15 @@ static Value *split_heads(OnnxNode *n, Value *x, const char *attribute)
     const Dim *shape[] = {x->type.dim[0], x->type.dim[1], dim_of_int(b, heads), floor_of(b, x->type.dim[2], heads)};
     const int perm[] = {0, 2, 1, 3};
     return build_transpose(b, build_reshape(b, x, 4, shape), perm);
+}
+
+Value *onnx_join_heads(OnnxNode *n, Value *x)
+{
+    Build *b = n->b;
+    if (!x) return NULL;
+    const int perm[] = {0, 2, 1, 3};
+    const Dim *shape[] = {x->type.dim[0], x->type.dim[2], times(b, x->type.dim[1], x->type.dim[3])};
+    return build_reshape(b, build_transpose(b, x, perm), 3, shape);
 }
 
 /* Every head of keys or values serves as many query heads as there are for it: [h0, h0, h1, h1, ...]. */
@@ -116,9 +124,9 @@ void lower_attention(OnnxNode *n)
     Value *q = in(n, 0), *k = in(n, 1), *v = in(n, 2), *scores = NULL;
     if (!q || !k || !v) return;
     bool flat = q->type.rank == 3;
-    q = split_heads(n, q, "q_num_heads");
-    k = with_past(n, 4, split_heads(n, k, "kv_num_heads"));
-    v = with_past(n, 5, split_heads(n, v, "kv_num_heads"));
+    q = onnx_split_heads(n, q, "q_num_heads");
+    k = with_past(n, 4, onnx_split_heads(n, k, "kv_num_heads"));
+    v = with_past(n, 5, onnx_split_heads(n, v, "kv_num_heads"));
     if (!q || !k || !v) return;
     if (q->type.rank != 4 || k->type.rank != 4 || v->type.rank != 4) {
         onnx_error(n, "operands of rank %d, %d, %d", q->type.rank, k->type.rank, v->type.rank);
@@ -143,12 +151,7 @@ void lower_attention(OnnxNode *n)
     if (windowed) s.offset = window_offset(n, q);
     if (((has_in(n, 3) || has_in(n, 6)) && !s.mask) || (windowed && (has_in(n, 4) || has_in(n, 6)) && !s.offset)) return;
     Value *y = compose_attention(b, q, repeat_heads(n, k, q->type.dim[1]), repeat_heads(n, v, q->type.dim[1]), &s);
-    if (y && flat) {
-        const int perm[] = {0, 2, 1, 3};
-        const Dim *shape[] = {y->type.dim[0], y->type.dim[2], times(b, y->type.dim[1], y->type.dim[3])};
-        y = build_reshape(b, build_transpose(b, y, perm), 3, shape);
-    }
-    n->out[0] = y;
+    n->out[0] = flat ? onnx_join_heads(n, y) : y;
     if (has_out(n, 3)) n->out[3] = scores;
 }
 

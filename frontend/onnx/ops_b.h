@@ -34,6 +34,10 @@ Value *onnx_centered(OnnxNode *n, Value *x, Value *zero_point, int axis);
 Value *onnx_interpolate(OnnxNode *n, Value *flat, Value *base, int spatial, const Dim *const *size, Value *const *pos,
                         Kind combine);
 
+/* [batch, seq, heads * size] as [batch, heads, seq, size], heads being an attribute; rank 4 passes. And back. */
+Value *onnx_split_heads(OnnxNode *n, Value *x, const char *attribute);
+Value *onnx_join_heads(OnnxNode *n, Value *x);
+
 /* A loop over `length` time steps. `one` replaces the n states by the next ones and returns what is collected; t is the step's
  * number (i64). Gives the collected values stacked along a new first axis; state[] becomes the last. */
 typedef Value *(*TimeStep)(Build *b, void *user, Value *t, Value **state);

@@ -1,6 +1,8 @@
 /* Operators of the domain com.microsoft that ONNX Runtime's optimizer puts in place of what exporters write: compositions of
  * others. */
+#include "frontend/onnx/indexing.h"
 #include "frontend/onnx/ops_b.h"
+#include <math.h>
 
 /* n->arg: by tanh. */
 void lower_bias_gelu(OnnxNode *n)
@@ -106,4 +108,128 @@ void lower_qgemm(OnnxNode *n)
     Value *scale = build_map2s(b, OP_MUL, build_map2(b, OP_MUL, in(n, 1), in(n, 4)), onnx_float(n, "alpha", 1));
     Value *real = build_map2(b, OP_MUL, build_cast(b, sum, DLVK_F32), scale);
     n->out[0] = has_in(n, 7) ? onnx_requantize(n, real, in(n, 7), in(n, 8), in(n, 0)->type.dtype) : real;
+}
+
+/* Attention of [batch, seq, hidden] operands. padding: integers [batch, keys], 0 where a key is padding, or [batch], the number
+ * of keys that are none; bias is added to the scores; either may be NULL. past, present: the inputs and outputs of earlier keys
+ * and values, below 0 where there are none. */
+static void microsoft_attention(OnnxNode *n, Value *q, Value *k, Value *v, Value *padding, Value *bias, int past, int present)
+{
+    Build *b = n->b;
+    int64_t size;
+    Value *x[3] = {onnx_split_heads(n, q, "num_heads"), onnx_split_heads(n, k, "num_heads"), onnx_split_heads(n, v, "num_heads")};
+    for (int i = 1; i < 3; i++) {
+        Value *both[] = {past >= 0 && has_in(n, past + i - 1) ? in(n, past + i - 1) : NULL, x[i]};
+        if (both[0]) x[i] = build_concat(b, 2, both, 2);
+        if (present >= 0 && has_out(n, present + i - 1)) n->out[present + i - 1] = x[i];
+    }
+    if (!x[0] || !x[1] || !x[2]) return;
+    DType t = x[0]->type.dtype;
+    double scale = onnx_float(n, "scale", 0);
+    if (scale == 0 && !dim_is_const(x[0]->type.dim[3], &size)) {
+        onnx_error(n, "the head size is unknown and attribute 'scale' is missing");
+        return;
+    }
+    AttentionSpec s = {.scale = scale ? scale : 1 / sqrt((double)size), .softmax_type = t, .mask = bias};
+    if (padding) {
+        const Dim *keys = x[1]->type.dim[2], *row[] = {dim_of_int(b, 1), dim_of_int(b, 1), dim_of_int(b, 1), keys};
+        int middle[] = {1, 2};
+        padding = build_cast(b, padding, DLVK_I64);
+        if (padding->type.rank == 1)
+            padding = build_map2(b, OP_LT, build_iota(b, DLVK_I64, 4, row, 3), compose_along(b, padding, 4, 0));
+        else if (padding->type.rank == 2)
+            padding = build_map2s(b, OP_NE, build_unsqueeze(b, padding, 2, middle), 0);
+        else {
+            onnx_error(n, "a mask of rank %d is not supported", padding->type.rank);
+            return;
+        }
+        Value *filter = build_scalar(b, t, onnx_float(n, "mask_filter_value", -10000));
+        padding = build_map3(b, OP_SELECT, padding, build_scalar(b, t, 0), filter);
+        s.mask = bias ? build_map2(b, OP_ADD, bias, padding) : padding;
+    }
+    if (onnx_int(n, "unidirectional", 0)) { /* the last query sees the last key */
+        const Dim *ahead = minus(b, x[1]->type.dim[2], x[0]->type.dim[2]);
+        s.has_right = true;
+        s.offset = dim_value(b, DLVK_I64, ahead);
+    }
+    n->out[0] = onnx_join_heads(n, compose_attention(b, x[0], x[1], x[2], &s));
+}
+
+/* Inputs: query, key, value, bias of all three in a row, padding, bias of the scores, past keys, past values. */
+void lower_multi_head_attention(OnnxNode *n)
+{
+    Build *b = n->b;
+    Value *x[3] = {in(n, 0), in(n, 1), in(n, 2)};
+    if (!x[0] || !x[1] || !x[2] || x[0]->type.rank != 3 || x[1]->type.rank != 3 || x[2]->type.rank != 3) {
+        onnx_error(n, "query, key and value must be three inputs of rank 3; packed ones are not supported");
+        return;
+    }
+    const Dim *at = dim_of_int(b, 0);
+    for (int i = 0; i < 3 && has_in(n, 3); i++) {
+        const Dim *width = x[i]->type.dim[2];
+        x[i] = build_map2(b, OP_ADD, x[i], build_slice_axis(b, in(n, 3), 0, at, width));
+        if (!x[i]) return;
+        at = plus(b, at, width);
+    }
+    microsoft_attention(n, x[0], x[1], x[2], in(n, 4), in(n, 5), 6, 1);
+}
+
+/* Inputs: x, weights and bias of query, key and value side by side, padding, past (not supported), bias of the scores. */
+void lower_packed_attention(OnnxNode *n)
+{
+    Build *b = n->b;
+    if (!in(n, 0) || !in(n, 1)) return;
+    if (has_in(n, 4) || has_out(n, 1) || onnx_has(n, "qkv_hidden_sizes") || onnx_int(n, "do_rotary", 0)) {
+        onnx_error(n, "past, present, 'qkv_hidden_sizes' and 'do_rotary' are not supported");
+        return;
+    }
+    Value *all = build_matmul(b, in(n, 0), in(n, 1)), *x[3];
+    if (has_in(n, 2)) all = build_map2(b, OP_ADD, all, in(n, 2));
+    if (!all) return;
+    const Dim *width = floor_of(b, all->type.dim[2], 3);
+    for (int i = 0; i < 3; i++) x[i] = build_slice_axis(b, all, 2, times_int(b, width, i), width);
+    microsoft_attention(n, x[0], x[1], x[2], in(n, 3), in(n, 5), -1, -1);
+}
+
+/* Bytes [.., m] as the two numbers of 4 bits that each holds, the low one first: f32 [.., 2 m]. */
+static Value *nibbles(Build *b, Value *x)
+{
+    if (!x) return NULL;
+    int rank = x->type.rank;
+    Value *part[] = {build_map2(b, OP_AND, x, build_scalar_i(b, DLVK_U8, 15)),
+                     build_map2(b, OP_SHR, x, build_scalar_i(b, DLVK_U8, 4))};
+    const Dim *shape[DLVK_MAX_RANK];
+    for (int i = 0; i < rank; i++) shape[i] = i == rank - 1 ? times_int(b, x->type.dim[i], 2) : x->type.dim[i];
+    for (int i = 0; i < 2; i++) part[i] = build_unsqueeze(b, part[i], 1, &rank);
+    return build_cast(b, build_reshape(b, build_concat(b, 2, part, rank), rank, shape), DLVK_F32);
+}
+
+/* x [.., K] times the transpose of a matrix [N, K] of 4-bit numbers in blocks along K: bytes [N, blocks, block_size / 2], scales
+ * [N, blocks], zero points (8 where there are none) packed the same way [N, (blocks + 1) / 2] or of x's type [N, blocks]. */
+void lower_matmul_nbits(OnnxNode *n)
+{
+    Build *b = n->b;
+    Value *x = in(n, 0), *w = in(n, 1), *zero = in(n, 3);
+    int64_t k = onnx_int(n, "K", 0), rows = onnx_int(n, "N", 0), block = onnx_int(n, "block_size", 0),
+            bits = onnx_int(n, "bits", 4);
+    if (!x || !w || !in(n, 2) || (has_in(n, 3) && !zero)) return;
+    if (bits != 4 || has_in(n, 4) || k < 1 || k > INT32_MAX || rows < 1 || rows > INT32_MAX || block < 2 || block > INT32_MAX ||
+        block % 2) {
+        onnx_error(n, "bits %lld, K %lld, N %lld, block_size %lld, or an input g_idx, are not supported", (long long)bits,
+                   (long long)k, (long long)rows, (long long)block);
+        return;
+    }
+    int64_t blocks = (k + block - 1) / block;
+    const Dim *one = dim_of_int(b, 1), *start = dim_of_int(b, 0), *many = dim_of_int(b, blocks);
+    const Dim *bytes[] = {dim_of_int(b, rows), many, dim_of_int(b, block / 2)}, *each[] = {bytes[0], many, one};
+    const Dim *packed[] = {bytes[0], dim_of_int(b, (blocks + 1) / 2)}, *flat_shape[] = {bytes[0], dim_of_int(b, blocks * block)};
+    const int swap[] = {1, 0};
+    w = nibbles(b, build_reshape(b, w, 3, bytes));
+    if (zero && zero->type.dtype == DLVK_U8)
+        zero = build_slice_axis(b, nibbles(b, build_reshape(b, zero, 2, packed)), 1, start, many);
+    w = zero ? build_map2(b, OP_SUB, w, build_cast(b, build_reshape(b, zero, 3, each), DLVK_F32)) : build_map2s(b, OP_SUB, w, 8);
+    w = build_map2(b, OP_MUL, w, build_cast(b, build_reshape(b, in(n, 2), 3, each), DLVK_F32));
+    w = build_slice_axis(b, build_reshape(b, w, 2, flat_shape), 1, start, dim_of_int(b, k));
+    Value *y = build_matmul(b, x, build_cast(b, build_transpose(b, w, swap), x->type.dtype));
+    n->out[0] = has_in(n, 5) ? build_map2(b, OP_ADD, y, in(n, 5)) : y;
 }

@@ -408,6 +408,23 @@ def microsoft():
     skip = [x, normal(2, 3, 8), normal(8), bias, normal(8)]
     runtime("ms_skip_layer_norm", "SkipLayerNormalization", skip, 17, epsilon=1e-5, **ms)
     runtime("ms_skip_rms_norm", "SkipSimplifiedLayerNormalization", skip[:3], 17, epsilon=1e-5, **ms)
+    expect("ms_simplified_layer_norm", "SimplifiedLayerNormalization", [x, bias],
+           [(x / np.sqrt((x * x).mean(-1, keepdims=True) + 1e-5) * bias).astype(F32)], 17, axis=-1, epsilon=1e-5)
+    q, k, v = normal(2, 3, 8), normal(2, 5, 8), normal(2, 5, 8)
+    kept = np.array([[1, 1, 1, 1, 0], [1, 1, 0, 1, 1]], np.int32)
+    runtime("ms_attention_heads", "MultiHeadAttention", [q, k, v], 17, symbolic=False, num_heads=2, **ms)
+    runtime("ms_attention_heads_masked", "MultiHeadAttention", [q, k, v, normal(24), kept, normal(1, 2, 3, 5)], 17, symbolic=False, num_heads=2,
+            scale=0.3, **ms)
+    past = [normal(2, 2, 4, 4), normal(2, 2, 4, 4)]
+    all_k, all_v = (np.concatenate([p, heads(q, 2)], 2) for p in past)
+    expect("ms_attention_past", "MultiHeadAttention", [q, q, q, None, None, None, *past], [flat(attend(heads(q, 2), all_k, all_v)[0]), all_k, all_v],
+           17, symbolic=False, num_heads=2, **ms)
+    runtime("ms_attention", "Attention", [k, normal(8, 24), normal(24), kept], 17, symbolic=False, num_heads=4, **ms)
+    runtime("ms_attention_lengths", "Attention", [k, normal(8, 24), normal(24), np.array([3, 5], np.int32)], 17, symbolic=False, num_heads=2,
+            unidirectional=1, **ms)
+    for name, zeros in (("", None), ("_zeros", byte(3, 2))):
+        runtime(f"ms_matmul_nbits{name}", "MatMulNBits", [normal(2, 4, 40), byte(3, 3, 8), positive(9), zeros], 17, const=(1, 2, 3), K=40, N=3,
+                bits=4, block_size=16, **ms)
 
 
 def exported():
