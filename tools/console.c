@@ -17,30 +17,30 @@ const char *colour(FILE *f, Colour c)
     return on ? code[c] : "";
 }
 
+static void say(Colour c, const char *what, const char *fmt, va_list ap)
+{
+    progress_end();
+    flockfile(stderr);
+    fprintf(stderr, "dlvkc: %s%s:%s ", colour(stderr, c), what, colour(stderr, PLAIN));
+    vfprintf(stderr, fmt, ap);
+    fputc('\n', stderr);
+    funlockfile(stderr);
+}
+
 void error_say(const char *fmt, ...)
 {
     va_list ap;
-    progress_end();
-    flockfile(stderr);
-    fprintf(stderr, "dlvkc: %serror:%s ", colour(stderr, RED), colour(stderr, PLAIN));
     va_start(ap, fmt);
-    vfprintf(stderr, fmt, ap);
+    say(RED, "error", fmt, ap);
     va_end(ap);
-    fputc('\n', stderr);
-    funlockfile(stderr);
 }
 
 void note_say(const char *fmt, ...)
 {
     va_list ap;
-    progress_end();
-    flockfile(stderr);
-    fprintf(stderr, "dlvkc: %snote:%s ", colour(stderr, DIM), colour(stderr, PLAIN));
     va_start(ap, fmt);
-    vfprintf(stderr, fmt, ap);
+    say(DIM, "note", fmt, ap);
     va_end(ap);
-    fputc('\n', stderr);
-    funlockfile(stderr);
 }
 
 double now_ms(void)
