@@ -389,6 +389,8 @@ enum { CHEAP = 4 }; /* nodes */
 static void leave_tail(Fuse *f, Kernel *k, const Node *first, Node *n)
 {
     Node *tail[CHEAP], *user = f->user[n->out[0]->id];
+    while (user && user->op == OP_RESHAPE && !f->must[user->out[0]->id] && f->uses[user->out[0]->id] == 1)
+        user = f->user[user->out[0]->id];
     if (n == first || f->must[n->out[0]->id] || f->uses[n->out[0]->id] != 1 || !user || f->group[user->id] == k) return;
     if (!is_pointwise(user) && user->op != OP_REDUCE) return;
     for (int i = 0; i < CHEAP; i++) {
@@ -399,6 +401,7 @@ static void leave_tail(Fuse *f, Kernel *k, const Node *first, Node *n)
         for (int j = 0; j < n->n_in; j++) {
             Value *x = n->in[j];
             if (!x->def || x->def->parent != f->region || f->group[x->def->id] != k) continue;
+            if (value_widened(x) && f->must[x->def->in[0]->id]) continue;
             if (f->must[x->id] || uses_inside(f, k, x) < f->uses[x->id]) continue;
             if (f->uses[x->id] != 1 || (next && next != x->def)) return;
             kept = false;
@@ -442,7 +445,8 @@ enum { BESIDE = 4, NEAR = 8 }; /* reductions that share what they read; pointwis
 /* Whether v is computed, pointwise, from a value as large as a row that x is computed from, too. x NULL: from `with`. */
 static bool shares(const Fuse *f, const Rows *r, const Value *v, const Value *x, const Value *with, int depth)
 {
-    if (!is_full(r, v->type) || depth > NEAR) return false;
+    Context *c = f->g->ctx; /* reshapes on the way keep an element's flat number */
+    if (type_count(c, v->type) != type_count(c, r->full) || depth > NEAR) return false;
     bool point = v->def && v->def->parent == f->region && !f->must[v->id] && (is_pointwise(v->def) || v->def->op == OP_RESHAPE);
     for (int i = 0; point && i < v->def->n_in; i++)
         if (shares(f, r, v->def->in[i], x, with, depth + 1)) return true;
@@ -495,16 +499,18 @@ static void grow(Fuse *f, Kernel *k, int at, bool (*joins)(const void *shape, co
             }
         }
     }
-    for (int i = r->nodes.n - 1; f->fuse && i > at; i--)
-        if (f->group[r->nodes.at[i]->id] == k) leave_tail(f, k, first, r->nodes.at[i]);
+    for (int i = r->nodes.n - 1; f->fuse && i > at; i--) {
+        Node *n = r->nodes.at[i];
+        if (f->group[n->id] != k) continue;
+        if (n->op == OP_RESHAPE && uses_inside(f, k, n->out[0]) == 0)
+            f->group[n->id] = NULL; /* nothing behind it: it is a view of what stands before */
+        else
+            leave_tail(f, k, first, n);
+    }
     for (int i = r->nodes.n - 1; i >= at; i--) {
         Node *n = r->nodes.at[i];
         if (f->group[n->id] != k) continue;
         int inside = uses_inside(f, k, n->out[0]);
-        if (n->op == OP_RESHAPE && !inside) {
-            f->group[n->id] = NULL; /* nothing behind it: it is a view of what stands before */
-            continue;
-        }
         if (value_widened(n->out[0]) && !f->must[n->out[0]->id]) { /* whoever else wants it reads what it is made of */
             if (!inside) f->group[n->id] = NULL;
             continue;

@@ -2,19 +2,21 @@
  *
  * One workgroup, at best, walks along a row (codegen/rows.c). Sums of a batch by channel, as in batch norm and the gradients of
  * biases, have a few long rows: most of the device would have nothing to do. The parts are the inner reduced axes, so that no
- * size has to be divisible; a single axis is cut by a divisor near its square root. Sums are also the more accurate for it.
+ * size has to be divisible; where that makes too few of them an axis is cut by a divisor, and so is a single one, near its square
+ * root. Sums are also the more accurate for it.
  *
  * Requires: primitives. Keeps: types and symbols; narrow floats are summed in float32 between the two. Breaks: nothing. */
 #include "passes/passes.h"
 
 enum {
-    LONG = 2048,          /* rows that are worth it have so many elements at least, */
+    LONG = 512,           /* rows that are worth it have so many elements at least, */
     LONG_INNER = 1 << 16, /* and where they are contiguous, which a workgroup walks along well, so many */
     FEW = 16384,          /* there are so many of them at most */
     FEW_INNER = 32,
-    WORK = 1 << 17, /* elements in all */
-    PART = 128,     /* in a part */
-    USUAL = 16      /* what a symbol counts for */
+    WORK = 1 << 17,  /* elements in all */
+    PART = 128,      /* in a part; more, */
+    PARTS = 1 << 15, /* where there are more parts than these, of all rows together */
+    USUAL = 16       /* what a symbol counts for */
 };
 
 static int64_t usual(const Dim *d)
@@ -42,6 +44,30 @@ static Value *cut(Build *b, Value *x, int axis, int64_t n, int64_t inner)
     return build_reshape(b, x, x->type.rank + 1, shape);
 }
 
+/* Cuts one of the n axes where parts of whole axes were too large to be enough for a device: x is replaced, and the list of axes.
+ */
+static Value *cut_large(Build *b, Value *x, double rows, int *n, int *axes)
+{
+    double length = 1, part = 1;
+    for (int i = 0; i < *n; i++) length *= (double)usual(x->type.dim[axes[i]]);
+    double want = rows * length / PARTS > PART ? rows * length / PARTS : PART;
+    for (int i = *n - 1; i >= 0 && part < PART; i--) {
+        int64_t size = 1, best = 1;
+        if (!dim_is_const(x->type.dim[axes[i]], &size) || part * (double)size < 2 * want) {
+            part *= (double)usual(x->type.dim[axes[i]]);
+            continue;
+        }
+        for (int64_t d = 2; d < size && part * (double)d <= 2 * want; d++)
+            if (size % d == 0) best = d;
+        if (part * (double)best < PART || x->type.rank == DLVK_MAX_RANK) return x;
+        x = cut(b, x, axes[i], size, best);
+        for (int k = *n; k > i; k--) axes[k] = axes[k - 1] + 1;
+        ++*n;
+        return x;
+    }
+    return x;
+}
+
 static bool split(Rewrite *rw, const Node *old, Value *const *in, Value **out)
 {
     if (old->op != OP_REDUCE) return false;
@@ -50,14 +76,20 @@ static bool split(Rewrite *rw, const Node *old, Value *const *in, Value **out)
     Type type = old->out[0]->type;
     const Attr *axes = node_attr(old, A_AXES);
     Kind kind = (Kind)attr_i(old, A_KIND, KIND_SUM);
-    int outer[DLVK_MAX_RANK], inner[DLVK_MAX_RANK], n_outer = 0, n_inner = 0, last = type.rank - 1;
+    int all[DLVK_MAX_RANK + 1], outer[DLVK_MAX_RANK], inner[DLVK_MAX_RANK], n = axes->n, n_outer = 0, n_inner = 0;
+    int last = type.rank - 1;
     double rows = 1, length = 1, part = 1; /* sizes may be as large as an int64_t each */
     while (last > 0 && dim_is(x->type.dim[last], 1)) last--;
     bool contiguous = axes->n && axes->ints[axes->n - 1] == last;
     for (int i = 0; i < type.rank; i++) rows *= (double)usual(type.dim[i]);
-    for (int i = axes->n - 1; i >= 0; i--) {
-        int axis = (int)axes->ints[i];
-        length *= (double)usual(x->type.dim[axis]);
+    for (int i = 0; i < n; i++) {
+        all[i] = (int)axes->ints[i];
+        length *= (double)usual(x->type.dim[all[i]]);
+    }
+    if (rows > (contiguous ? FEW_INNER : FEW) || length < (contiguous ? LONG_INNER : LONG) || rows * length < WORK) return false;
+    if (!contiguous) x = cut_large(b, x, rows, &n, all);
+    for (int i = n - 1; i >= 0; i--) {
+        int axis = all[i];
         if (part >= PART)
             outer[n_outer++] = axis;
         else {
@@ -65,10 +97,9 @@ static bool split(Rewrite *rw, const Node *old, Value *const *in, Value **out)
             part *= (double)usual(x->type.dim[axis]);
         }
     }
-    if (rows > (contiguous ? FEW_INNER : FEW) || length < (contiguous ? LONG_INNER : LONG) || rows * length < WORK) return false;
     if (!n_outer && n_inner > 1) outer[n_outer++] = inner[--n_inner];
     int64_t size, d;
-    if (!n_outer && dim_is_const(x->type.dim[inner[0]], &size) && (d = divisor(size)) >= 16 && type.rank < DLVK_MAX_RANK) {
+    if (!n_outer && dim_is_const(x->type.dim[inner[0]], &size) && (d = divisor(size)) >= 16 && x->type.rank < DLVK_MAX_RANK) {
         x = cut(b, x, inner[0], size, size / d);
         outer[n_outer++] = inner[0]++;
     }
