@@ -102,6 +102,16 @@ static void analyse_conv(KernelGen *kg, Contraction *c)
             gapless = dim_mul(dt, gapless, c->tap[i].count);
         }
     }
+    c->taps_first = sp > 0 && c->a.affine && c->b.affine && !dim_is(c->a_k, 1) && !dim_is(c->b_k, 1);
+    if (c->taps_first) {
+        const Dim *gapless = c->b_step = c->tap[sp - 1].b_stride;
+        for (int i = sp - 1; i >= -1; i--) {
+            if ((i < 0 ? c->b_k : c->tap[i].b_stride) != gapless) c->b_step = NULL;
+            if (i >= 0) gapless = dim_mul(dt, gapless, c->tap[i].count);
+        }
+    } else if (c->b_dense) {
+        c->b_step = c->b_k;
+    }
 }
 
 static Contraction analyse(KernelGen *kg)
@@ -414,7 +424,7 @@ void contract_tiles(Shader *s, const Contraction *c, const char *name, const Til
     Epilogue behind = contract_epilogue(s, c, t->strips ? LANES_STRIPS : LANES_ALONE);
     if (t->a == LOAD_ELEMENT) contract_before(s, c);
     const Hole holes[] = {
-        {"a_along_k", t->a == LOAD_ELEMENT || contract_a_along_k(c) ? "true" : "false"},
+        {"a_along_k", (t->a == LOAD_ELEMENT && !t->a_by_rows) || contract_a_along_k(c) ? "true" : "false"},
         {"b_along_n", contract_b_along_k(c) ? "false" : "true"},
         {"a_whole", t->a == LOAD_ELEMENT ? "0" : "1"},
         {"b_whole", t->b == LOAD_ELEMENT ? "0" : "1"},

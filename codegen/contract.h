@@ -38,7 +38,12 @@ typedef struct Contraction {
     const Dim *m, *n, *k, *z, *steps; /* rows, columns, inner length, batches, k times all taps */
     const Dim *a_k, *b_k, *b_n, *b_z; /* strides; b_z only for groups */
     bool b_dense;                     /* B's taps and k follow each other without gaps */
-    bool padded;                      /* some tap may lie outside A */
+    /* The tiled templates take k's steps in another order, all taps for each inner step, where that is the order in memory: in
+     * the gradient of weights the inner length is the batch, whose elements lie far apart. b_step, if not NULL: B's from one such
+     * step to the next. */
+    bool taps_first;
+    const Dim *b_step;
+    bool padded; /* some tap may lie outside A */
 } Contraction;
 
 /* Sum of the terms that row m and batch z (GLSL ints) contribute to the operand's offset. */
@@ -122,6 +127,7 @@ typedef struct Tiles {
     const char *row_type, *rows, *row; /* contract_rows(), contract_row() */
     bool unroll;
     bool strips; /* LANES_STRIPS */
+    bool a_by_rows; /* single elements of A, too, are taken by neighbouring rows where these neighbour in memory */
 } Tiles;
 /* Fills the template `name`. */
 void contract_tiles(Shader *s, const Contraction *c, const char *name, const Tiles *t);

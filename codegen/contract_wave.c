@@ -9,14 +9,17 @@
 static const Ix *k_tap(Shader *s, const Contraction *c, int i, const Ix *k)
 {
     DimTable *dt = &s->ctx->dims;
-    const Dim *stride = c->k;
+    const Dim *stride = c->taps_first ? dim_const(dt, 1) : c->k;
     for (int j = c->n_tap - 1; j > i; j--) stride = dim_mul(dt, stride, c->tap[j].count);
     return ix_split(s, k, stride, c->tap[i].count);
 }
 
 static const Ix *k_inner(Shader *s, const Contraction *c, const Ix *k)
 {
-    return ix_split(s, k, dim_const(&s->ctx->dims, 1), c->k);
+    DimTable *dt = &s->ctx->dims;
+    const Dim *stride = dim_const(dt, 1);
+    for (int i = 0; c->taps_first && i < c->n_tap; i++) stride = dim_mul(dt, stride, c->tap[i].count);
+    return ix_split(s, k, stride, c->k);
 }
 
 const char *contract_rows(Shader *s, const Contraction *c, const char *type, const char *count)
@@ -181,11 +184,11 @@ const char *contract_b_load(Shader *s, const Contraction *c, Load load)
     const Ix *k = ix_var(s, "k", c->steps), *n = ix_var(s, "n", c->n);
     if (c->b.affine) {
         const Ix *at = contract_b_offset(s, c, "z");
-        if (c->b_dense)
-            at = ix_add(s, at, ix_mul(s, k, c->b_k));
+        if (c->b_step)
+            at = ix_add(s, at, ix_mul(s, k, c->b_step));
         else
             at = ix_add(s, at, ix_mul(s, k_inner(s, c, k), c->b_k));
-        for (int i = 0; i < c->n_tap && !c->b_dense; i++) at = ix_add(s, at, ix_mul(s, k_tap(s, c, i, k), c->tap[i].b_stride));
+        for (int i = 0; i < c->n_tap && !c->b_step; i++) at = ix_add(s, at, ix_mul(s, k_tap(s, c, i, k), c->tap[i].b_stride));
         at = ix_add(s, at, ix_mul(s, n, c->b_n));
         const char *flat = ix_text(s, at);
         sh_line(s, "x = %s;", load_text(s, &c->b, flat, load));
@@ -214,7 +217,7 @@ static int choose_cuts(DimTable *dt, const Contraction *c, bool large, Cut *cut)
     cut[0].when = dim_floordiv(dt, tiles, dim_const(dt, 1024));
     cut[1].parts = 2;
     cut[1].enough = cut[1].least = 256;
-    cut[1].most = 16;
+    cut[1].most = 64;
     return 2;
 }
 
@@ -231,7 +234,8 @@ static void one_cut(KernelGen *kg, const Contraction *c, uint32_t features, cons
                .row = "r",
                .unroll = features != 0};
     /* SwiftShader dies of the vector loads. */
-    if (features && contract_a_along_k(c)) t.a = contract_a_vectors(kg, c, LOAD_4_F32);
+    t.a_by_rows = features != 0 && c->a.affine;
+    if (features) t.a = contract_a_vectors(kg, c, LOAD_4_F32);
     if (features && !contract_b_along_k(c)) t.b = contract_b_vectors(kg, c, LOAD_4_F32);
     contract_tiles(s, c, "contract_wave.comp.glsl", &t);
 }

@@ -12,6 +12,7 @@ layout(local_size_x_id = 0) in;
 const int PARTS = int(GROUP / 64);
 const int BM = 64, BN = 32, BK = 16;
 const int EACH = BM * BN / int(GROUP); /* elements of the result that an invocation finishes */
+const bool A_ALONG_K = @{a_along_k}; /* what neighbours in memory; otherwise rows */
 const int STRIDE_A = BM / 4 + 1, STRIDE_B = BN / 4 + 1; /* vectors to a step of k: odd, so that columns fall into different banks */
 shared vec4 tile_a[PARTS * BK * STRIDE_A];
 shared vec4 tile_b[PARTS * BK * STRIDE_B];
@@ -53,13 +54,16 @@ layout(buffer_reference, std430, buffer_reference_align = 4) coherent buffer Cou
 #if @{a_whole}
                 [[unroll]] for (int e = 0; e < BM * BK / 256; e++) {
                     int r = t / (BK / 4) + e * (256 / BK);
-                    [[unroll]] for (int u = 0; u < 4; u++)
-                        tile_a[at_a + (t % (BK / 4) * 4 + u) * STRIDE_A + r / 4][r % 4] = next_a[e][u];
+                    if (A_ALONG_K)
+                        [[unroll]] for (int u = 0; u < 4; u++)
+                            tile_a[at_a + (t % (BK / 4) * 4 + u) * STRIDE_A + r / 4][r % 4] = next_a[e][u];
+                    else
+                        tile_a[at_a + (t / (BM / 4) + e * (256 / BM)) * STRIDE_A + t % (BM / 4)] = next_a[e];
                 }
 #else
                 [[unroll]] for (int e = 0; e < BM * BK / 64; e++) {
-                    int r = t / BK + e * (64 / BK);
-                    tile_a[at_a + t % BK * STRIDE_A + r / 4][r % 4] = next_a[e];
+                    int r = A_ALONG_K ? t / BK + e * (64 / BK) : t, u = A_ALONG_K ? t % BK : e;
+                    tile_a[at_a + u * STRIDE_A + r / 4][r % 4] = next_a[e];
                 }
 #endif
 #if @{b_whole}
@@ -72,25 +76,24 @@ layout(buffer_reference, std430, buffer_reference_align = 4) coherent buffer Cou
             }
             barrier();
             {
-                /* Neighbouring invocations read neighbours along k. */
+                /* Neighbouring invocations read neighbours in memory. */
 #if @{a_whole}
-                int k = k0 + (PARTS + part) * BK + t % (BK / 4) * 4;
-                bool live = k < k_end;
-                k = live ? k : 0;
-                @{a_slice}
                 [[unroll]] for (int e = 0; e < BM * BK / 256; e++) {
-                    int r = t / (BK / 4) + e * (256 / BK);
+                    int r = A_ALONG_K ? t / (BK / 4) + e * (256 / BK) : t % (BM / 4) * 4;
+                    int k = k0 + (PARTS + part) * BK + (A_ALONG_K ? t % (BK / 4) * 4 : t / (BM / 4) + e * (256 / BM));
+                    bool live = k < k_end;
+                    k = live ? k : 0;
+                    @{a_slice}
                     vec4 x = vec4(0);
                     @{a_load}
                     next_a[e] = x;
                 }
 #else
-                int k = k0 + (PARTS + part) * BK + t % BK;
-                bool live = k < k_end;
-                k = live ? k : 0;
-                @{a_slice}
                 [[unroll]] for (int e = 0; e < BM * BK / 64; e++) {
-                    int r = t / BK + e * (64 / BK);
+                    int r = A_ALONG_K ? t / BK + e * (64 / BK) : t, k = k0 + (PARTS + part) * BK + (A_ALONG_K ? t % BK : e);
+                    bool live = k < k_end;
+                    k = live ? k : 0;
+                    @{a_slice}
                     float x = 0;
                     @{a_load}
                     next_a[e] = x;
