@@ -45,10 +45,10 @@ static Cut small_cut(const Contraction *c)
     int64_t n_least, n_most, steps;
     dim_range(c->n, &n_least, &n_most);
     bool few = !c->a.leaf && dim_is_const(c->steps, &steps) && steps < 1024;
-    if (n_most <= 32) return (Cut){TILE(32, 32, 16, 16, 64, 1), .enough = 256, .least = 128, .most = 16, .apart = true};
-    if (!c->conv) return (Cut){TILE(32, 64, 16, 32, 64, 2), .enough = 256, .least = 256, .most = 16, .apart = true};
-    if (few) return (Cut){TILE(32, 32, 16, 16, 128, 1), .enough = 132, .least = 256, .most = 16, .apart = true};
-    return (Cut){TILE(32, 64, 16, 16, 64, 1), .enough = 256, .least = 128, .most = 16, .apart = true};
+    if (n_most <= 32) return (Cut){TILE(32, 32, 16, 16, 64, 1), .enough = 256, .least = 128, .most = 64, .apart = true};
+    if (!c->conv) return (Cut){TILE(32, 64, 16, 32, 64, 2), .enough = 256, .least = 256, .most = 64, .apart = true};
+    if (few) return (Cut){TILE(32, 32, 16, 16, 128, 1), .enough = 132, .least = 256, .most = 64, .apart = true};
+    return (Cut){TILE(32, 64, 16, 16, 64, 1), .enough = 256, .least = 128, .most = 64, .apart = true};
 }
 
 /* Where there is enough work, the larger a tile the better: fewer bytes are read for it. But the number of tiles hardly ever is a

@@ -57,6 +57,12 @@ static dlvk_status space_reserve(dlvk_session *s, Space *sp, uint64_t peak, cons
     for (uint32_t i = 0; i < n; i++) {
         uint64_t want = peak - i * sp->limit < sp->limit ? peak - i * sp->limit : sp->limit;
         if (sp->chunk[i].size >= want) continue;
+        for (dlvk_session *o = s->next; sp == s->arena && o != s;
+             o = o->next) { /* others may be using it, and must find it anew */
+            dlvk_status st = session_drain(o, err);
+            if (st) return st;
+            o->bound = false;
+        }
         vk_memory_free(s->dev, &sp->chunk[i]);
         dlvk_status st = vk_memory_new(s->dev, MEMORY_DEVICE, want, what, &sp->chunk[i], err);
         if (st) return st;
@@ -113,6 +119,7 @@ static dlvk_status pack(dlvk_session *s, int kind, Space *sp, const char *what, 
     if (!st && (!planned || peak > sp->limit) && !arena_pack(item, n, sp->limit, &peak))
         st = rt_error(err, DLVK_OUT_OF_MEMORY, "%s: too large, or out of memory", what);
     if (!st) st = space_reserve(s, sp, peak, what, err);
+    if (sp == s->arena) s->arena_bytes = peak;
     for (uint32_t i = 0; !st && i < n; i++) s->slice[index[i]] = space_slice(s, sp, item[i].offset, item[i].size);
     free(item);
     free(index);
@@ -228,7 +235,7 @@ dlvk_status session_bind(dlvk_session *s, dlvk_error *err)
     if (!st) st = rt_footprint(&s->env, &planned, err);
     if (!st) st = rt_footprint_check(p, &planned, err);
     if (!st) s->planned = planned.planned;
-    if (!st) st = pack(s, KIND(ARENA), &s->arena, "arena", &s->planned_arena, err);
+    if (!st) st = pack(s, KIND(ARENA), s->arena, "arena", &s->planned_arena, err);
     if (!st) st = pack(s, KIND(OUTPUT), &s->outputs, "outputs", NULL, err);
     for (uint32_t i = 0; !st && i < p->n_output; i++) {
         int64_t dim[DLVK_MAX_RANK];

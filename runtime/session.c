@@ -83,6 +83,7 @@ static dlvk_status create(dlvk_model *m, dlvk_session *with, dlvk_session **out,
     s->dev = m->dev;
     s->generation = 1;
     s->next = s;
+    s->arena = with ? with->arena : &s->own_arena;
     dlvk_status st = make_tables(s, err);
     if (!st) st = make_commands(s, err);
     if (!st) st = with ? session_share_states(s, with, err) : session_states(s, err);
@@ -139,7 +140,7 @@ void dlvk_session_free(dlvk_session *s)
     }
     session_strings_free(s);
     for (uint32_t i = 0; i < s->n_dynamic; i++) vk_memory_free(s->dev, &s->dynamic[i].mem);
-    space_free(s, &s->arena);
+    space_free(s, &s->own_arena);
     space_free(s, &s->outputs);
     space_free(s, &s->states);
     space_free(s, &s->counters);
@@ -285,7 +286,7 @@ void dlvk_session_memory(const dlvk_session *s, dlvk_memory *mem)
                          .planned = s->planned,
                          .limit = s->m->plan->max_memory,
                          .unlimited = s->m->plan->unlimited_memory,
-                         .arena = space_bytes(&s->arena),
+                         .arena = s->arena_bytes,
                          .io = space_bytes(&s->outputs) + space_bytes(&s->states)};
     for (uint32_t i = 0; i < s->m->n_chunk; i++) mem->weights += s->m->chunk[i].size;
     for (uint32_t i = 0; i < s->n_dynamic; i++) mem->arena += s->dynamic[i].mem.size;

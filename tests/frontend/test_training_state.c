@@ -541,3 +541,22 @@ Test(training_state, bad_options_are_refused)
     a.loss.struct_size = 0;
     refused(&a, "struct_size");
 }
+
+/* Both sessions use one arena: it moves when the evaluation needs more, and the steps go on as if nothing had been. */
+Test(training_state, evaluations_between_steps_change_nothing)
+{
+    dlvk_training_options o = DLVK_TRAINING_OPTIONS_INIT;
+    float weights[2][PARAMETERS], loss[2];
+    for (int with = 0; with < 2; with++) {
+        Trainee t = trainee_open(&o);
+        for (int step = 0; step < 6; step++) {
+            trainee_step(&t, step, 0, 1 + step / 2, 0.1f);
+            if (with) trainee_evaluate(&t, step);
+        }
+        loss[with] = trainee_evaluate(&t, 9);
+        trainee_weights(&t, weights[with]);
+        trainee_close(&t);
+    }
+    cr_assert(memcmp(weights[0], weights[1], sizeof weights[0]) == 0);
+    cr_assert_eq(loss[0], loss[1]);
+}

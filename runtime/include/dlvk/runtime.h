@@ -178,7 +178,8 @@ DLVK_API dlvk_status dlvk_session_load(dlvk_session *s, const char *path, dlvk_e
 
 /* Device memory, in bytes. io: inputs, outputs and states, and the staging memory of devices that need it. total: constants,
  * states, inputs, outputs and arena without that; in a session whose shapes have not changed, and without data-dependent sizes,
- * it equals `planned`. */
+ * it equals `planned`. Sessions on the same states take turns in one arena, which is as large as the largest of theirs: it counts
+ * in each. */
 typedef struct dlvk_memory {
     uint64_t weights, arena, io; /* allocated */
     uint64_t planned_arena;      /* what the plan predicts for these sizes */
