@@ -126,7 +126,7 @@ typedef struct Tiles {
     Splits split;
     const char *row_type, *rows, *row; /* contract_rows(), contract_row() */
     bool unroll;
-    bool strips; /* LANES_STRIPS */
+    bool strips;    /* LANES_STRIPS */
     bool a_by_rows; /* single elements of A, too, are taken by neighbouring rows where these neighbour in memory */
 } Tiles;
 /* Fills the template `name`. */
