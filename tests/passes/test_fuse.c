@@ -2,7 +2,7 @@
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 
-#include "ir/kernel.h"
+#include "ir/steps.h"
 #include "tests/passes/check.h"
 
 static Fix f;
@@ -61,4 +61,22 @@ Test(fuse, sums_that_wait_for_a_product_stay_apart)
     int n;
     kernel_of(s, ARCH_ROWS, &n);
     cr_expect(eq(int, n, 2));
+}
+
+/* Products store what is put together where it belongs; whoever reads it needs both of them. */
+Test(fuse, a_concatenation_has_several_makers_and_no_kernel)
+{
+    Value *x = fix_input(&f, DLVK_F32, DIMS(6, 8)), *part[2];
+    for (int i = 0; i < 2; i++) part[i] = build_matmul(&f.b, x, fix_input(&f, DLVK_F32, DIMS(8, 4)));
+    fix_output(&f, build_map1(&f.b, OP_ABS, build_concat(&f.b, 2, part, 1)));
+    Schedule *s = schedule_build(f.g, true);
+    int n;
+    kernel_of(s, ARCH_MAP, &n);
+    cr_assert(eq(int, n, 1));
+    kernel_of(s, ARCH_CONTRACT, &n);
+    cr_assert(eq(int, n, 2));
+    const Steps *t = steps_of(s, s->regions.at[0]);
+    cr_expect(steps_independent(t, 0, 1));
+    cr_expect(not(steps_independent(t, 0, 2)));
+    cr_expect(not(steps_independent(t, 1, 2)));
 }
