@@ -30,26 +30,16 @@ typedef struct Shape {
     uint32_t subgroups, rows, keys, key_teams, prefetch;
 } Shape;
 
-/* Few workgroups are made more by sharing out the keys within each. What each takes of shared memory is at most 32 KiB. */
-static Shape choose(const Attend *t)
-{
-    int64_t most = t->d > t->e ? t->d : t->e, m, z;
-    bool few = !dim_is_const(t->m, &m) || !dim_is_const(t->z, &z) || (m + 63) / 64 * z < 256;
-    Shape x = most <= 64 ? (Shape){4, 16, 64, 1, 1} : most <= 128 ? (Shape){4, 16, 32, 1, 1} : (Shape){2, 16, 16, 1, 1};
-    if (few) x = most <= 64 ? (Shape){4, 16, 16, 4, 1} : most <= 128 ? (Shape){4, 16, 16, 2, 1} : (Shape){2, 16, 16, 1, 1};
-    return x;
-}
-
-void attention_matrix(KernelGen *kg, const Attend *t)
+static void one_shape(KernelGen *kg, const Attend *t, Shape x, const Dim *when)
 {
     DimTable *dt = &kg->ctx->dims;
     Shader *s = shader_new(kg, DLVK_FEATURE_WAVE | DLVK_FEATURE_COOPMAT | DLVK_FEATURE_FLOAT16 | DLVK_FEATURE_STORAGE16 |
                                    DLVK_FEATURE_SUBGROUP);
-    Shape x = choose(t);
     const uint32_t spec[] = {x.subgroups, 16, 32, (uint32_t)t->d, (uint32_t)t->e, x.rows, x.keys, x.key_teams, x.prefetch};
     for (int i = 0; i < 9; i++) *VEC_PUSH(s->pool, s->spec) = spec[i];
     int64_t rows = x.subgroups / x.key_teams * x.rows;
     s->grid[0] = dim_mul(dt, dim_ceildiv(dt, t->m, dim_const(dt, rows)), t->z);
+    s->when = when;
     Value *q = t->a->qk->in[0], *k = t->a->qk->in[1], *v = t->a->pv->in[1];
     enum { OWN = 3 };
     Hole holes[OWN + ATTEND_HOLES] = {
@@ -59,4 +49,28 @@ void attention_matrix(KernelGen *kg, const Attend *t)
     };
     attend_holes(s, t, NULL, holes + OWN);
     contract_assemble(s, "attention_matrix.comp.glsl", OWN + ATTEND_HOLES, holes);
+}
+
+/* Few workgroups are made more by sharing out the keys within each, many take more queries each. `tiles` counts 64 queries. */
+void attention_matrix(KernelGen *kg, const Attend *t)
+{
+    DimTable *dt = &kg->ctx->dims;
+    int64_t most = t->d > t->e ? t->d : t->e, lo, hi;
+    const Dim *tiles = dim_mul(dt, dim_ceildiv(dt, t->m, dim_const(dt, 64)), t->z);
+    static const struct {
+        int64_t size, tiles; /* heads up to this size; at least so many tiles */
+        Shape shape;
+    } of[] = {
+        {64, 256, {8, 16, 64, 1, 1}},  {64, 40, {4, 16, 64, 1, 1}}, {64, 0, {4, 16, 16, 4, 1}},
+        {128, 256, {4, 16, 32, 1, 1}}, {128, 0, {4, 16, 16, 2, 1}}, {256, 0, {2, 16, 16, 1, 1}},
+    };
+    for (size_t i = 0; i < sizeof of / sizeof *of; i++) {
+        if (most > of[i].size) continue;
+        const Dim *when = of[i].tiles ? dim_floordiv(dt, tiles, dim_const(dt, of[i].tiles)) : NULL;
+        if (when) dim_range(when, &lo, &hi);
+        if (when && hi == 0) continue;
+        if (when && lo > 0) when = NULL;
+        one_shape(kg, t, of[i].shape, when);
+        if (!when) break;
+    }
 }

@@ -20,15 +20,15 @@ layout(local_size_x_id = 0) in;
 const uint ROW_TEAMS = GROUP / LANES / KEY_TEAMS, ROWS = ROW_TEAMS * WM, BLOCK = KEY_TEAMS * BN;
 const uint DV = (D + 15) / 16 * 2, EV = (E + 15) / 16 * 2;                                 /* vectors of a key, of a value */
 const uint FM = WM / MAT, FN = BN / MAT, FD = DV * 8 / MAT, FE = EV * 8 / MAT;             /* matrices */
-const uint STRIDE_K = DV + 1, STRIDE_V = EV + 1, STRIDE_P = BN / 8;
+const uint STRIDE_K = DV + 1, STRIDE_V = EV + 1;
 const uint LOADS_K = (BLOCK * DV + GROUP - 1) / GROUP, LOADS_V = (BLOCK * EV + GROUP - 1) / GROUP;
 const uint EACH = MAT * MAT / LANES;   /* of a matrix, to a lane */
 const uint OWNERS = LANES / MAT;       /* lanes that have a row between them, in shared memory */
-const uint PATCH = MAT * (BN > MAT ? BN : MAT);
+const uint PATCH = MAT * MAT;
 shared uvec4 tile_k[(BLOCK > ROWS ? BLOCK : ROWS) * STRIDE_K];
 shared uvec4 tile_v[BLOCK * STRIDE_V];
-shared vec4 patches[GROUP / LANES * PATCH / 4];      /* scores; vectors, since matrices have to be aligned to 16 bytes */
-shared uvec4 tile_p[GROUP / LANES * MAT * STRIDE_P]; /* weights */
+shared vec4 patches[GROUP / LANES * PATCH / 4];  /* scores of a matrix; vectors, since matrices have to be aligned to 16 bytes */
+shared uvec4 tile_p[GROUP / LANES * PATCH / 8];  /* their weights */
 shared vec2 stats[GROUP / LANES * WM];       /* of rows: the largest score, and the sum of exponentials */
 shared float factors[GROUP / LANES * WM];
 shared uint secret;
@@ -185,39 +185,53 @@ float weight(float x, float y)
                 } else {
                     int mine = team * int(PATCH), r = lane / int(OWNERS), own = lane % int(OWNERS);
                     [[unroll]] for (uint i = 0; i < FM; i++) {
-                        [[unroll]] for (uint j = 0; j < FN; j++)
-                            coopMatStore(c[i * FN + j], patches, (mine + j * MAT) / 4, BN / 4, gl_CooperativeMatrixLayoutRowMajor);
-                        subgroupMemoryBarrierShared();
-                        subgroupBarrier();
                         /* A row's owners take eight keys at a time. */
                         float best = NONE;
                         int m = min(m0 + row0 + int(i * MAT) + r, @{m} - 1);
-                        for (int j = own * 8; j < int(BN); j += int(OWNERS) * 8)
-                            for (int u = j; u < j + 8; u++) {
-                                int at = n0 + key0 + u, n = min(at, @{n} - 1);
-                                float x = PATCHES(mine + r * int(BN) + u);
-                                @{score}
-                                if (at >= @{n}) x = NONE;
-                                PATCHES(mine + r * int(BN) + u) = x;
-                                best = max(best, x);
-                            }
+                        [[unroll]] for (uint j = 0; j < FN; j++) {
+                            coopMatStore(c[i * FN + j], patches, mine / 4, MAT / 4, gl_CooperativeMatrixLayoutRowMajor);
+                            subgroupMemoryBarrierShared();
+                            subgroupBarrier();
+                            for (int k = own * 8; k < int(MAT); k += int(OWNERS) * 8)
+                                for (int u = k; u < k + 8; u++) {
+                                    int at = n0 + key0 + int(j * MAT) + u, n = min(at, @{n} - 1);
+                                    float x = PATCHES(mine + r * int(MAT) + u);
+                                    @{score}
+                                    if (at >= @{n}) x = NONE;
+                                    PATCHES(mine + r * int(MAT) + u) = x;
+                                    best = max(best, x);
+                                }
+                            subgroupMemoryBarrierShared();
+                            subgroupBarrier();
+                            coopMatLoad(c[i * FN + j], patches, mine / 4, MAT / 4, gl_CooperativeMatrixLayoutRowMajor);
+                            subgroupMemoryBarrierShared();
+                            subgroupBarrier();
+                        }
                         [[unroll]] for (int o = 1; o < int(OWNERS); o *= 2) best = max(best, subgroupShuffleXor(best, o));
                         float highest = max(top[i], best), from = highest == NONE ? 0.0 : highest, shrink = weight(top[i], from), sum = 0;
                         top[i] = highest;
-                        for (int j = own; j < int(BN / 8); j += int(OWNERS)) {
-                            float h[8];
-                            [[unroll]] for (int u = 0; u < 8; u++) {
-                                h[u] = weight(PATCHES(mine + r * int(BN) + j * 8 + u), from);
-                                sum += h[u];
+                        [[unroll]] for (uint j = 0; j < FN; j++) {
+                            coopMatStore(c[i * FN + j], patches, mine / 4, MAT / 4, gl_CooperativeMatrixLayoutRowMajor);
+                            subgroupMemoryBarrierShared();
+                            subgroupBarrier();
+                            for (int k = own; k < int(MAT / 8); k += int(OWNERS)) {
+                                float h[8];
+                                [[unroll]] for (int u = 0; u < 8; u++) {
+                                    h[u] = weight(PATCHES(mine + r * int(MAT) + k * 8 + u), from);
+                                    sum += h[u];
+                                }
+                                tile_p[(team * int(MAT) + r) * int(MAT / 8) + k] = halves(h);
                             }
-                            tile_p[(team * int(MAT) + r) * int(STRIDE_P) + j] = halves(h);
+                            subgroupMemoryBarrierShared();
+                            subgroupBarrier();
+                            coopMatLoad(weights[i * FN + j], tile_p, team * PATCH / 8, MAT / 8, gl_CooperativeMatrixLayoutRowMajor);
+                            subgroupMemoryBarrierShared();
+                            subgroupBarrier();
                         }
                         total[i] = total[i] * shrink + sum;
                         if (own == 0) factors[team * int(WM) + r] = shrink;
                         subgroupMemoryBarrierShared();
                         subgroupBarrier();
-                        [[unroll]] for (uint j = 0; j < FN; j++)
-                            coopMatLoad(weights[i * FN + j], tile_p, team * MAT * STRIDE_P + j * (MAT / 8), STRIDE_P, gl_CooperativeMatrixLayoutRowMajor);
                         [[unroll]] for (uint j = 0; j < FE; j++)
                             [[unroll]] for (int e = 0; e < int(EACH); e++) acc[i * FE + j][e] *= factors[team * int(WM) + row_of[e]];
                         subgroupMemoryBarrierShared();
