@@ -56,6 +56,7 @@ static void add_variant(PlanBuilder *b, Dlvk__Plan__Dispatch *d, const Kernel *k
     for (int i = 0; i < 3; i++) m->grid[i] = plan_expr(b, v->grid[i]);
     m->indirect = v->indirect;
     m->when = v->when ? plan_expr(b, v->when) + 1 : 0;
+    m->bound = v->bound;
     d->variant[d->n_variant++] = m;
 }
 

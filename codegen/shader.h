@@ -35,6 +35,7 @@ typedef struct KernelVariant {
     int n_spec;
     const Dim *grid[3]; /* workgroups */
     const Dim *when;    /* not 0: for these sizes; NULL: for all */
+    bool bound;         /* and at others it would be wrong */
     uint32_t push_bytes;
     bool indirect;
 } KernelVariant;

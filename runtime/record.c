@@ -284,8 +284,10 @@ dlvk_status session_variant(const dlvk_session *s, uint32_t step, const Dlvk__Pl
 {
     const Dispatch *d = s->m->step[step]->dispatch;
     *v = s->choice[step] ? d->variant[s->choice[step] - 1] : NULL;
-    if (*v && model_runs(s->m, *v)) return DLVK_OK;
-    dlvk_status st = first_variant(s, d, false, v, err);
+    int64_t right = *v && model_runs(s->m, *v);
+    dlvk_status st = right && (*v)->bound && (*v)->when ? rt_env_get(&s->env, (*v)->when - 1, d->name, &right, err) : DLVK_OK;
+    if (st || right) return st;
+    st = first_variant(s, d, false, v, err);
     return st || *v ? st : rt_error(err, DLVK_UNSUPPORTED, "no variant of kernel '%s' is right on this device", d->name);
 }
 
