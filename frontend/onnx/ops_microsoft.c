@@ -186,6 +186,10 @@ void lower_packed_attention(OnnxNode *n)
     Value *all = build_matmul(b, in(n, 0), in(n, 1)), *x[3];
     if (has_in(n, 2)) all = build_map2(b, OP_ADD, all, in(n, 2));
     if (!all) return;
+    if (all->type.rank != 3) {
+        onnx_error(n, "an input of rank %d; it must be 3", in(n, 0)->type.rank);
+        return;
+    }
     const Dim *width = floor_of(b, all->type.dim[2], 3);
     for (int i = 0; i < 3; i++) x[i] = build_slice_axis(b, all, 2, times_int(b, width, i), width);
     microsoft_attention(n, x[0], x[1], x[2], in(n, 3), in(n, 5), -1, -1);
