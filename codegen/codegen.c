@@ -11,8 +11,6 @@
 #include "codegen/spirv.h"
 #include "runtime/footprint.h"
 
-enum { LONG = 7000 }; /* characters of GLSL */
-
 /* SPIR-V for every module; equal texts are compiled once. Fills the modules' messages. */
 static bool compile_modules(PlanBuilder *b, const CodegenOptions *o, Compiled *out, Dlvk__Plan__Plan *plan)
 {
@@ -29,10 +27,7 @@ static bool compile_modules(PlanBuilder *b, const CodegenOptions *o, Compiled *o
             continue;
         }
         job_of[i] = jobs_n;
-        /* A GPU's driver optimises by itself; of contractions, whose long modules are most of the work, that does. */
-        const ModuleEntry *m = &b->modules.at[i];
-        bool left = (m->features & DLVK_FEATURE_WAVE) && strlen(m->glsl) > LONG;
-        jobs[jobs_n++] = (SpirvJob){.name = m->name, .glsl = m->glsl, .optimize = o->optimize && !left};
+        jobs[jobs_n++] = (SpirvJob){.name = b->modules.at[i].name, .glsl = b->modules.at[i].glsl, .optimize = o->optimize};
     }
     SpirvOptions so = {.validate = o->validate, .threads = o->threads, .progress = o->progress, .user = o->user};
     bool ok = spirv_compile(jobs, jobs_n, &so);
