@@ -264,7 +264,7 @@ static void examine(dlvk_device *d, VkPhysicalDevice physical, DeviceFeatures *f
     if (coopmat && f->coopmat.cooperativeMatrix && f->v12.vulkanMemoryModel) d->matrix = find_matrix(d->instance, physical);
     /* The kernels' tiles want as much shared memory as every GPU with matrices has, a CPU driver's only in its tests. */
     uint32_t lanes = p11.subgroupSize;
-    coopmat = d->matrix && lanes >= d->matrix && lanes <= 32 && (d->cpu || base.limits.maxComputeSharedMemorySize >= 40 << 10);
+    coopmat = d->matrix && lanes >= d->matrix && lanes <= 32 && (d->cpu || base.limits.maxComputeSharedMemorySize >= 48 << 10);
 
     memcpy(d->shader_uuid, pso.shaderBinaryUUID, sizeof d->shader_uuid);
 
