@@ -108,6 +108,42 @@ bool proof_wanted(const dlvk_session *s, const Variant *v)
     return !s->chosen && model_on_matrices(s->m, v) && atomic_load(&s->m->verdict[v->pipeline]) == VERDICT_OPEN;
 }
 
+bool proof_awaited(const dlvk_model *m)
+{
+    for (uint32_t s = 0; s < m->n_step; s++) {
+        const Dispatch *d = m->step[s]->kind_case == DLVK__PLAN__STEP__KIND_DISPATCH ? m->step[s]->dispatch : NULL;
+        for (size_t v = 0; d && v < d->n_variant; v++)
+            if (model_runs(m, d->variant[v]) && model_on_matrices(m, d->variant[v]) &&
+                atomic_load(&m->verdict[d->variant[v]->pipeline]) == VERDICT_OPEN)
+                return true;
+    }
+    return false;
+}
+
+dlvk_status proof_keep_states(dlvk_session *s, Memory *kept, bool back, dlvk_error *err)
+{
+    const Dlvk__Plan__Plan *p = s->m->plan;
+    uint64_t bytes = 0, at = 0;
+    OneTime once;
+    for (size_t i = 0; i < p->n_state; i++) bytes += (s->slice[p->state[i]->buffer].size + 15) / 16 * 16;
+    if (!bytes) return DLVK_OK;
+    dlvk_status st = back ? DLVK_OK : vk_memory_new(s->dev, MEMORY_DEVICE, bytes, "states during a self-test", kept, err);
+    if (!st) st = vk_one_time_begin(s->dev, &once, err);
+    if (st) return st;
+    for (size_t i = 0; i < p->n_state; i++) {
+        const Slice *x = &s->slice[p->state[i]->buffer];
+        if (!x->size) continue;
+        if (back)
+            vkCmdCopyBuffer(once.cmd, kept->buffer, x->buffer, 1,
+                            &(VkBufferCopy){.srcOffset = at, .dstOffset = x->offset, .size = x->size});
+        else
+            vkCmdCopyBuffer(once.cmd, x->buffer, kept->buffer, 1,
+                            &(VkBufferCopy){.srcOffset = x->offset, .dstOffset = at, .size = x->size});
+        at += (x->size + 15) / 16 * 16;
+    }
+    return vk_one_time_end(s->dev, &once, err);
+}
+
 static uint32_t float_bytes(uint32_t dtype)
 {
     return dtype == DLVK_F32 ? 4 : dtype == DLVK_F16 || dtype == DLVK_BF16 ? 2 : 0;
@@ -265,6 +301,7 @@ void proof_judge(dlvk_session *s, Recorded *r)
         if (verdict != VERDICT_OPEN) remember(s->m, p->pipeline);
     }
     proof_free(s, r);
+    s->tried = true;
     s->generation++;
 }
 

@@ -3,7 +3,7 @@
  * A pipeline of that kind begins as untried. The first dispatch that would run it runs it beside the first variant that needs no
  * matrix units, on the same operands: the run goes on with what the latter computed, and the host compares the two. What comes
  * out holds for all sessions of the model, and is kept in its cache file for the device and driver; with it, nothing is tried
- * again. What was wrong is as if the device could not run it. */
+ * again. What was wrong is as if the device could not run it. A session's first run, if it tried anything, is done again. */
 #ifndef DLVK_RUNTIME_PROOF_H
 #define DLVK_RUNTIME_PROOF_H
 
@@ -26,6 +26,10 @@ typedef struct Proof {
 
 /* Whether variant v has yet to show that it is right. */
 bool proof_wanted(const dlvk_session *s, const Dlvk__Plan__Variant *v);
+/* Whether any pipeline of the model has. */
+bool proof_awaited(const dlvk_model *m);
+/* Copies all states to `kept`, which it makes, or back from there. Waits for it. */
+dlvk_status proof_keep_states(dlvk_session *s, Memory *kept, bool back, dlvk_error *err);
 /* Adds a trial to the segment, with memory for the results of d. NULL in *out: not now, as where another dispatch of the segment
  * tries the same pipeline, or d writes nothing that can be compared. */
 dlvk_status proof_add(dlvk_session *s, Recorded *r, const Dlvk__Plan__Dispatch *d, const Dlvk__Plan__Variant *v, Proof **out,

@@ -60,6 +60,7 @@ struct dlvk_session {
     Env env;
     dlvk_session *next;  /* the sessions on the same states, in a ring */
     bool bound, ran;     /* ran: outputs are there */
+    bool tried;          /* the last run had trials (proof.h) */
     uint64_t generation; /* raised whenever recorded addresses or sizes become stale */
 
     uint32_t *choice; /* by step: 1 + the variant of a dispatch that runs instead of the default; 0: none */

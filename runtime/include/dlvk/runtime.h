@@ -223,9 +223,10 @@ DLVK_API int dlvk_session_variant(dlvk_session *s, int kernel);
 /* Makes a kernel run as that variant from the next run on; -1: as the default. DLVK_UNSUPPORTED: it is not built. */
 DLVK_API dlvk_status dlvk_session_choose(dlvk_session *s, int kernel, int variant, dlvk_error *err);
 /* Variants on matrix units (DLVK_FEATURE_COOPMAT) are used only where they have been seen right: the first run that would use one
- * runs it beside another variant, goes on with the results of the latter, and compares. The verdict holds for all sessions and
- * is kept in the model's cache file, for the device and driver. dlvk_session_choose() is not asked. The number of kernels with a
- * variant that was found wrong, which others run in place of, and, if there are any, the first one's name: */
+ * runs it beside another variant, goes on with the results of the latter, and compares. A session's first run is then taken back
+ * and done again, so that its results are those of later ones; for that long the states exist twice. The verdict holds for all
+ * sessions and is kept in the model's cache file, for the device and driver. dlvk_session_choose() is not asked. The number of
+ * kernels with a variant that was found wrong, which others run in place of, and, if there are any, the first one's name: */
 DLVK_API int dlvk_model_wrong_kernels(const dlvk_model *m, const char **name);
 /* A tuning file with the choices of a session that has been bound. *data is freed with free(). */
 DLVK_API dlvk_status dlvk_session_tuning(dlvk_session *s, void **data, size_t *size, dlvk_error *err);
