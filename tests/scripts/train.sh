@@ -174,22 +174,34 @@ check_exit "a node that passes no gradient on" 2 "node 'choice' .ArgMax.: it pas
 check_exit "where it is only one of two paths, the parameter before it is frozen" 0 '^frozen       w$' "$DLVKC" train --check "$tmp/halves.onnx" --loss mse
 check_exit "the same as JSON" 2 "\"$blocked" "$DLVKC" train --check "$tmp/grows.onnx" --loss mse --json
 
-# ---- a limit on memory ----
+# ---- a limit on memory: of a chain of layers, for a LeNet keeps no more than it must ----
+"$PYTHON" -c '
+import sys
+import numpy as np, onnx
+from onnx import TensorProto as T, helper as h, numpy_helper as nh
+rng, nodes, weights, x = np.random.default_rng(2), [h.make_node("Flatten", ["x"], ["f"])], [], "f"
+for i, (a, b) in enumerate([(784, 64)] + [(64, 64)] * 24 + [(64, 4)]):
+    weights.append(nh.from_array((rng.standard_normal((a, b)) * a**-0.5).astype("f"), f"w{i}"))
+    nodes += [h.make_node("MatMul", [x, f"w{i}"], [f"m{i}"]), h.make_node("Tanh", [f"m{i}"], [f"t{i}"])]
+    x = f"t{i}"
+onnx.save(h.make_model(h.make_graph(nodes, "deep", [h.make_tensor_value_info("x", T.FLOAT, ["batch", 1, 28, 28])],
+    [h.make_tensor_value_info(x, T.FLOAT, ["batch", 4])], weights), opset_imports=[h.make_opsetid("", 17)], ir_version=8), sys.argv[1])
+' "$tmp/deep.onnx"
 check "the peak is within a limit, what it is without is told, and trains the same bits" bash -c '
     set -e
-    "$1" train --check "$2" --batch 32 --json >"$3/check-32.json"
-    limit=$("$4" -c "import json, sys; c = json.load(open(sys.argv[1])); print(c[\"peak_bytes\"] - c[\"activation_bytes\"] // 8)" "$3/check-32.json")
-    "$1" train --check "$2" --batch 32 --max-memory $limit --json >"$3/limited.json"
+    "$1" train --check "$2" --batch 200 --json >"$3/check-200.json"
+    limit=$("$4" -c "import json, sys; c = json.load(open(sys.argv[1])); print(c[\"peak_bytes\"] - c[\"activation_bytes\"] // 16)" "$3/check-200.json")
+    "$1" train --check "$2" --batch 200 --max-memory $limit --json >"$3/limited.json"
     "$4" -c "
 import json, sys
 free, limited = (json.load(open(p)) for p in sys.argv[1:3])
 assert limited[\"peak_bytes\"] <= limited[\"limit_bytes\"] == int(sys.argv[3]) < limited[\"unlimited_peak_bytes\"] == free[\"peak_bytes\"], (free, limited)
-" "$3/check-32.json" "$3/limited.json" $limit
+" "$3/check-200.json" "$3/limited.json" $limit
     for m in free $limit; do
         [ $m = free ] && more= || more="--max-memory $m"
-        "$1" train "$2" --data "$5" --batch 32 --epochs 1 $more --out "$3/limit-$m"
+        "$1" train "$2" --data "$5" --batch 200 --epochs 3 $more --out "$3/limit-$m"
     done
-    cmp "$3/limit-free/model.onnx" "$3/limit-$limit/model.onnx"' - "$DLVKC" "$tmp/lenet.onnx" "$tmp" "$PYTHON" "$data"
+    cmp "$3/limit-free/model.onnx" "$3/limit-$limit/model.onnx"' - "$DLVKC" "$tmp/deep.onnx" "$tmp" "$PYTHON" "$data"
 check_exit "a limit that cannot be met" 2 'max_memory: 65536 bytes do not suffice: .* at least [0-9]+ .*, [0-9]+ more than the limit' "$DLVKC" train --check "$tmp/lenet.onnx" --max-memory 64K
 check_exit "no size" 2 'max-memory takes a size such as' "$DLVKC" train --check "$tmp/lenet.onnx" --max-memory 64X
 check_exit "a limit where sizes depend on data" 2 "node 'where'.*max_memory: a size depends on data" "$DLVKC" train --check "$tmp/finds.onnx" --loss mse --max-memory 1M
