@@ -38,14 +38,8 @@ done
 
 # ---- a linear model whose bias is an Identity of a second, equal one's initializer; losses in files; class weights ----
 "$PYTHON" - "$tmp" <<'END'
-import sys
-import numpy as np, onnx
-from onnx import TensorProto as T, helper as h, numpy_helper as nh
+from made import *
 folder, rng = sys.argv[1], np.random.default_rng(0)
-def value(name, shape, kind=T.FLOAT): return h.make_tensor_value_info(name, kind, shape)
-def save(name, nodes, inputs, outputs, weights=()):
-    onnx.save(h.make_model(h.make_graph(nodes, name, inputs, outputs, list(weights)), opset_imports=[h.make_opsetid("", 17)], ir_version=8),
-              f"{folder}/{name}.onnx")
 x, w, b = (rng.standard_normal(s).astype(np.float32) for s in ((6, 4), (4, 5), (5,)))
 target, weight = np.array([0, 4, 2, 3, 1, 3]), np.array([.5, 2, 1, .25, 3])
 save("linear", [h.make_node("Identity", ["b"], ["c"]), h.make_node("Gemm", ["x", "w", "b"], ["a"]), h.make_node("Tanh", ["c"], ["d"]),

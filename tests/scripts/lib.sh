@@ -7,6 +7,7 @@ DLVKC=${DLVKC:-$root/build/dlvkc}
 LAVAPIPE=${LAVAPIPE:-$(ls /usr/share/vulkan/icd.d/lvp_icd*.json 2>/dev/null | head -1)}
 SWIFTSHADER=${SWIFTSHADER:-/usr/lib/chromium/vk_swiftshader_icd.json}
 PYTHON=${PYTHON:-/usr/bin/python3} # Debian's, which has onnx and onnxruntime
+export PYTHONPATH=$root/tests/scripts PYTHONDONTWRITEBYTECODE=1 # made.py
 data=/usr/share/libonnx-testdata/data
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT

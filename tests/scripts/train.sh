@@ -97,14 +97,8 @@ check_exit "no such precision" 2 'f32, f16 or bf16' "$DLVKC" train "$tmp/mlp.onn
 
 # ---- an untrained model as exporters write it: one initializer for all that is equal, Identities for the others; and a loss in a file ----
 "$PYTHON" - "$tmp" <<'END'
-import sys
-import numpy as np, onnx
-from onnx import TensorProto as T, helper as h, numpy_helper as nh
-folder, rng = sys.argv[1], np.random.default_rng(0)
-def value(name, shape, kind=T.FLOAT): return h.make_tensor_value_info(name, kind, shape)
-def save(name, nodes, inputs, outputs, weights=()):
-    onnx.save(h.make_model(h.make_graph(nodes, name, inputs, outputs, list(weights)), opset_imports=[h.make_opsetid("", 17)], ir_version=8),
-              f"{folder}/{name}.onnx")
+from made import *
+rng = np.random.default_rng(0)
 weights = [nh.from_array(a.astype("f"), n) for n, a in (("conv", rng.normal(0, .3, (8, 1, 5, 5))), ("norm.weight", np.ones(8)), ("norm.bias", np.zeros(8)),
            ("fc", rng.normal(0, .05, (288, 10))))]
 tie = lambda of, name: h.make_node("Identity", [of], [name])
@@ -175,18 +169,15 @@ check_exit "where it is only one of two paths, the parameter before it is frozen
 check_exit "the same as JSON" 2 "\"$blocked" "$DLVKC" train --check "$tmp/grows.onnx" --loss mse --json
 
 # ---- a limit on memory: of a chain of layers, for a LeNet keeps no more than it must ----
-"$PYTHON" -c '
-import sys
-import numpy as np, onnx
-from onnx import TensorProto as T, helper as h, numpy_helper as nh
+"$PYTHON" - "$tmp" <<'END'
+from made import *
 rng, nodes, weights, x = np.random.default_rng(2), [h.make_node("Flatten", ["x"], ["f"])], [], "f"
 for i, (a, b) in enumerate([(784, 64)] + [(64, 64)] * 24 + [(64, 4)]):
     weights.append(nh.from_array((rng.standard_normal((a, b)) * a**-0.5).astype("f"), f"w{i}"))
     nodes += [h.make_node("MatMul", [x, f"w{i}"], [f"m{i}"]), h.make_node("Tanh", [f"m{i}"], [f"t{i}"])]
     x = f"t{i}"
-onnx.save(h.make_model(h.make_graph(nodes, "deep", [h.make_tensor_value_info("x", T.FLOAT, ["batch", 1, 28, 28])],
-    [h.make_tensor_value_info(x, T.FLOAT, ["batch", 4])], weights), opset_imports=[h.make_opsetid("", 17)], ir_version=8), sys.argv[1])
-' "$tmp/deep.onnx"
+save("deep", nodes, [value("x", ["batch", 1, 28, 28])], [value(x, ["batch", 4])], weights)
+END
 check "the peak is within a limit, what it is without is told, and trains the same bits" bash -c '
     set -e
     "$1" train --check "$2" --batch 200 --json >"$3/check-200.json"
