@@ -55,7 +55,7 @@ static void one_shape(KernelGen *kg, const Attend *t, Shape x, const Dim *when)
 void attention_matrix(KernelGen *kg, const Attend *t)
 {
     DimTable *dt = &kg->ctx->dims;
-    int64_t most = t->d > t->e ? t->d : t->e, lo, hi;
+    int64_t most = t->d > t->e ? t->d : t->e;
     const Dim *tiles = dim_mul(dt, dim_ceildiv(dt, t->m, dim_const(dt, 64)), t->z);
     static const struct {
         int64_t size, tiles; /* heads up to this size; at least so many tiles */
@@ -67,9 +67,7 @@ void attention_matrix(KernelGen *kg, const Attend *t)
     for (size_t i = 0; i < sizeof of / sizeof *of; i++) {
         if (most > of[i].size) continue;
         const Dim *when = of[i].tiles ? dim_floordiv(dt, tiles, dim_const(dt, of[i].tiles)) : NULL;
-        if (when) dim_range(when, &lo, &hi);
-        if (when && hi == 0) continue;
-        if (when && lo > 0) when = NULL;
+        if (!contract_may_run(&when)) continue;
         one_shape(kg, t, of[i].shape, when);
         if (!when) break;
     }

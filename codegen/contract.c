@@ -454,6 +454,15 @@ void contract_tiles(Shader *s, const Contraction *c, const char *name, const Til
 /* Tiles that are shared: there are counters for so many. */
 enum { MOST_TILES = 128 };
 
+bool contract_may_run(const Dim **when)
+{
+    int64_t lo, hi;
+    if (!*when) return true;
+    dim_range(*when, &lo, &hi);
+    if (lo > 0) *when = NULL;
+    return hi != 0;
+}
+
 void contract_cuts(KernelGen *kg, const Contraction *c, Cut *cut, int *n)
 {
     DimTable *dt = &kg->ctx->dims;
@@ -462,10 +471,8 @@ void contract_cuts(KernelGen *kg, const Contraction *c, Cut *cut, int *n)
     int kept = 0;
     for (int i = 0; i < *n; i++) {
         Cut x = cut[i];
-        int64_t lo, hi;
-        if (x.when) dim_range(x.when, &lo, &hi);
-        if (x.when && hi == 0) continue;
-        if (x.when && lo > 0) x.when = NULL;
+        int64_t lo = 0, hi;
+        if (!contract_may_run(&x.when)) continue;
         const Dim *rows = dim_ceildiv(dt, c->m, dim_const(dt, x.m)), *columns = dim_ceildiv(dt, c->n, dim_const(dt, x.n));
         x.tiles = dim_mul(dt, dim_mul(dt, rows, columns), c->z);
         x.splits = one;

@@ -115,6 +115,8 @@ typedef struct Splits {
     const char *splits, *partial, *counters; /* GLSL */
 } Splits;
 enum { MOST_CUTS = 10 };
+/* Whether a variant for the sizes at which *when is not 0 can ever run; *when becomes NULL where those are all. */
+bool contract_may_run(const Dim **when);
 /* Leaves out cuts that cannot occur; n becomes how many are left, the last of which is for all sizes. */
 void contract_cuts(KernelGen *kg, const Contraction *c, Cut *cut, int *n);
 /* splits: how many workgroups share a tile; "1" instead where none of the cuts shares any. */

@@ -20,17 +20,16 @@ bool contract_tile(KernelGen *kg, const Contraction *c, uint32_t features)
 {
     enum { ROWS = 64, ENOUGH = 256 };
     DimTable *dt = &kg->ctx->dims;
-    int64_t n_least, n_most, least, most;
+    int64_t n_least, n_most;
     dim_range(c->n, &n_least, &n_most);
     const Dim *rows = dim_mul(dt, dim_ceildiv(dt, c->m, dim_const(dt, ROWS)), c->z);
     for (int64_t columns = 128; columns >= 64; columns /= 2) {
         if (n_most <= columns / 2) continue;
         const Dim *tiles = dim_mul(dt, rows, dim_ceildiv(dt, c->n, dim_const(dt, columns)));
         const Dim *when = dim_floordiv(dt, tiles, dim_const(dt, ENOUGH));
-        dim_range(when, &least, &most);
-        if (most == 0) continue;
-        one_tile(kg, c, features, columns, tiles, least > 0 ? NULL : when);
-        if (least > 0) return true;
+        if (!contract_may_run(&when)) continue;
+        one_tile(kg, c, features, columns, tiles, when);
+        if (!when) return true;
     }
     return false;
 }
