@@ -87,14 +87,19 @@ Value *mode_dropout(Build *b, ModelParts *m, Value *x, Value *ratio, Value **mas
     return build_map3(b, OP_SELECT, m->training, y, x);
 }
 
-/* keep * of + (1 - keep) * x, for a running statistic. */
+/* keep * of + (1 - keep) * x, for a running statistic. One that several norms share is moved by each of them in turn. */
 static Value *moved(Build *b, ModelParts *m, Value *of, Value *x, double keep)
 {
     if (!of || !x) return NULL;
+    Statistic *s = NULL;
+    bool top = b->at == m->graph->top;
+    for (int i = 0; top && i < m->statistics.n; i++)
+        if (m->statistics.at[i].of == of) s = &m->statistics.at[i];
     Value *part = build_map2s(b, OP_MUL, build_cast(b, x, of->type.dtype), 1 - keep);
-    Value *next = build_map2(b, OP_ADD, build_map2s(b, OP_MUL, of, keep), part);
-    for (int i = 0; next && i < m->weights.n; i++)
-        if (m->weights.at[i] == of && b->at == m->graph->top) *VEC_PUSH(b->ctx->pool, m->statistics) = (Statistic){of, next};
+    Value *next = build_map2(b, OP_ADD, build_map2s(b, OP_MUL, s ? s->next : of, keep), part);
+    for (int i = 0; next && top && !s && i < m->weights.n; i++)
+        if (m->weights.at[i] == of) *VEC_PUSH(b->ctx->pool, m->statistics) = (Statistic){of, next};
+    if (next && s) s->next = next;
     return next;
 }
 

@@ -105,11 +105,33 @@ static bool untie_identities(Onnx__GraphProto *g)
     return ok;
 }
 
-/* A running statistic that shares its initializer gets one of its own. */
+/* The four vectors of a batch norm, if it has them; else NULL. */
+static char **norm_vectors(const Onnx__NodeProto *n)
+{
+    return is_named(n, "BatchNormalization") && n->n_input >= 5 && n->n_output ? &n->input[1] : NULL;
+}
+
+/* How many batch norms have the same four vectors: one norm that is used several times, where the four are not each other's. */
+static int uses_of_norm(const Onnx__GraphProto *g, char **vector)
+{
+    int uses = 0;
+    for (int i = 0; i < 4; i++)
+        for (int k = 0; k < i; k++)
+            if (!strcmp(vector[i], vector[k])) return 1;
+    for (size_t i = 0; i < g->n_node; i++) {
+        char **other = norm_vectors(g->node[i]);
+        int same = 0;
+        while (other && same < 4 && !strcmp(other[same], vector[same])) same++;
+        uses += same == 4;
+    }
+    return uses;
+}
+
+/* A running statistic that shares its initializer with something else gets one of its own. */
 static bool untie_statistic(Onnx__GraphProto *g, char **input, const Onnx__NodeProto *n, const char *what)
 {
     const Onnx__TensorProto *t = find_initializer(g, *input);
-    if (!t || uses_in(g, *input) < 2) return true;
+    if (!t || uses_in(g, *input) <= uses_of_norm(g, norm_vectors(n))) return true;
     size_t size = strlen(n->output[0]) + strlen(what) + 32;
     char *name = malloc(size);
     int k = 0;
@@ -131,8 +153,8 @@ bool onnx_untie(Onnx__GraphProto *g)
     bool ok = untie_identities(g);
     for (size_t i = 0; ok && i < g->n_node; i++) {
         Onnx__NodeProto *n = g->node[i];
-        if (is_named(n, "BatchNormalization") && n->n_input >= 5 && n->n_output)
-            ok = untie_statistic(g, &n->input[3], n, "running_mean") && untie_statistic(g, &n->input[4], n, "running_var");
+        char **vector = norm_vectors(n);
+        if (vector) ok = untie_statistic(g, &vector[2], n, "running_mean") && untie_statistic(g, &vector[3], n, "running_var");
     }
     return ok;
 }

@@ -103,10 +103,14 @@ weights = [nh.from_array(a.astype("f"), n) for n, a in (("conv", rng.normal(0, .
            ("fc", rng.normal(0, .05, (288, 10))))]
 tie = lambda of, name: h.make_node("Identity", [of], [name])
 norm = lambda x, w, b, m, v, y: h.make_node("BatchNormalization", [x, w, b, m, v], [y])
+four = "scale", "bias", "mean", "var"
 save("tied", [tie("norm.weight", "norm.var"), tie("norm.bias", "norm.mean"), tie("norm.weight", "again.weight"), h.make_node("Conv", ["x", "conv"], ["a"], strides=[4, 4]),
               norm("a", "norm.weight", "norm.bias", "norm.mean", "norm.var", "b"), h.make_node("Relu", ["b"], ["c"]),
               norm("c", "again.weight", "norm.bias", "norm.bias", "norm.weight", "d"), h.make_node("Flatten", ["d"], ["e"]), h.make_node("MatMul", ["e", "fc"], ["scores"])],
      [value("x", ["n", 1, 28, 28])], [value("scores", ["n", 10])], weights)
+save("shared", [norm("x", *four, "a"), h.make_node("Tanh", ["a"], ["b"]), norm("b", *four, "c"), h.make_node("Flatten", ["c"], ["d"]),
+                h.make_node("MatMul", ["d", "fc"], ["scores"])], [value("x", ["n", 1, 28, 28])], [value("scores", ["n", 10])],
+     [nh.from_array(np.full(1, a, "f"), n) for n, a in zip(four, (1.5, .25, .125, .5))] + [nh.from_array(rng.normal(0, .05, (784, 10)).astype("f"), "fc")])
 save("cost", [h.make_node("SoftmaxCrossEntropyLoss", ["scores", "classes"], ["cost"])], [value("scores", ["rows", 10]), value("classes", ["rows"], T.INT64)], [value("cost", [])])
 END
 for loss in cross-entropy "$tmp/cost.onnx"; do
@@ -126,6 +130,17 @@ assert not same, same' "$tmp/untied"
 same_as_ort "the trained model, untied" "$tmp/untied/model.onnx" 3 1 28 28
 accuracy=$(tail -1 "$tmp/untied/log.csv" | cut -d, -f4)
 check_exit "classify finds the accuracy of its log" 0 "^accuracy $(printf %.4f "$accuracy")" "$DLVKC" classify "$tmp/untied/model.onnx" --data "$data"
+check "a norm that is used twice" "$DLVKC" train "$tmp/shared.onnx" --data "$data" --batch 200 --out "$tmp/shared"
+check "has one running mean and one variance, which both uses have moved in turn" "$PYTHON" -c '
+import gzip, sys, numpy as np, onnx
+from onnx import numpy_helper as nh
+x = np.frombuffer(gzip.open(sys.argv[1] + "/train-images-idx3-ubyte.gz").read()[16:], np.uint8) / 255.
+y = np.tanh((x - x.mean()) / np.sqrt(x.var() + 1e-5) * 1.5 + .25)
+w = {i.name: nh.to_array(i) for i in onnx.load(sys.argv[2] + "/model.onnx").graph.initializer}
+assert len(w) == 5, sorted(w)
+for name, start, a, b in ("mean", .125, x.mean(), y.mean()), ("var", .5, x.var(), y.var()):
+    want = .9 * (.9 * start + .1 * a) + .1 * b
+    assert abs(w[name][0] - want) < 1e-5, (name, w[name], want)' "$data" "$tmp/shared"
 
 # ---- can it train? ----
 check_exit "a model that trains" 0 '^activations  [0-9.]+ MiB' "$DLVKC" train --check "$tmp/lenet.onnx" --batch 32
