@@ -192,8 +192,7 @@ static Dlvk__Plan__Plan *make_plan(PlanBuilder *b, const char *program, const Co
     plan->name = pool_strdup(b->pool, program);
 
     add_signature(b, plan, true);
-    if (o->merge)
-        for (int i = 0; i < b->s->regions.n; i++) plan_merge(b, b->s->regions.at[i]);
+    for (int i = 0; o->merge_bytes && i < b->s->regions.n; i++) plan_merge(b, b->s->regions.at[i], o->merge_bytes);
     plan->region = plan_region(b, g->top);
     if (!plan->region) return NULL;
     plan_states(b, plan->region);

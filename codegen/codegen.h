@@ -6,11 +6,13 @@
 #include "dlvk/runtime.h"
 #include "ir/kernel.h"
 
+enum { MERGE_BYTES = 32 << 20 }; /* larger kernels gain nothing by sharing a dispatch */
+
 typedef struct CodegenOptions {
     /* Only the variants that this device picks; NULL: all. */
     const struct dlvk_device_info *device;
     bool optimize, validate, keep_glsl;
-    bool merge;            /* small kernels of equal code share dispatches */
+    int64_t merge_bytes;   /* kernels of equal code that read and write at most as much share dispatches; 0: none do */
     int threads;           /* for the shader compiler; 0: all cores */
     const char *dump_glsl; /* directory for one .comp a module, or NULL */
     void (*progress)(void *user, int done, int total);

@@ -9,24 +9,22 @@
 #include "codegen/plan.h"
 #include "ir/steps.h"
 
-enum { LARGE = 32 << 20 /* bytes that a kernel reads and writes */ };
-
 typedef struct Candidate {
     int step;
     const char *text;
     bool done;
 } Candidate;
 
-static bool is_small(PlanBuilder *b, const Steps *t, int step)
+static bool is_small(PlanBuilder *b, const Steps *t, int step, int64_t most)
 {
     const Kernel *k = t->rs->steps.at[step].kernel;
-    int64_t sum = 0, bytes;
+    int64_t sum = 0, n;
     for (int i = 0; i < t->reads[step].n + k->out.n; i++) {
         Value *v = i < k->out.n ? k->out.at[i] : t->reads[step].at[i - k->out.n];
-        if (!dim_is_const(plan_value_bytes(b, v), &bytes) || bytes == 0) return false;
-        sum += bytes;
+        if (!dim_is_const(plan_value_bytes(b, v), &n) || n == 0) return false;
+        sum += n;
     }
-    return sum <= LARGE;
+    return sum <= most;
 }
 
 static bool same(const Candidate *a, const Candidate *b)
@@ -34,13 +32,13 @@ static bool same(const Candidate *a, const Candidate *b)
     return !a->done && !b->done && strcmp(a->text, b->text) == 0;
 }
 
-void plan_merge(PlanBuilder *b, RegionSchedule *rs)
+void plan_merge(PlanBuilder *b, RegionSchedule *rs, int64_t bytes)
 {
     Steps *t = steps_of(b->s, rs);
     VEC(Candidate) list = {0};
     for (int i = 0; i < rs->steps.n; i++) {
         const Kernel *k = rs->steps.at[i].kernel;
-        if (!k || (k->arch != ARCH_MAP && k->arch != ARCH_ROWS) || !is_small(b, t, i)) continue;
+        if (!k || (k->arch != ARCH_MAP && k->arch != ARCH_ROWS) || !is_small(b, t, i, bytes)) continue;
         const char *text = kernel_text(b, k);
         if (text) *VEC_PUSH(b->pool, list) = (Candidate){i, text, false};
     }

@@ -72,8 +72,8 @@ Dlvk__Plan__Dispatch *plan_dispatch(PlanBuilder *b, const Kernel *k);
  * be a part. */
 enum { MAX_PART_VARIANTS = 4 };
 const char *kernel_text(PlanBuilder *b, const Kernel *k);
-/* Kernels of a region that can share a dispatch do so from here on (codegen/merge.c). */
-void plan_merge(PlanBuilder *b, RegionSchedule *rs);
+/* Kernels of a region that can share a dispatch, and read and write at most `bytes`, do so from here on (codegen/merge.c). */
+void plan_merge(PlanBuilder *b, RegionSchedule *rs, int64_t bytes);
 Dlvk__Plan__Region *plan_region(PlanBuilder *b, Region *r);   /* codegen/steps.c */
 void plan_states(PlanBuilder *b, Dlvk__Plan__Region *region); /* codegen/states.c: the top region's last steps */
 

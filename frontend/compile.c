@@ -100,7 +100,7 @@ static dlvk_status add_program(Job *j, Graph *g, const char *name, bool *stopped
     CodegenOptions co = {.optimize = o->optimize > 0,
                          .validate = validate,
                          .keep_glsl = o->keep_glsl,
-                         .merge = o->optimize > 0,
+                         .merge_bytes = o->optimize > 0 ? MERGE_BYTES : 0,
                          .threads = o->threads,
                          .device = o->device,
                          .dump_glsl = o->dump_glsl,

@@ -11,13 +11,14 @@
 #include "passes/remat.h"
 #include "runtime/arena.h"
 
-enum { ROUNDS = 6 };
+enum { ROUNDS = 6, MERGE_LEAST = 4096 };
 
 typedef struct Fit {
     Context *ctx;
     const dlvk_training_options *t;
-    const CodegenOptions *o;
+    CodegenOptions *o;
     Remat *remat;
+    int64_t most_merged;
 } Fit;
 
 /* Values of the graph's symbols; NULL after an error. */
@@ -46,6 +47,21 @@ static Graph *apply(const Fit *f, dlvk_memory *mem)
     return codegen_footprint(g, f->o, f->t->sizes, f->t->n_sizes, mem) ? g : NULL;
 }
 
+/* The graph r, whose kernels fit into the limit apart; of those that can share dispatches all do that are small enough for it
+ * still to hold. Sharing lengthens lives: what is computed again may even end up beside the first time. */
+static Graph *share(const Fit *f, Graph *r)
+{
+    int64_t most = f->most_merged;
+    dlvk_memory now;
+    for (; most >= MERGE_LEAST; most /= 16) {
+        f->o->merge_bytes = most;
+        if (!codegen_footprint(r, f->o, f->t->sizes, f->t->n_sizes, &now)) return NULL;
+        if (now.planned <= f->t->max_memory) return r;
+    }
+    f->o->merge_bytes = 0;
+    return r;
+}
+
 /* Memory for sizes that depend on data is found while a step runs. */
 static bool has_fixed_sizes(Context *c, const Region *r)
 {
@@ -68,23 +84,23 @@ static bool has_fixed_sizes(Context *c, const Region *r)
 Graph *memory_fit(Graph *g, const dlvk_training_options *t, CodegenOptions *o)
 {
     Context *c = g->ctx;
-    Fit f = {.ctx = c, .t = t, .o = o};
+    Fit f = {.ctx = c, .t = t, .o = o, .most_merged = o->merge_bytes};
     dlvk_memory whole, now;
     if (!has_fixed_sizes(c, g->top) || !codegen_footprint(g, o, t->sizes, t->n_sizes, &whole)) return NULL;
     o->max_memory = t->max_memory;
     o->unlimited_memory = whole.planned;
     if (whole.planned <= t->max_memory) return g;
-    o->merge = false; /* what is computed again would be computed beside the first time, for the code is the same */
+    o->merge_bytes = 0;
     f.remat = remat_new(schedule_build(g, o->optimize), symbol_values(c, t), ARENA_ALIGN);
     int64_t fixed = (int64_t)(whole.planned - whole.planned_arena), target = (int64_t)t->max_memory - fixed;
     for (int i = 0; i < ROUNDS && remat_choose(f.remat, target); i++) {
         Graph *r = apply(&f, &now);
-        if (!r || now.planned <= t->max_memory) return r;
+        if (!r || now.planned <= t->max_memory) return r ? share(&f, r) : NULL;
         target -= (int64_t)(now.planned - t->max_memory);
     }
     remat_choose_least(f.remat);
     Graph *r = apply(&f, &now);
-    if (!r || now.planned <= t->max_memory) return r;
+    if (!r || now.planned <= t->max_memory) return r ? share(&f, r) : NULL;
     diag_error(&c->diag, DLVK_OUT_OF_MEMORY,
                "max_memory: %" PRIu64 " bytes do not suffice: a step takes %" PRIu64
                " when it keeps all that it needs, and at least %" PRIu64 " when it computes again what it can, %" PRIu64

@@ -136,58 +136,99 @@ static Value *window_sum(Build *b, Value *d, const Win *w, Type x)
     return build_window(b, KIND_SUM, d, w->window, NULL, w->dilation, NULL, NULL);
 }
 
-/* Windows by the places of the operand: an axis of step s becomes two, place p + lo being number p % s of the p / s-th s places.
- */
+/* Windows by the places of the operand: place p + lo is number p % s of the p / s-th s places, s being the step. It is in the
+ * window that begins `back` times s before for some of the numbers back = 0, 1, ..., n - 1 (n[i] on axis i). So an axis becomes
+ * three: of times s places, of n if that is above 1, and of s if that is. */
+typedef struct Asked {
+    const Win *w;
+    const Dim *count[DLVK_MAX_RANK]; /* times s places */
+    int64_t back[DLVK_MAX_RANK];     /* the first number on each axis */
+    int64_t n[DLVK_MAX_RANK];
+} Asked;
 
-/* v[... - back ...] along the windows' axes, the same for all places among s. */
-static Value *shifted(Build *b, Value *v, const Win *w, const int64_t *back, const Dim *const *two, double outside)
+/* The shape of all that is asked, or of what depends on the numbers alone; the axes of n go to `of_n`, if not NULL. Returns the
+ * rank. */
+static int asked_shape(Build *b, const Asked *q, bool numbers, const Dim **shape, int *of_n)
 {
-    DimTable *t = &b->ctx->dims;
-    const Dim *lo[DLVK_MAX_RANK], *hi[DLVK_MAX_RANK], *shape[DLVK_MAX_RANK], *zero = dim_const(t, 0);
-    int axes[DLVK_MAX_RANK], rank = 0, n = 0;
-    for (int i = 0; i < w->rank; i++) {
-        shape[rank] = v->type.dim[i];
-        lo[rank] = dim_const(t, back[i]);
-        hi[rank] = dim_sub(t, two[rank], dim_add(t, v->type.dim[i], lo[rank]));
-        rank++;
-        if (w->step[i] == 1) continue;
-        axes[n++] = rank;
-        shape[rank] = two[rank];
-        lo[rank] = hi[rank] = zero;
-        rank++;
+    int rank = 0;
+    for (int i = 0; i < q->w->rank; i++) {
+        shape[rank++] = numbers ? dim_const(&b->ctx->dims, 1) : q->count[i];
+        if (q->n[i] > 1 && of_n) *of_n++ = rank;
+        if (q->n[i] > 1) shape[rank++] = dim_const(&b->ctx->dims, q->n[i]);
+        if (q->w->step[i] > 1) shape[rank++] = dim_const(&b->ctx->dims, q->w->step[i]);
     }
-    v = build_broadcast(b, n ? build_unsqueeze(b, v, n, axes) : v, rank, shape);
-    return build_pad(b, v, lo, hi, v ? build_scalar(b, v->type.dtype, outside) : NULL);
+    return rank;
 }
 
-/* For each of the places among s: where in the window it lies that begins `back` times s before; negative: outside it. */
-static Value *place_of(Build *b, const Win *w, const int64_t *back)
+/* v[... - back ...] along the windows' axes, in that shape. */
+static Value *shifted(Build *b, Value *v, const Asked *q, double outside)
 {
-    int64_t dim[DLVK_MAX_RANK], count = 1;
-    int rank = 0;
-    for (int i = 0; i < w->rank; i++) {
-        dim[rank++] = 1;
-        if (w->step[i] > 1) count *= dim[rank++] = w->step[i];
+    DimTable *t = &b->ctx->dims;
+    const Dim *lo[DLVK_MAX_RANK], *hi[DLVK_MAX_RANK], *shape[DLVK_MAX_RANK];
+    int axes[DLVK_MAX_RANK], n = 0, rank = q->w->rank;
+    for (int i = 0; v && i < rank; i++) {
+        lo[i] = dim_const(t, q->back[i] + q->n[i] - 1);
+        hi[i] = dim_sub(t, q->count[i], dim_add(t, v->type.dim[i], dim_const(t, q->back[i])));
     }
+    v = build_pad(b, v, lo, hi, v ? build_scalar(b, v->type.dtype, outside) : NULL);
+    for (int i = rank - 1; i >= 0; i--) {
+        if (q->n[i] == 1) continue;
+        const Dim *all[] = {q->count[i], dim_const(t, q->n[i])};
+        Value *at = build_map2s(b, OP_ADD, build_iota(b, DLVK_I32, 2, all, 0), (double)(q->n[i] - 1));
+        v = build_gather(b, v, build_map2(b, OP_SUB, at, build_iota(b, DLVK_I32, 2, all, 1)), i);
+    }
+    rank = asked_shape(b, q, false, shape, NULL);
+    for (int i = 0, at = 0; i < q->w->rank; i++) {
+        at += 1 + (q->n[i] > 1);
+        if (q->w->step[i] > 1) axes[n++] = at++;
+    }
+    return build_broadcast(b, n ? build_unsqueeze(b, v, n, axes) : v, rank, shape);
+}
+
+/* Where in the window the place lies; negative: outside it. NULL: nowhere is one inside, or after an error. */
+static Value *place_of(Build *b, const Asked *q)
+{
+    const Win *w = q->w;
+    const Dim *shape[DLVK_MAX_RANK];
+    int64_t dim[DLVK_MAX_RANK], count = 1;
+    int rank = asked_shape(b, q, true, shape, NULL);
+    for (int i = 0; i < rank; i++) count *= dim_is_const(shape[i], &dim[i]) ? dim[i] : 1;
     int32_t *place = POOL_ARRAY(b->ctx->pool, int32_t, count);
+    bool any = false;
     for (int64_t k = 0; k < count; k++) {
         int64_t rest = k, stride = 1;
         bool inside = true;
         for (int i = w->rank - 1; i >= 0; i--) {
-            int64_t at = rest % w->step[i] + back[i] * w->step[i];
+            int64_t at = rest % w->step[i];
             rest /= w->step[i];
+            at += (q->back[i] + rest % q->n[i]) * w->step[i];
+            rest /= q->n[i];
             inside = inside && at % w->dilation[i] == 0 && at / w->dilation[i] < w->window[i];
             place[k] += (int32_t)(at / w->dilation[i] * stride);
             stride *= w->window[i];
         }
         if (!inside) place[k] = -1;
+        any |= inside;
     }
-    return build_const(b, tensor_new(b->ctx->pool, DLVK_I32, rank, dim, place));
+    return any ? build_const(b, tensor_new(b->ctx->pool, DLVK_I32, rank, dim, place)) : NULL;
 }
 
-enum { FEW_TERMS = 32, MOST_PLACES = 4096 };
+/* What the windows asked give to each place, the axes of n being summed; NULL: nothing. */
+static Value *answers(Build *b, Value *best, Value *d, const Asked *q)
+{
+    const Dim *shape[DLVK_MAX_RANK];
+    int of_n[DLVK_MAX_RANK], n = 0, rank = asked_shape(b, q, false, shape, of_n);
+    Value *place = place_of(b, q);
+    if (!place) return NULL;
+    for (int i = 0; i < q->w->rank; i++) n += q->n[i] > 1;
+    Value *found = build_map2(b, OP_EQ, shifted(b, best, q, -2), build_broadcast(b, place, rank, shape));
+    Value *term = where(b, found, shifted(b, d, q, 0));
+    return n ? build_reduce(b, KIND_SUM, term, n, of_n, false) : term;
+}
 
-/* Of windows that overlap too much: they scatter what they got. */
+enum { FEW_TERMS = 9, MOST_PLACES = 4096 };
+
+/* Of windows with too many places: they scatter what they got. */
 static Value *window_scatter(Adjoint *a)
 {
     Build *b = a->b;
@@ -198,39 +239,53 @@ static Value *window_scatter(Adjoint *a)
     return reshape_like(b, sum, x);
 }
 
-/* Extreme windows: the place found gets it all. An element asks all the windows that it is in. */
+/* How many times s before windows begin that have a place among s, on axis i. */
+static int64_t hits(const Win *w, int i, int64_t most)
+{
+    int64_t n = 0;
+    for (int64_t k = 0; k < most; k++) { /* k*step, ..., k*step + step-1: is a multiple of the dilation among them? */
+        int64_t next = (k * w->step[i] + w->dilation[i] - 1) / w->dilation[i];
+        n += next * w->dilation[i] < (k + 1) * w->step[i] && next < w->window[i];
+    }
+    return n;
+}
+
+/* Extreme windows: the place found gets it all. An element asks all the windows that it is in, each by its own term if they are
+ * few. */
 static Value *window_extreme(Adjoint *a, const Win *w)
 {
     Build *b = a->b;
     DimTable *t = &b->ctx->dims;
     Value *x = a->in[0], *d = a->d[0];
-    int64_t terms = 1, places = 1, back[DLVK_MAX_RANK] = {0}, most[DLVK_MAX_RANK];
-    const Dim *count[DLVK_MAX_RANK], *two[DLVK_MAX_RANK], *whole[DLVK_MAX_RANK], *zero = dim_const(t, 0);
+    Asked q = {.w = w};
+    int64_t terms = 1, places = 1, most[DLVK_MAX_RANK];
+    const Dim *whole[DLVK_MAX_RANK], *zero = dim_const(t, 0);
     int rank = 0;
-    for (int i = 0; i < w->rank; i++) { /* so many windows have an element among their places */
-        most[i] = (w->window[i] - 1) * w->dilation[i] / w->step[i] + 1;
-        terms = terms <= FEW_TERMS ? terms * most[i] : terms;
-        places = places <= MOST_PLACES && w->step[i] <= MOST_PLACES ? places * w->step[i] : MOST_PLACES + 1;
-        count[i] = dim_ceildiv(t, dim_add(t, x->type.dim[i], w->lo[i]), dim_const(t, w->step[i]));
-        whole[i] = dim_mul(t, count[i], dim_const(t, w->step[i]));
-        rank += 1 + (w->step[i] > 1);
-    }
-    if (terms > FEW_TERMS || places > MOST_PLACES || rank > DLVK_MAX_RANK) return window_scatter(a);
-    rank = 0;
     for (int i = 0; i < w->rank; i++) {
-        two[rank++] = count[i];
-        if (w->step[i] > 1) two[rank++] = dim_const(t, w->step[i]);
+        most[i] = (w->window[i] - 1) * w->dilation[i] / w->step[i] + 1;
+        bool fits = places <= MOST_PLACES && most[i] <= MOST_PLACES && w->step[i] <= MOST_PLACES;
+        places = fits ? places * most[i] * w->step[i] : MOST_PLACES + 1;
+        terms = fits ? terms * hits(w, i, most[i]) : MOST_PLACES;
+        q.count[i] = dim_ceildiv(t, dim_add(t, x->type.dim[i], w->lo[i]), dim_const(t, w->step[i]));
+        whole[i] = dim_mul(t, q.count[i], dim_const(t, w->step[i]));
+        q.n[i] = 1;
+        rank += 1 + (most[i] > 1) + (w->step[i] > 1);
     }
+    if (places > MOST_PLACES || rank > DLVK_MAX_RANK) return window_scatter(a);
     Attr *attr = POOL_ARRAY(b->ctx->pool, Attr, a->n->n_attr + 1);
     memcpy(attr, a->n->attr, (size_t)a->n->n_attr * sizeof *attr);
     attr[a->n->n_attr] = at_i(A_PLACE, 1);
     Value *best = build_cast(b, build_op(b, OP_ARGWINDOW, 1, &x, a->n->n_attr + 1, attr), DLVK_I32), *sum = NULL;
-    for (int64_t p = 0; p < terms && best; p++) {
-        Value *place = build_broadcast(b, place_of(b, w, back), rank, two);
-        Value *found = build_map2(b, OP_EQ, shifted(b, best, w, back, two, -2), place);
-        Value *term = where(b, found, shifted(b, d, w, back, two, 0));
-        sum = sum ? add(b, sum, term) : term;
-        for (int i = w->rank - 1; i >= 0 && ++back[i] == most[i]; i--) back[i] = 0;
+    bool few = terms <= FEW_TERMS;
+    for (int i = 0; i < w->rank && !few; i++) q.n[i] = most[i];
+    for (bool last = !best; !last;) {
+        Value *term = answers(b, best, d, &q);
+        sum = sum && term ? add(b, sum, term) : term ? term : sum;
+        last = true;
+        for (int i = w->rank - 1; i >= 0 && few && last; i--) {
+            last = ++q.back[i] == most[i];
+            if (last) q.back[i] = 0;
+        }
     }
     sum = build_reshape(b, sum, w->rank, whole);
     for (int i = 0; sum && i < w->rank; i++)

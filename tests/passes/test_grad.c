@@ -289,8 +289,9 @@ FAMILY(windows, 16)
 
 FAMILY(wide_windows, 2)
 {
-    int64_t window[] = {1, 40}, step[] = {1, 3};
+    int64_t window[] = {1, 40}, step[] = {1, 3}, square[] = {1, 5, 4}, by[] = {1, 1, 2}, apart[] = {1, 2, 1};
     output(c, build_window(&c->f.b, KIND_MAX, input(c, DIMS(2, 50)), window, step, NULL, NULL, NULL));
+    output(c, build_window(&c->f.b, KIND_MAX, input(c, DIMS(1, 11, 8)), square, by, apart, NULL, NULL));
 }
 
 FAMILY(sorted, 4)
