@@ -37,16 +37,21 @@ static const struct {
     {0, " Constant Loop Optional OptionalHasElement RandomNormal RandomUniform Scan SequenceEmpty "},
     {2, " Add AffineGrid And BitShift BitwiseAnd BitwiseOr BitwiseXor CastLike CausalConvWithState CenterCropPad Compress Conv "
         "ConvInteger "
-        "ConvTranspose CumProd CumSum DequantizeLinear Div Equal Expand FusedMatMul Gather GatherElements GatherND Gemm Greater "
+        "ConvTranspose CumProd CumSum DequantizeLinear Div Equal Expand FusedConv FusedGemm FusedMatMul Gather GatherElements "
+        "GatherND Gemm Greater "
         "GreaterOrEqual GridSample LayerNormalization Less LessOrEqual MatMul MatMulInteger MaxRoiPool MaxUnpool Mod Mul "
+        "NhwcConv NhwcFusedConv "
         "NegativeLogLikelihoodLoss NonMaxSuppression Or PRelu Pow QuantizeLinear RMSNormalization ReverseSequence STFT "
-        "SequenceAt SequenceInsert SimplifiedLayerNormalization SoftmaxCrossEntropyLoss StringConcat Sub SwiGLU Tile Xor "},
+        "SequenceAt SequenceInsert SimplifiedLayerNormalization SoftmaxCrossEntropyLoss StringConcat Sub SwiGLU Tile "
+        "TransposeMatMul Xor "},
     {3,
-     " Adagrad Adam Attention Col2Im DeformConv FlexAttention GRU GroupNormalization InstanceNormalization LSTM "
+     " Adagrad Adam Attention Col2Im DeformConv DynamicQuantizeMatMul FlexAttention GRU GroupNormalization InstanceNormalization "
+     "LSTM "
      "LinearAttention MatMulNBits Momentum MultiHeadAttention OneHot RNN SkipLayerNormalization SkipSimplifiedLayerNormalization "
      "Range RoiAlign RotaryEmbedding Scatter ScatterElements ScatterND Where "},
-    {5, " BatchNormalization MelWeightMatrix "},
-    {6, " QGemm "},
+    {4, " MatMulIntegerToFloat "},
+    {5, " BatchNormalization MelWeightMatrix QAttention "},
+    {6, " QGemm QLinearConcat "},
     {7, " QLinearAdd QLinearMul "},
     {8, " QLinearConv QLinearMatMul "},
 };
@@ -60,21 +65,54 @@ static int required_inputs(const char *op)
     return 1;
 }
 
+/* The row for an operator, or NULL; *oldest: the first opset that has it, 0 where there is none. */
+static const OpRow *row_of(const char *domain, const char *op, int opset, bool *domain_known, int *oldest)
+{
+    const OpRow *best = NULL;
+    *oldest = 0;
+    *domain_known = false;
+    for (size_t i = 0; i < sizeof op_rows / sizeof *op_rows; i++) {
+        const OpRow *r = &op_rows[i];
+        if (strcmp(r->domain, domain) != 0) continue;
+        *domain_known = true;
+        if (strcmp(r->name, op) != 0) continue;
+        if (r->since <= opset && (!best || r->since > best->since)) best = r;
+        if (!*oldest || r->since < *oldest) *oldest = r->since;
+    }
+    return best;
+}
+
+bool onnx_apply(OnnxNode *n, const char *op, int opset, int n_in, Value *const *in, int n_out, Value **out)
+{
+    bool known;
+    int oldest, errors = n->im->ctx->diag.errors;
+    const OpRow *row = row_of("", op, opset, &known, &oldest);
+    OnnxNode inner = *n;
+    inner.opset = opset;
+    inner.n_in = n_in;
+    inner.n_out = n_out;
+    inner.in = POOL_ARRAY(n->im->ctx->pool, Value *, n_in);
+    inner.out = POOL_ARRAY(n->im->ctx->pool, Value *, n_out);
+    inner.seq_in = POOL_ARRAY(n->im->ctx->pool, const OnnxSeq *, n_in);
+    inner.seq_out = POOL_ARRAY(n->im->ctx->pool, const OnnxSeq *, n_out);
+    if (n_in) memcpy(inner.in, in, sizeof *in * (size_t)n_in);
+    if (!row) {
+        onnx_error(n, "operator '%s' is not supported", op);
+        return false;
+    }
+    inner.arg = row->arg;
+    row->lower(&inner);
+    memcpy(out, inner.out, sizeof *out * (size_t)n_out);
+    return n->im->ctx->diag.errors == errors && out[0];
+}
+
 /* The row for a node, or an error that says whether domain, operator or version is at fault. */
 static const OpRow *find_row(OnnxNode *n)
 {
     const char *domain = onnx_domain(n->proto->domain), *op = n->proto->op_type ? n->proto->op_type : "";
-    const OpRow *best = NULL;
-    int oldest = 0;
-    bool domain_known = false;
-    for (size_t i = 0; i < sizeof op_rows / sizeof *op_rows; i++) {
-        const OpRow *r = &op_rows[i];
-        if (strcmp(r->domain, domain) != 0) continue;
-        domain_known = true;
-        if (strcmp(r->name, op) != 0) continue;
-        if (r->since <= n->opset && (!best || r->since > best->since)) best = r;
-        if (!oldest || r->since < oldest) oldest = r->since;
-    }
+    int oldest;
+    bool domain_known;
+    const OpRow *best = row_of(domain, op, n->opset, &domain_known, &oldest);
     if (!n->opset)
         onnx_error(n, "the model does not import the domain '%s'", *domain ? domain : "ai.onnx");
     else if (!domain_known && *domain)

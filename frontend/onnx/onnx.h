@@ -18,8 +18,9 @@ typedef struct Scope Scope; /* names visible in a (sub)graph; chained outwards *
 /* A sequence, its elements known one by one at import; or an optional without a value. A loop whose trip count is not known can
  * append to a sequence: then what comes out has its elements, which are of one type, along a new first axis of a tensor. */
 typedef struct OnnxSeq {
-    bool none;                  /* optional, empty */
-    const struct OnnxSeq *open; /* in such a loop's body: the carried sequence that this goes on from; `at` is what was appended */
+    bool none; /* optional, empty */
+    const struct OnnxSeq
+        *open; /* in such a loop's body: the carried sequence that this goes on from; `at` is what was appended */
     int n;
     Value **at;
     Value *stack; /* instead of at: as many elements as are known at run time */
@@ -87,6 +88,10 @@ const Dim *const *onnx_signed_dims(OnnxNode *n, int i, int64_t lo, int *count);
 /* Records an error that names the node, its operator and opset: status DLVK_UNSUPPORTED. */
 void onnx_error(OnnxNode *n, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* What operator `op` of ai.onnx gives in that opset for these operands (which may be NULL) and this node's attributes, for
+ * operators that are others with something before or behind them. has_out() in there asks about this node. False: it failed, and
+ * an error tells why. */
+bool onnx_apply(OnnxNode *n, const char *op, int opset, int n_in, Value *const *in, int n_out, Value **out);
 /* Cast to or from strings. */
 Value *onnx_cast_string(OnnxNode *n, Value *x, DType t);
 

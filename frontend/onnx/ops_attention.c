@@ -26,8 +26,7 @@ Value *onnx_join_heads(OnnxNode *n, Value *x)
     return build_reshape(b, build_transpose(b, x, perm), 3, shape);
 }
 
-/* Every head of keys or values serves as many query heads as there are for it: [h0, h0, h1, h1, ...]. */
-static Value *repeat_heads(OnnxNode *n, Value *x, const Dim *wanted)
+Value *onnx_repeat_heads(OnnxNode *n, Value *x, const Dim *wanted)
 {
     Build *b = n->b;
     if (!x || x->type.dim[1] == wanted) return x;
@@ -44,9 +43,7 @@ static Value *repeat_heads(OnnxNode *n, Value *x, const Dim *wanted)
     return build_reshape(b, x, 4, merged);
 }
 
-/* Attribute 'scale' (`none` means that it is absent), by default 1/sqrt(head size); where that size is symbolic it goes into the
- * queries [.., .., .., size] at once. */
-static double head_scale(OnnxNode *n, Value **q, double none)
+double onnx_head_scale(OnnxNode *n, Value **q, double none)
 {
     Build *b = n->b;
     int64_t size;
@@ -135,7 +132,7 @@ void lower_attention(OnnxNode *n)
     if (has_out(n, 1)) n->out[1] = k;
     if (has_out(n, 2)) n->out[2] = v;
     DType t = q->type.dtype;
-    AttentionSpec s = {.scale = head_scale(n, &q, -INFINITY),
+    AttentionSpec s = {.scale = onnx_head_scale(n, &q, -INFINITY),
                        .softcap = onnx_float(n, "softcap", 0),
                        .softmax_type = t,
                        .keep = (int)onnx_int(n, "qk_matmul_output_mode", 0),
@@ -150,45 +147,20 @@ void lower_attention(OnnxNode *n)
     bool windowed = s.has_left || s.has_right;
     if (windowed) s.offset = window_offset(n, q);
     if (((has_in(n, 3) || has_in(n, 6)) && !s.mask) || (windowed && (has_in(n, 4) || has_in(n, 6)) && !s.offset)) return;
-    Value *y = compose_attention(b, q, repeat_heads(n, k, q->type.dim[1]), repeat_heads(n, v, q->type.dim[1]), &s);
+    Value *y = compose_attention(b, q, onnx_repeat_heads(n, k, q->type.dim[1]), onnx_repeat_heads(n, v, q->type.dim[1]), &s);
     n->out[0] = flat ? onnx_join_heads(n, y) : y;
     if (has_out(n, 3)) n->out[3] = scores;
 }
 
-/* Pairs (x1, x2) of the first rotary_embedding_dim channels turn by the angle of their position. */
-void lower_rotary_embedding(OnnxNode *n)
+Value *onnx_rotate(Build *b, Value *x, Value *cosine, Value *sine, int head_axis, const Dim *turned, bool pairs)
 {
-    Build *b = n->b;
-    Value *x = in(n, 0), *cosine = in(n, 1), *sine = in(n, 2);
-    if (!x || !cosine || !sine) return;
-    int rank = x->type.rank, head_axis = rank == 4 ? 1 : 2;
-    const Dim *const *whole = x->type.dim;
-    if (rank == 3) { /* [batch, seq, heads, size] */
-        int64_t heads = onnx_int(n, "num_heads", 0);
-        if (heads < 1) {
-            onnx_error(n, "attribute 'num_heads' is %lld for an input of rank 3", (long long)heads);
-            return;
-        }
-        const Dim *split[] = {whole[0], whole[1], dim_of_int(b, heads), floor_of(b, whole[2], heads)};
-        x = build_reshape(b, x, 4, split);
-    }
-    if (!x || x->type.rank != 4) {
-        if (x) onnx_error(n, "an input of rank %d", rank);
-        return;
-    }
-    int64_t turned = onnx_int(n, "rotary_embedding_dim", 0);
-    bool pairs = onnx_int(n, "interleaved", 0) != 0;
-    const Dim *size = x->type.dim[3], *part = turned > 0 ? dim_of_int(b, turned) : size, *half = floor_of(b, part, 2),
-              *two = dim_of_int(b, 2);
-    if (has_in(n, 3)) {
-        cosine = build_gather(b, cosine, in(n, 3), 0);
-        sine = build_gather(b, sine, in(n, 3), 0);
-    }
+    if (!x) return NULL;
+    const Dim *size = x->type.dim[3], *half = floor_of(b, turned, 2), *two = dim_of_int(b, 2);
     cosine = build_unsqueeze(b, cosine, 1, &head_axis);
     sine = build_unsqueeze(b, sine, 1, &head_axis);
-    Value *head = build_slice_axis(b, x, 3, dim_of_int(b, 0), part);
+    Value *head = build_slice_axis(b, x, 3, dim_of_int(b, 0), turned);
     const Dim *const *d = x->type.dim;
-    const Dim *shape[] = {d[0], d[1], d[2], pairs ? half : two, pairs ? two : half}, *back[] = {d[0], d[1], d[2], part};
+    const Dim *shape[] = {d[0], d[1], d[2], pairs ? half : two, pairs ? two : half}, *back[] = {d[0], d[1], d[2], turned};
     int axis = pairs ? 4 : 3;
     Value *split = build_reshape(b, head, 5, shape), *side[2], *turn[2];
     for (int i = 0; i < 2; i++)
@@ -197,10 +169,46 @@ void lower_rotary_embedding(OnnxNode *n)
     turn[1] = build_map2(b, OP_ADD, build_map2(b, OP_MUL, sine, side[0]), build_map2(b, OP_MUL, cosine, side[1]));
     for (int i = 0; i < 2; i++) turn[i] = build_unsqueeze(b, turn[i], 1, &axis);
     Value *y = build_reshape(b, build_concat(b, 2, turn, axis), 4, back);
-    if (part != size) {
-        Value *both[] = {y, build_slice_axis(b, x, 3, part, minus(b, size, part))};
-        y = build_concat(b, 2, both, 3);
+    if (turned == size) return y;
+    Value *both[] = {y, build_slice_axis(b, x, 3, turned, minus(b, size, turned))};
+    return build_concat(b, 2, both, 3);
+}
+
+/* n->arg: com.microsoft's, where the positions come second and may be one number, where they start, and the number of heads may
+ * be left to the caches' width. */
+void lower_rotary_embedding(OnnxNode *n)
+{
+    Build *b = n->b;
+    int first = n->arg ? 2 : 1;
+    Value *x = in(n, 0), *cosine = in(n, first), *sine = in(n, first + 1), *at = in(n, n->arg ? 1 : 3);
+    if (!x || !cosine || !sine || (n->arg && !at)) return;
+    int rank = x->type.rank, sequence = rank == 4 ? 2 : 1;
+    const Dim *const *whole = x->type.dim;
+    int64_t heads = onnx_int(n, "num_heads", 0), turned = onnx_int(n, "rotary_embedding_dim", 0);
+    if (rank == 3) { /* [batch, seq, heads, size] */
+        if (heads < 1 && !n->arg) {
+            onnx_error(n, "attribute 'num_heads' is %lld for an input of rank 3", (long long)heads);
+            return;
+        }
+        const Dim *size = heads > 0 ? floor_of(b, whole[2], heads) : times_int(b, cosine->type.dim[cosine->type.rank - 1], 2);
+        const Dim *split[] = {whole[0], whole[1], dim_floordiv(&b->ctx->dims, whole[2], size), size};
+        x = build_reshape(b, x, 4, split);
     }
+    if (!x || x->type.rank != 4) {
+        if (x) onnx_error(n, "an input of rank %d", rank);
+        return;
+    }
+    if (n->arg && at->type.rank == 1) { /* where the first position is */
+        const Dim *run[] = {whole[0], whole[sequence]};
+        at = build_map2(b, OP_ADD, build_iota(b, DLVK_I64, 2, run, 1), build_reshape(b, build_cast(b, at, DLVK_I64), 0, NULL));
+    }
+    if (at) {
+        cosine = build_gather(b, cosine, at, 0);
+        sine = build_gather(b, sine, at, 0);
+    }
+    Value *y = onnx_rotate(b, x, cosine, sine, 3 - sequence, turned > 0 ? dim_of_int(b, turned) : x->type.dim[3],
+                           onnx_int(n, "interleaved", 0) != 0);
+    if (onnx_has(n, "scale")) y = build_map2s(b, OP_MUL, y, onnx_float(n, "scale", 1));
     n->out[0] = rank == 3 ? build_reshape(b, y, 3, whole) : y;
 }
 
@@ -223,9 +231,9 @@ void lower_flex_attention(OnnxNode *n)
         onnx_error(n, "operands of rank %d, %d, %d", q->type.rank, k->type.rank, v->type.rank);
         return;
     }
-    double scale = head_scale(n, &q, -INFINITY);
-    k = repeat_heads(n, k, q->type.dim[1]);
-    v = repeat_heads(n, v, q->type.dim[1]);
+    double scale = onnx_head_scale(n, &q, -INFINITY);
+    k = onnx_repeat_heads(n, k, q->type.dim[1]);
+    v = onnx_repeat_heads(n, v, q->type.dim[1]);
     Value *scores = build_matmul(b, q, build_transpose(b, k, perm));
     scores = build_map2s(b, OP_MUL, scores, scale);
     scores = modified(n, "mask_mod", modified(n, "score_mod", scores));
@@ -295,7 +303,7 @@ void lower_linear_attention(OnnxNode *n)
     if (!q || (gated && !decay) || (delta && !beta)) return;
     LinearStep s = {.q = time_first(n, q, q_heads), .k = time_first(n, in(n, 1), heads), .v = time_first(n, in(n, 2), heads)};
     if (!s.q || !s.k || !s.v) return;
-    s.scale = head_scale(n, &s.q, 0);
+    s.scale = onnx_head_scale(n, &s.q, 0);
     s.repeat = dim_of_int(b, q_heads / heads);
     s.decay = time_first(n, decay, heads); /* one a head, or one a key channel */
     if (beta && beta->type.rank == 3) dim_is_const(beta->type.dim[2], &wide);

@@ -38,6 +38,25 @@ Value *onnx_interpolate(OnnxNode *n, Value *flat, Value *base, int spatial, cons
 Value *onnx_split_heads(OnnxNode *n, Value *x, const char *attribute);
 Value *onnx_join_heads(OnnxNode *n, Value *x);
 
+/* Attribute 'scale' (`none` means that it is absent), by default 1/sqrt(head size); where that size is symbolic it goes into the
+ * queries [.., .., .., size] at once. */
+double onnx_head_scale(OnnxNode *n, Value **q, double none);
+
+/* A function that recurrent and fused operators apply: one of RNN's list, in any case. */
+typedef struct OnnxActivation {
+    const char *name;
+    double alpha, beta;
+} OnnxActivation;
+/* With its default parameters, of which it has *params. False, with an error: there is none of this name. */
+bool onnx_activation(OnnxNode *n, const char *name, OnnxActivation *f, int *params);
+Value *onnx_activate(Build *b, const OnnxActivation *f, Value *x);
+
+/* Channels that come in pairs (x1, x2) turn by the angle of their position: the first `turned` ones of x [.., .., .., size],
+ * whose heads run along axis 1 or 2. cosine, sine: [batch, seq, turned / 2]. Pairs are neighbours if `pairs`, else halves. */
+Value *onnx_rotate(Build *b, Value *x, Value *cosine, Value *sine, int head_axis, const Dim *turned, bool pairs);
+/* Every head of keys or values [batch, heads, ..] as often as there are wanted heads for it: [h0, h0, h1, h1, ..]. */
+Value *onnx_repeat_heads(OnnxNode *n, Value *x, const Dim *wanted);
+
 /* A loop over `length` time steps. `one` replaces the n states by the next ones and returns what is collected; t is the step's
  * number (i64). Gives the collected values stacked along a new first axis; state[] becomes the last. */
 typedef Value *(*TimeStep)(Build *b, void *user, Value *t, Value **state);

@@ -12,11 +12,6 @@ static const int gate_count[] = {1, 3, 4};
 static const int function_count[] = {1, 2, 3};
 static const char *const default_functions[][3] = {{"Tanh"}, {"Sigmoid", "Tanh"}, {"Sigmoid", "Tanh", "Tanh"}};
 
-typedef struct Activation {
-    const char *name;
-    double alpha, beta;
-} Activation;
-
 /* Which activations take parameters, and their defaults. */
 static const struct {
     const char *name;
@@ -30,7 +25,7 @@ typedef struct Cell {
     int kind;
     DType t;
     const Dim *hidden;
-    Activation f[3];
+    OnnxActivation f[3];
     double clip; /* 0: none */
     bool linear_before_reset, input_forget;
     Value *r;      /* [hidden, gates * hidden] */
@@ -39,7 +34,20 @@ typedef struct Cell {
     Value *lengths; /* [batch, 1] or NULL */
 } Cell;
 
-static bool read_activations(OnnxNode *n, int kind, int directions, Activation (*f)[3])
+bool onnx_activation(OnnxNode *n, const char *name, OnnxActivation *f, int *params)
+{
+    size_t k = 0, end = sizeof activation_table / sizeof *activation_table;
+    while (k < end && strcasecmp(activation_table[k].name, name) != 0) k++;
+    if (k == end) {
+        onnx_error(n, "activation '%s' is unknown", name);
+        return false;
+    }
+    *f = (OnnxActivation){activation_table[k].name, activation_table[k].alpha, activation_table[k].beta};
+    *params = activation_table[k].params;
+    return true;
+}
+
+static bool read_activations(OnnxNode *n, int kind, int directions, OnnxActivation (*f)[3])
 {
     int count = 0, n_alpha = 0, n_beta = 0, a = 0, c = 0, want = function_count[kind];
     const char *const *names = onnx_strs(n, "activations", &count);
@@ -51,26 +59,19 @@ static bool read_activations(OnnxNode *n, int kind, int directions, Activation (
     for (int d = 0; d < directions; d++)
         for (int i = 0; i < want; i++) {
             const char *name = names ? names[d * want + i] : default_functions[kind][i];
-            size_t k = 0, end = sizeof activation_table / sizeof *activation_table;
-            while (k < end && strcasecmp(activation_table[k].name, name) != 0) k++;
-            if (k == end) {
-                onnx_error(n, "attribute 'activations': '%s' is unknown", name);
-                return false;
-            }
-            f[d][i] = (Activation){activation_table[k].name, activation_table[k].alpha, activation_table[k].beta};
-            if (activation_table[k].params >= 1 && alpha && a < n_alpha) f[d][i].alpha = (double)alpha[a++];
-            if (activation_table[k].params >= 2 && beta && c < n_beta) f[d][i].beta = (double)beta[c++];
+            int params;
+            if (!onnx_activation(n, name, &f[d][i], &params)) return false;
+            if (params >= 1 && alpha && a < n_alpha) f[d][i].alpha = (double)alpha[a++];
+            if (params >= 2 && beta && c < n_beta) f[d][i].beta = (double)beta[c++];
         }
     return true;
 }
 
-static Value *activate(Build *b, const Cell *cell, int which, Value *x)
+Value *onnx_activate(Build *b, const OnnxActivation *f, Value *x)
 {
     if (!x) return NULL;
-    const Activation *f = &cell->f[which];
-    DType t = cell->t;
+    DType t = x->type.dtype;
     Value *zero = build_scalar(b, t, 0), *one = build_scalar(b, t, 1);
-    if (cell->clip > 0) x = build_clamp(b, x, build_scalar(b, t, -cell->clip), build_scalar(b, t, cell->clip));
     if (strcmp(f->name, "Sigmoid") == 0) return build_map1(b, OP_SIGMOID, x);
     if (strcmp(f->name, "Tanh") == 0) return build_map1(b, OP_TANH, x);
     if (strcmp(f->name, "Relu") == 0) return build_relu(b, x);
@@ -89,6 +90,13 @@ static Value *activate(Build *b, const Cell *cell, int which, Value *x)
     if (strcmp(f->name, "Elu") == 0)
         return build_map3(b, OP_SELECT, positive, x, build_map2s(b, OP_MUL, build_map1(b, OP_EXPM1, x), f->alpha));
     return build_map3(b, OP_SELECT, build_map2s(b, OP_GT, x, f->alpha), x, zero); /* ThresholdedRelu */
+}
+
+static Value *activate(Build *b, const Cell *cell, int which, Value *x)
+{
+    DType t = cell->t;
+    if (cell->clip > 0) x = build_clamp(b, x, build_scalar(b, t, -cell->clip), build_scalar(b, t, cell->clip));
+    return onnx_activate(b, &cell->f[which], x);
 }
 
 /* Gate i's columns of [batch, gates * hidden] or of [hidden, gates * hidden], or its part of a vector. */
@@ -250,7 +258,7 @@ void lower_recurrent(OnnxNode *n)
         onnx_error(n, "attribute 'direction' is '%s'", way);
         return;
     }
-    Activation f[2][3];
+    OnnxActivation f[2][3];
     if (!check_operands(n, kind, directions) || !read_activations(n, kind, directions, f)) return;
     Value *x = batch_first ? build_transpose(b, in(n, 0), swap3) : in(n, 0);
     if (!x) return;
