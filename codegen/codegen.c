@@ -195,6 +195,7 @@ static Dlvk__Plan__Plan *make_plan(PlanBuilder *b, const char *program, const Co
     for (int i = 0; o->merge_bytes && i < b->s->regions.n; i++) plan_merge(b, b->s->regions.at[i], o->merge_bytes);
     plan->region = plan_region(b, g->top);
     if (!plan->region) return NULL;
+    plan->prepared = b->prepared;
     plan_states(b, plan->region);
     add_states(b, plan);
     add_signature(b, plan, false);

@@ -107,13 +107,23 @@ Load contract_a_vectors(KernelGen *kg, const Contraction *c, Load vectors)
     return ok ? vectors : LOAD_ELEMENT;
 }
 
+/* The last vector of a row of B may reach beyond its columns, where the row has room for it in memory (passes/align.c). */
+static bool has_room(KernelGen *kg, const Contraction *c, int w)
+{
+    DimTable *dt = &kg->ctx->dims;
+    const Dim *whole = dim_mul(dt, dim_ceildiv(dt, c->n, dim_const(dt, w)), dim_const(dt, w));
+    int64_t least, most;
+    dim_range(dim_sub(dt, c->b_k, whole), &least, &most);
+    return least >= 0 && (!c->conv || dim_is(c->z, 1));
+}
+
 Load contract_b_vectors(KernelGen *kg, const Contraction *c, Load vectors)
 {
     int w = width(vectors);
     bool along_k = contract_b_along_k(c);
     bool ok = c->b.affine && c->b.at.buffer->type.dtype == element_of(vectors) && divides(kg, c->b.at.base, w);
     ok = ok && (along_k ? divides(kg, c->k, w) && divides(kg, c->b_n, w)
-                        : dim_is(c->b_n, 1) && divides(kg, c->n, w) && divides(kg, c->b_k, w));
+                        : dim_is(c->b_n, 1) && (divides(kg, c->n, w) || has_room(kg, c, w)) && divides(kg, c->b_k, w));
     for (int i = 0; ok && i < c->n_tap; i++) ok = divides(kg, c->tap[i].b_stride, w);
     for (int i = 0; ok && i < c->n_batch; i++) ok = divides(kg, c->b.at.stride[c->batch[i]], w);
     return ok ? vectors : LOAD_ELEMENT;

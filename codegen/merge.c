@@ -12,7 +12,7 @@
 typedef struct Candidate {
     int step;
     const char *text;
-    bool done;
+    bool prepared, done; /* prepared: depends on sizes alone */
 } Candidate;
 
 static bool is_small(PlanBuilder *b, const Steps *t, int step, int64_t most)
@@ -29,7 +29,7 @@ static bool is_small(PlanBuilder *b, const Steps *t, int step, int64_t most)
 
 static bool same(const Candidate *a, const Candidate *b)
 {
-    return !a->done && !b->done && strcmp(a->text, b->text) == 0;
+    return !a->done && !b->done && a->prepared == b->prepared && strcmp(a->text, b->text) == 0;
 }
 
 void plan_merge(PlanBuilder *b, RegionSchedule *rs, int64_t bytes)
@@ -40,7 +40,7 @@ void plan_merge(PlanBuilder *b, RegionSchedule *rs, int64_t bytes)
         const Kernel *k = rs->steps.at[i].kernel;
         if (!k || (k->arch != ARCH_MAP && k->arch != ARCH_ROWS) || !is_small(b, t, i, bytes)) continue;
         const char *text = kernel_text(b, k);
-        if (text) *VEC_PUSH(b->pool, list) = (Candidate){i, text, false};
+        if (text) *VEC_PUSH(b->pool, list) = (Candidate){i, text, i < rs->prepared, false};
     }
     for (int last = list.n - 1; last >= 0; last--) { /* down to the last */
         for (int i = last - 1; i >= 0; i--)

@@ -46,9 +46,10 @@ typedef struct PlanBuilder {
     const uint8_t *loose;
     uint32_t counters; /* 1 + the buffer of all kernels' counters; 0: none */
     int64_t counter_bytes;
-    uint32_t step;    /* the number of the step being made */
-    int depth;        /* loops around it */
-    VEC(Outer) outer; /* buffers of outer loops touched in inner ones */
+    uint32_t step;     /* the number of the step being made */
+    uint32_t prepared; /* see Plan.prepared */
+    int depth;         /* loops around it */
+    VEC(Outer) outer;  /* buffers of outer loops touched in inner ones */
 } PlanBuilder;
 
 uint32_t plan_expr(PlanBuilder *b, const Dim *d);
@@ -87,9 +88,10 @@ void plan_states(PlanBuilder *b, Dlvk__Plan__Region *region); /* codegen/states.
     X(Pipeline, pipeline)                                                                                                        \
     X(Source, source)                                                                                                            \
     X(Step, step)                                                                                                                \
-    X(Dispatch, dispatch) X(Variant, variant) X(Arg, arg) X(BufferRef, buffer_ref) X(Region, region) X(ReadDims, read_dims)      \
-        X(If, if) X(Loop, loop) X(Copy, copy) X(Define, define) X(Host, host) X(HostValue, host_value) X(Tensor, tensor)         \
-            X(Param, param) X(Formal, formal) X(Constraint, constraint) X(Plan, plan)
+    X(Dispatch, dispatch)                                                                                                        \
+    X(Variant, variant) X(Arg, arg) X(BufferRef, buffer_ref) X(Region, region) X(ReadDims, read_dims) X(If, if) X(Loop, loop)    \
+        X(Copy, copy) X(Define, define) X(Host, host) X(HostValue, host_value) X(Tensor, tensor) X(Param, param)                 \
+            X(Formal, formal) X(Constraint, constraint) X(Plan, plan)
 #define PLAN_INIT(T, lower)                                                                                                      \
     static inline Dlvk__Plan__##T *plan_init_##lower(Pool *p)                                                                    \
     {                                                                                                                            \

@@ -263,6 +263,13 @@ static bool is_empty(PlanBuilder *b, const Kernel *k)
     return k->arch != ARCH_COMPACT;
 }
 
+/* What a kernel makes that runs before all others, and only where sizes have changed. */
+static void keep_outputs(PlanBuilder *b, const Kernel *k)
+{
+    for (int i = 0; i < k->out.n; i++) b->buffers.at[plan_buffer(b, k->out.at[i])].msg->kind = DLVK__PLAN__BUFFER__KIND__PREPARED;
+    for (int i = 0; i < k->parts.n; i++) keep_outputs(b, k->parts.at[i]);
+}
+
 static bool add_kernel(PlanBuilder *b, StepList *l, const Kernel *k)
 {
     if (is_empty(b, k)) return true;
@@ -287,6 +294,7 @@ static bool add_steps(PlanBuilder *b, StepList *l, Region *r)
     bool ok = true;
     for (int i = 0; i < rs->steps.n; i++) {
         Step *s = &rs->steps.at[i];
+        if (i < rs->prepared) keep_outputs(b, s->kernel);
         if (s->kernel)
             ok &= add_kernel(b, l, s->kernel);
         else if (s->node->op == OP_IF)
@@ -298,6 +306,7 @@ static bool add_steps(PlanBuilder *b, StepList *l, Region *r)
         else
             add_read_dims(b, l, plan_buffer(b, s->node->in[0]), s->node->in[0]->type.dtype, node_attr(s->node, A_VALUES)->dims,
                           node_attr(s->node, A_VALUES)->n, s->node);
+        if (i < rs->prepared) b->prepared = b->step;
     }
     return ok;
 }

@@ -51,6 +51,7 @@ typedef struct Step {
 typedef struct RegionSchedule {
     Region *region;
     VEC(Step) steps;
+    int prepared; /* the first so many are kernels that depend on the inputs' sizes alone (passes/prepare.c) */
 } RegionSchedule;
 
 /* Where a value lies that has no memory of its own: in a concatenation, from index `at` of its axis on. */
@@ -67,6 +68,7 @@ typedef struct Schedule {
     bool *wide;         /* by value id: elements below 16 bits lie in a 32-bit word each, since the kernel cannot pack them */
     Value **alias;      /* by value id: the value whose memory this reshape is a view of; NULL: none */
     Part *part;         /* by value id */
+    bool *sized;        /* by value id: depends on nothing but constants and the inputs' sizes */
     VEC(RegionSchedule *) regions;
 } Schedule;
 
@@ -81,7 +83,10 @@ static inline Value *schedule_storage(const Schedule *s, Value *v)
 Attention *attention_match(Pool *p, Node *pv, const int *uses);
 RegionSchedule *schedule_region(const Schedule *s, const Region *r); /* passes/schedule.c */
 void schedule_print(FILE *f, const Schedule *s);
-Schedule *schedule_build(Graph *g, bool fuse); /* passes/fuse.c: forms the kernels */
+Schedule *schedule_build(Graph *g, bool fuse);           /* passes/fuse.c: forms the kernels */
+bool schedule_sized(const Schedule *s, const Kernel *k); /* all that it computes is `sized` */
+void schedule_mark_sized(Schedule *s);                   /* passes/prepare.c */
+void schedule_prepare(Schedule *s);                      /* passes/prepare.c: puts those kernels first */
 void schedule_join(Schedule *s); /* passes/join.c: joins those that compute element by element what others read so */
 
 #endif

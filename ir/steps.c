@@ -113,9 +113,13 @@ void steps_merge(Steps *t, int from, int to)
 
 void steps_close(Steps *t)
 {
-    int n = 0;
+    int n = 0, prepared = 0;
     RegionSchedule *rs = t->rs;
-    for (int i = 0; i < rs->steps.n; i++)
-        if (rs->steps.at[i].kernel || rs->steps.at[i].node) rs->steps.at[n++] = rs->steps.at[i];
+    for (int i = 0; i < rs->steps.n; i++) {
+        if (!rs->steps.at[i].kernel && !rs->steps.at[i].node) continue;
+        rs->steps.at[n++] = rs->steps.at[i];
+        prepared += i < rs->prepared;
+    }
     rs->steps.n = n;
+    rs->prepared = prepared;
 }

@@ -63,6 +63,7 @@ static Value *power(const Match *m)
     if (c == 1) return x;
     if (c == 2) return build_map2(m->b, OP_MUL, x, x);
     if (!m->is_float) return NULL;
+    if (c == 3) return build_map2(m->b, OP_MUL, build_map2(m->b, OP_MUL, x, x), x);
     if (c == 0.5) return build_map1(m->b, OP_SQRT, x);
     return c == -1 ? build_map2(m->b, OP_DIV, build_full(m->b, x->type, 1), x) : NULL;
 }

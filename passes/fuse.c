@@ -167,8 +167,9 @@ static void form_maps(Fuse *f)
         double c = fuse_cost(n);
         for (int j = 0; j < n->n_in; j++) {
             Value *x = n->in[j];
-            bool many = n->op == OP_BROADCAST || (n->op == OP_GATHER && j == 1); /* evaluated over and over */
-            if (many && !mat[x->id] && !fuse_is_splat(x) && x->def && x->def->parent == r && f->cost[x->id] > 2)
+            /* Evaluated over and over; an index, for a vector of elements at a time, and it takes a kernel to spare that. */
+            bool index = n->op == OP_GATHER && j == 1, many = index || n->op == OP_BROADCAST;
+            if (many && !mat[x->id] && !fuse_is_splat(x) && x->def && x->def->parent == r && f->cost[x->id] > (index ? 6 : 2))
                 fuse_materialize(f, x);
             c += mat[x->id] ? 0 : f->cost[x->id];
         }
@@ -254,6 +255,7 @@ Schedule *schedule_build(Graph *g, bool fuse)
     s->wide = POOL_ARRAY(p, bool, nv);
     s->alias = POOL_ARRAY(p, Value *, nv);
     s->part = POOL_ARRAY(p, Part, nv);
+    s->sized = POOL_ARRAY(p, bool, nv);
     Fuse f = {.g = g, .pool = p, .s = s, .fuse = fuse};
     f.uses = POOL_ARRAY(p, int, nv);
     f.user = POOL_ARRAY(p, Node *, nv);
@@ -267,6 +269,8 @@ Schedule *schedule_build(Graph *g, bool fuse)
     f.group = POOL_ARRAY(p, Kernel *, nn);
     f.late = POOL_ARRAY(p, bool, nn);
     schedule_one(&f, g->top);
+    schedule_mark_sized(s);
     if (fuse) schedule_join(s);
+    if (fuse) schedule_prepare(s);
     return s;
 }

@@ -22,7 +22,7 @@ static bool joins(const Schedule *s, const Kernel *a, const Kernel *b)
         if (!whole_words(s, a->out.at[i])) return false;
     for (int i = 0; i < b->out.n; i++)
         if (!whole_words(s, b->out.at[i])) return false;
-    return type_same_shape(a->out.at[0]->type, b->out.at[0]->type);
+    return type_same_shape(a->out.at[0]->type, b->out.at[0]->type) && schedule_sized(s, a) == schedule_sized(s, b);
 }
 
 typedef struct Walk {

@@ -20,6 +20,7 @@
     X(precision, pass_precision)                                                                                                 \
     X(split, pass_split)                                                                                                         \
     X(cse, pass_cse)                                                                                                             \
+    X(align, pass_align)                                                                                                         \
     X(pack, pass_pack)
 
 Graph *pass_lower(Graph *g);
@@ -33,6 +34,7 @@ Graph *pass_depth(Graph *g);
 Graph *pass_scatter(Graph *g);
 Graph *pass_split(Graph *g);
 Graph *pass_cse(Graph *g);
+Graph *pass_align(Graph *g);
 Graph *pass_pack(Graph *g);
 
 /* The rule of pass_fold, for passes that make new constants on their way. */

@@ -121,6 +121,7 @@ typedef struct Narrowing {
     bool *range;       /* by old value id: and so does it as an operand of a contraction */
     bool *store;       /* by old value id: fusion would give it memory, and the pass makes that narrow */
     bool *operand;     /* by old value id: a contraction reads it, perhaps through movement */
+    const int *uses;   /* by old value id */
     bool *wide_node;   /* by old node id: the caller wants the node in float32 */
 } Narrowing;
 
@@ -162,7 +163,12 @@ static void keep_one(Narrowing *p, const Value *v, const char *why)
 static void apply_policy(Narrowing *p, const Region *r)
 {
     for (int i = 0; i < r->params.n; i++) keep_one(p, r->params.at[i], "comes from outside");
-    for (int i = 0; i < r->results.n; i++) keep_one(p, r->results.at[i], "a result");
+    for (int i = 0; i < r->results.n; i++) {
+        const Value *v = r->results.at[i];
+        keep_one(p, v, "a result");
+        /* What a result is but another shape of lies in the same memory. */
+        while (v->def && v->def->op == OP_RESHAPE && p->uses[v->def->in[0]->id] == 1) keep_one(p, v = v->def->in[0], "a result");
+    }
     for (int i = r->nodes.n - 1; i >= 0; i--) {
         const Node *n = r->nodes.at[i];
         const Rule *rule = rule_of(n);
@@ -356,6 +362,7 @@ Graph *pass_precision(Graph *g)
     p.store = POOL_ARRAY(c->pool, bool, g->n_values);
     p.operand = POOL_ARRAY(c->pool, bool, g->n_values);
     p.wide_node = POOL_ARRAY(c->pool, bool, g->n_nodes);
+    p.uses = graph_use_counts(g);
     for (int i = 0; i < g->n_states; i++) keep_back(&p, g->top->results.at[g->top->results.n - 1 - i], "what a state becomes");
     apply_policy(&p, g->top);
     const Schedule *s = schedule_build(g, true);

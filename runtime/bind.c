@@ -237,6 +237,7 @@ dlvk_status session_bind(dlvk_session *s, dlvk_error *err)
     if (!st) s->planned = planned.planned;
     if (!st) st = pack(s, KIND(ARENA), s->arena, "arena", &s->planned_arena, err);
     if (!st) st = pack(s, KIND(OUTPUT), &s->outputs, "outputs", NULL, err);
+    if (!st) st = pack(s, KIND(PREPARED), &s->prepared, "what depends on sizes alone", NULL, err);
     for (uint32_t i = 0; !st && i < p->n_output; i++) {
         int64_t dim[DLVK_MAX_RANK];
         size_t bytes;

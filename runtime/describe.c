@@ -137,8 +137,8 @@ static void put_signature(Json *j, const Plan *p)
 
 static void put_storage(Json *j, const Plan *p)
 {
-    static const char *const kinds[] = {"arena", "constant", "input", "output", "state", "counter"};
-    _Static_assert(sizeof kinds / sizeof *kinds == DLVK__PLAN__BUFFER__KIND__COUNTER + 1, "every kind has a name");
+    static const char *const kinds[] = {"arena", "constant", "input", "output", "state", "counter", "prepared"};
+    _Static_assert(sizeof kinds / sizeof *kinds == DLVK__PLAN__BUFFER__KIND__PREPARED + 1, "every kind has a name");
     json_open(j, "modules", '[');
     for (size_t i = 0; i < p->n_module; i++) {
         const Dlvk__Plan__Module *m = p->module[i];
@@ -316,9 +316,12 @@ static void put_memory(Json *j, const Plan *p)
         const Dlvk__Plan__Buffer *b = p->buffer[i];
         const Dlvk__Plan__Expr *size = p->expr[b->size];
         if (b->kind == DLVK__PLAN__BUFFER__KIND__CONSTANT) weights += (uint64_t)size->value;
-        if (b->kind != DLVK__PLAN__BUFFER__KIND__ARENA) continue;
+        bool prepared = b->kind == DLVK__PLAN__BUFFER__KIND__PREPARED;
+        if (b->kind != DLVK__PLAN__BUFFER__KIND__ARENA && !prepared) continue;
         fixed = fixed && size->op == DLVK__PLAN__EXPR__OP__CONST && size->value >= 0;
-        if (item) item[n++] = (ArenaItem){.size = (uint64_t)size->value, .first = b->first, .last = b->last};
+        if (item)
+            item[n++] = (ArenaItem){
+                .size = (uint64_t)size->value, .first = prepared ? 0 : b->first, .last = prepared ? UINT32_MAX : b->last};
     }
     json_open(j, "memory", '{');
     json_int(j, "weights", (int64_t)weights);
@@ -336,6 +339,7 @@ static void put_plan(Json *j, const Plan *p)
     json_open(j, "kernels", '[');
     put_kernels(j, p, p->region, &at);
     json_close(j, ']');
+    json_int(j, "prepared", p->prepared);
     at = 0;
     put_program(j, "program", p, p->region, &at);
     json_open(j, "tunings", '[');

@@ -24,7 +24,8 @@ static inline Slice slice_empty(const dlvk_device *d)
     return (Slice){.address = d->nothing.address};
 }
 
-/* A maximal run of dispatches and copies in one region: what goes into one command buffer. */
+/* A maximal run of dispatches and copies in one region, but that the plan's `prepared` steps are one of their own: what goes into
+ * one command buffer. */
 typedef struct Segment {
     uint32_t first, n; /* steps, by number */
     uint32_t *symbol;  /* data symbols its sizes depend on */

@@ -194,7 +194,7 @@ static dlvk_status check_storage(Check *c, uint64_t blob_bytes)
     for (uint32_t i = 0; i < p->n_buffer; i++) {
         const Dlvk__Plan__Buffer *b = p->buffer[i];
         TRY(expr_ok(c, b->size));
-        if (b->kind > DLVK__PLAN__BUFFER__KIND__COUNTER) FAIL(c, "buffer %u is of the unknown kind %d", i, (int)b->kind);
+        if (b->kind > DLVK__PLAN__BUFFER__KIND__PREPARED) FAIL(c, "buffer %u is of the unknown kind %d", i, (int)b->kind);
         if (b->blob) TRY(index_ok(c, "blob", b->blob - 1, p->n_blob));
         if (b->first > b->last) FAIL(c, "buffer %u dies before it is born", i);
         if (b->kind == DLVK__PLAN__BUFFER__KIND__COUNTER && b->blob) FAIL(c, "counter buffer %u has a blob", i);
@@ -263,6 +263,8 @@ static dlvk_status check_use(Check *c, const char *who, uint32_t buffer, bool wr
     if (write && (b->kind == DLVK__PLAN__BUFFER__KIND__CONSTANT || b->kind == DLVK__PLAN__BUFFER__KIND__INPUT))
         FAIL(c, "%s (step %u) writes the %s buffer %u", who, first,
              b->kind == DLVK__PLAN__BUFFER__KIND__CONSTANT ? "constant" : "input", buffer);
+    if (write && b->kind == DLVK__PLAN__BUFFER__KIND__PREPARED && first >= c->plan->prepared)
+        FAIL(c, "%s (step %u) writes buffer %u, which is kept", who, first, buffer);
     if (b->kind == DLVK__PLAN__BUFFER__KIND__ARENA && (first < b->first || last > b->last))
         FAIL(c, "%s (steps %u to %u) uses buffer %u, alive from step %u to %u", who, first, last, buffer, b->first, b->last);
     return DLVK_OK;
@@ -401,6 +403,23 @@ static dlvk_status check_region(Check *c, const Dlvk__Plan__Region *region)
     return DLVK_OK;
 }
 
+/* They run when they like: of what others use, they write nothing but what is kept. */
+static dlvk_status check_prepared(Check *c)
+{
+    const Plan *p = c->plan;
+    if (p->prepared > (p->region ? p->region->n_step : 0)) FAIL(c, "%u steps are prepared, there are fewer", p->prepared);
+    for (uint32_t i = 0; i < p->prepared; i++) {
+        const Dlvk__Plan__Step *s = p->region->step[i];
+        if (s->kind_case != DLVK__PLAN__STEP__KIND_DISPATCH) FAIL(c, "step %u is prepared, and no kernel", i);
+        for (size_t k = 0; k < s->dispatch->n_writes; k++) {
+            Dlvk__Plan__Buffer__Kind kind = p->buffer[s->dispatch->writes[k]]->kind;
+            if (kind == DLVK__PLAN__BUFFER__KIND__OUTPUT || kind == DLVK__PLAN__BUFFER__KIND__STATE)
+                FAIL(c, "step %u is prepared, and writes buffer %u", i, s->dispatch->writes[k]);
+        }
+    }
+    return DLVK_OK;
+}
+
 static dlvk_status check_program(const Plan *plan, uint64_t blob_bytes, dlvk_error *err)
 {
     Check c = {.plan = plan, .err = err};
@@ -412,7 +431,8 @@ static dlvk_status check_program(const Plan *plan, uint64_t blob_bytes, dlvk_err
     TRY(check_exprs(&c));
     TRY(check_storage(&c, blob_bytes));
     TRY(check_signature(&c));
-    return check_region(&c, plan->region);
+    TRY(check_region(&c, plan->region));
+    return check_prepared(&c);
 }
 
 static const Dlvk__Plan__Param *state_of(const Plan *p, const char *name)

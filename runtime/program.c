@@ -127,7 +127,7 @@ static dlvk_status build(Builder *b, const Region *r, Block *out)
         node->segment = m->n_segment++;
         Segment *g = &m->segment[node->segment];
         *g = (Segment){.first = b->at, .in_loop = b->in_loop};
-        for (; i < r->n_step && recorded(r->step[i]); i++) {
+        for (; i < r->n_step && recorded(r->step[i]) && (!g->n || b->at != m->plan->prepared); i++) {
             m->step[b->at++] = r->step[i];
             g->n++;
         }

@@ -365,7 +365,10 @@ dlvk_status session_record(dlvk_session *s, uint32_t segment, dlvk_error *err)
     Recorder c = {.s = s, .r = r, .cmd = r->cmd, .err = err};
     if (r->queries) vkCmdResetQueryPool(c.cmd, r->queries, 0, 2 * g->dispatches);
     /* What the run begins with has its barrier already (barriers are not free: each makes lavapipe wait and restart). */
-    bool begins = s->m->top.node[0].kind == NODE_SEGMENT && s->m->top.node[0].segment == segment;
+    const Block *top = &s->m->top;
+    bool begins = false;
+    for (uint32_t i = 0; i < top->n && i <= (s->m->plan->prepared > 0); i++)
+        begins |= top->node[i].kind == NODE_SEGMENT && top->node[i].segment == segment;
     if (!begins || !s->dev->unified) vk_full_barrier(c.cmd);
     for (uint32_t i = g->first; !st && i < g->first + g->n; i++) {
         const Dlvk__Plan__Step *step = s->m->step[i];

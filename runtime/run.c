@@ -80,7 +80,7 @@ dlvk_status session_flush(dlvk_session *s, dlvk_error *err)
  * driver, whose threads want the processor. */
 static bool poll_for(dlvk_session *s, uint64_t ticket, uint64_t timeout_ns)
 {
-    enum { PATIENCE_NS = 2000000 };
+    enum { PATIENCE_NS = 10000000 };
     struct timespec start, now;
     uint64_t value = 0;
     if (s->dev->cpu || clock_gettime(CLOCK_MONOTONIC, &start)) return false;
@@ -324,6 +324,16 @@ static dlvk_status run_segment(dlvk_session *s, uint32_t segment, dlvk_error *er
     return st;
 }
 
+/* The steps that depend on sizes alone, unless what they have made is still there. */
+static dlvk_status run_prepared(dlvk_session *s, uint32_t segment, dlvk_error *err)
+{
+    if (s->prepared_generation == s->generation) return DLVK_OK;
+    dlvk_status st = run_segment(s, segment, err);
+    if (!st) st = push(s, s->sync, err); /* what comes next begins without a barrier */
+    s->prepared_generation = st ? 0 : s->generation;
+    return st;
+}
+
 static dlvk_status run_block(dlvk_session *s, const Block *b, dlvk_error *err)
 {
     for (uint32_t i = 0; i < b->n; i++) {
@@ -332,7 +342,9 @@ static dlvk_status run_block(dlvk_session *s, const Block *b, dlvk_error *err)
         dlvk_status st = DLVK_OK;
         bool yes = false;
         switch (n->kind) {
-        case NODE_SEGMENT: st = run_segment(s, n->segment, err); break;
+        case NODE_SEGMENT:
+            st = n->at < s->m->plan->prepared ? run_prepared(s, n->segment, err) : run_segment(s, n->segment, err);
+            break;
         case NODE_READ: st = run_read(s, step->read_dims, err); break;
         case NODE_DEFINE: st = run_define(s, step->define, err); break;
         case NODE_LOOP: st = run_loop(s, n, err); break;
@@ -377,6 +389,7 @@ static dlvk_status run_once(dlvk_session *s, dlvk_error *err)
     st = run_all(s, err);
     s->ran = !st;
     if (st) { /* leave nothing half done behind */
+        s->prepared_generation = 0;
         s->n_pending = 0;
         session_drain(s, NULL);
         for (uint32_t i = 0; i < s->m->n_segment; i++)

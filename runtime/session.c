@@ -142,6 +142,7 @@ void dlvk_session_free(dlvk_session *s)
     for (uint32_t i = 0; i < s->n_dynamic; i++) vk_memory_free(s->dev, &s->dynamic[i].mem);
     space_free(s, &s->own_arena);
     space_free(s, &s->outputs);
+    space_free(s, &s->prepared);
     space_free(s, &s->states);
     space_free(s, &s->counters);
     vk_memory_free(s->dev, &s->readback);
@@ -287,7 +288,7 @@ void dlvk_session_memory(const dlvk_session *s, dlvk_memory *mem)
                          .limit = s->m->plan->max_memory,
                          .unlimited = s->m->plan->unlimited_memory,
                          .arena = s->arena_bytes,
-                         .io = space_bytes(&s->outputs) + space_bytes(&s->states)};
+                         .io = space_bytes(&s->outputs) + space_bytes(&s->states) + space_bytes(&s->prepared)};
     for (uint32_t i = 0; i < s->m->n_chunk; i++) mem->weights += s->m->chunk[i].size;
     for (uint32_t i = 0; i < s->n_dynamic; i++) mem->arena += s->dynamic[i].mem.size;
     mem->total = mem->weights + mem->arena + mem->io + space_bytes(&s->counters);

@@ -67,7 +67,8 @@ struct dlvk_session {
     bool chosen;      /* by the caller, not by a tuning */
 
     Slice *slice; /* by buffer */
-    Space outputs, states, counters;
+    Space outputs, states, counters, prepared;
+    uint64_t prepared_generation;    /* of the session when the prepared steps ran last; 0: never */
     Space own_arena, *arena;         /* sessions on the same states share one: that of the first of them */
     uint64_t arena_bytes;            /* of it, for the sizes bound */
     uint64_t planned_arena, planned; /* for the sizes bound: bytes */

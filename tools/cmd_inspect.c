@@ -206,6 +206,11 @@ static void print_program(yyjson_val *root)
         printf(", %.3f GFLOP\n", flops * 1e-9);
     else
         printf(", FLOP by the inputs' sizes\n");
+    int64_t prepared = yyjson_get_sint(yyjson_obj_get(root, "prepared"));
+    if (prepared) {
+        heading("prepared", 0);
+        printf("steps before %" PRId64 " depend on sizes alone: they run once for the same sizes\n", prepared);
+    }
     print_host_steps(yyjson_obj_get(root, "program"), &line);
     if (!line) heading("host steps", 0), printf("none: a run is one submission\n");
     print_kernels(kernels);

@@ -80,3 +80,20 @@ Test(fuse, a_concatenation_has_several_makers_and_no_kernel)
     cr_expect(not(steps_independent(t, 0, 2)));
     cr_expect(not(steps_independent(t, 1, 2)));
 }
+
+/* A mask of positions, and what is looked up for them, depend on the sizes alone: their kernels come first. What reads the input
+ * does not, nor does what is a result itself. */
+Test(fuse, what_depends_on_sizes_alone_is_prepared)
+{
+    const Dim *n = dim_symbol(&f.c->dims, "n"), *shape[] = {n, n};
+    Value *x = region_param(f.g->top, type_make(f.c, DLVK_F32, 2, shape), "x");
+    Value *row = build_iota(&f.b, DLVK_I64, 2, shape, 0), *column = build_iota(&f.b, DLVK_I64, 2, shape, 1);
+    Value *sum = build_cumulate(&f.b, KIND_SUM, build_map2(&f.b, OP_SUB, row, column), 1, false, false);
+    fix_output(&f, build_map2(&f.b, OP_ADD, x, build_cast(&f.b, sum, DLVK_F32)));
+    fix_output(&f, build_cumulate(&f.b, KIND_SUM, row, 0, false, false));
+    const Schedule *s = schedule_build(f.g, true);
+    const RegionSchedule *rs = s->regions.at[0];
+    cr_assert(eq(int, rs->prepared, 1));
+    cr_assert(eq(int, rs->steps.n, 3));
+    cr_expect(rs->steps.at[0].kernel->out.at[0] == sum);
+}

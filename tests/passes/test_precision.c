@@ -210,3 +210,11 @@ Test(precision, loops_see_narrow_weights)
         for (int k = 0; k < n->n_out; k++) cr_expect(eq(int, value_widened(n->out[k]) && s->materialized[n->out[k]->id], 0));
     }
 }
+
+/* What only has another shape than a result lies in the result's memory: nothing is stored beside it. */
+Test(precision, a_result_in_another_shape_is_not_narrow)
+{
+    Value *y = build_matmul(&f.b, fix_input(&f, DLVK_F32, DIMS(6, 8)), weight(8, 8));
+    fix_output(&f, build_reshape(&f.b, y, 3, fix_dims(&f, 3, (const int64_t[]){2, 3, 8})));
+    cr_expect(eq(int, stored(run(1e-2)), 1)); /* the input's copy */
+}

@@ -89,6 +89,7 @@ Test(passes, powers_and_divisions_get_cheaper)
     y = build_map2s(&f.b, OP_DIV, y, 8);
     fix_output(&f, build_map2s(&f.b, OP_POW, y, 0.5));
     fix_output(&f, build_map2s(&f.b, OP_DIV, y, 3));
+    fix_output(&f, build_map2s(&f.b, OP_POW, build_map1(&f.b, OP_NEG, x), 3));
     Graph *g = fix_run(&f, pass_canonicalize, 1e-15);
     cr_expect(eq(int, count_op(g, OP_POW), 0));
     cr_expect(eq(int, count_op(g, OP_DIV), 1));

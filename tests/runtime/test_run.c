@@ -230,3 +230,87 @@ Test(runtime, state)
     dlvk_session_free(other);
     planner_unload(l, &p);
 }
+
+/* kept = x, which runs where sizes have changed; y = kept + x. (A compiler would prepare nothing that reads an input: this shows
+ * when it ran.) */
+static void prepared(Planner *p)
+{
+    planner_init(p);
+    uint32_t n = planner_symbol(p, "n", 0, INT32_MAX, false), bytes = planner_op(p, EXPR(MUL), n, planner_const(p, 4));
+    uint32_t x = planner_buffer(p, BUF(INPUT), bytes, 0, 0), y = planner_buffer(p, BUF(OUTPUT), bytes, 0, 0);
+    uint32_t kept = planner_buffer(p, BUF(PREPARED), bytes, 0, 0), groups = planner_op(p, EXPR(CEILDIV), n, planner_const(p, 64));
+    planner_input(p, "x", DLVK_F32, x, 1, &n);
+    planner_output(p, "y", DLVK_F32, y, 1, &n);
+    uint32_t first = planner_pipeline(p, "", "F x; F y; int n;", 20, "if (i < n) y.v[i] = x.v[i];", 0, NULL, 0);
+    uint32_t second = planner_pipeline(p, "", "F x; F k; F y; int n;", 28, "if (i < n) y.v[i] = k.v[i] + x.v[i];", 0, NULL, 0);
+    planner_dispatch(p, planner_top(p), "prepare", first, groups, PLANNER_MAP(x, kept, n));
+    Args a = {.address = {x, kept, y},
+              .n_address = 3,
+              .value = {n},
+              .n_value = 1,
+              .reads = {x, kept},
+              .n_reads = 2,
+              .writes = {y},
+              .n_writes = 1};
+    planner_dispatch(p, planner_top(p), "use", second, groups, &a);
+    p->plan.prepared = 1;
+}
+
+static void prepared_runs(void)
+{
+    static const struct {
+        int64_t n;
+        float x, y;
+    } run[] = {{10, 1, 2}, {10, 5, 6}, {10, 2, 3}, {5000, 7, 14}, {5000, 1, 8}, {10, 3, 6}};
+    Planner p;
+    prepared(&p);
+    Loaded l = planner_load(&p);
+    for (size_t k = 0; k < sizeof run / sizeof *run; k++) {
+        size_t n = (size_t)run[k].n;
+        float *x = malloc(n * 4);
+        for (size_t i = 0; i < n; i++) x[i] = run[k].x;
+        set_f(l.s, "x", x, run[k].n);
+        OK(dlvk_session_run(l.s, err));
+        OK(dlvk_session_get_output(l.s, "y", x, n * 4, err));
+        for (size_t i = 0; i < n; i++) cr_assert_eq(x[i], run[k].y, "run %zu, element %zu: %g", k, i, (double)x[i]);
+        free(x);
+        dlvk_memory mem;
+        dlvk_session_memory(l.s, &mem);
+        if (k == 0) cr_assert_eq(mem.total, mem.planned);
+    }
+    planner_unload(l, &p);
+}
+
+Test(runtime, steps_on_sizes_alone_run_once)
+{
+    prepared_runs();
+}
+
+Test(runtime, steps_on_sizes_alone_run_once_staged)
+{
+    setenv("DLVK_STAGING", "1", 1);
+    prepared_runs();
+}
+
+static void refused(Planner *p, const char *why)
+{
+    dlvk_model *m = NULL;
+    dlvk_error err = {""};
+    cr_assert_eq(planner_load_model(p, NULL, &m, &err), DLVK_BAD_FILE);
+    cr_assert(strstr(err.text, why), "%s", err.text);
+    planner_free(p);
+}
+
+Test(runtime, what_is_prepared_is_checked)
+{
+    Planner p;
+    prepared(&p);
+    p.plan.prepared = 3;
+    refused(&p, "there are fewer");
+    prepared(&p);
+    p.plan.prepared = 0;
+    refused(&p, "which is kept");
+    prepared(&p);
+    p.plan.prepared = 2;
+    refused(&p, "is prepared, and writes");
+}

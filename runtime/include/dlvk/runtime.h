@@ -176,8 +176,8 @@ DLVK_API dlvk_status dlvk_session_create_with(dlvk_model *program, dlvk_session 
 DLVK_API dlvk_status dlvk_session_save(dlvk_session *s, const char *path, dlvk_error *err);
 DLVK_API dlvk_status dlvk_session_load(dlvk_session *s, const char *path, dlvk_error *err);
 
-/* Device memory, in bytes. io: inputs, outputs and states, and the staging memory of devices that need it. total: constants,
- * states, inputs, outputs and arena without that; in a session whose shapes have not changed, and without data-dependent sizes,
+/* Device memory, in bytes. io: inputs, outputs, states and what depends on sizes alone, and the staging memory of devices that
+ * need it. total: all of this without the staging; in a session whose shapes have not changed, and without data-dependent sizes,
  * it equals `planned`. Sessions on the same states take turns in one arena, which is as large as the largest of theirs: it counts
  * in each. */
 typedef struct dlvk_memory {
