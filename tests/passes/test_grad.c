@@ -91,17 +91,40 @@ static const char *first_error(const Case *c)
     return c->f.c->diag.lines.n ? c->f.c->diag.lines.at[0] : "";
 }
 
-static void check(Case *c, const char *what)
+/* The graph of the projection and its gradients with respect to the inputs. */
+static Graph *differentiate(Case *c, const char *what)
 {
-    Pool *p = &c->f.pool;
     Value *loss = project(c);
     fix_output(&c->f, loss);
     int n = c->in.n;
-    const char **names = POOL_ARRAY(p, const char *, n);
+    const char **names = POOL_ARRAY(&c->f.pool, const char *, n);
     for (int i = 0; i < n; i++) names[i] = "dx";
     Graph *g = graph_grad(c->f.g, &(GradSpec){.loss = loss, .n = n, .wrt = c->in.at, .name = names});
     cr_assert(g != NULL, "%s: %s", what, first_error(c));
     cr_assert(graph_verify(g, stderr) == 0, "%s: the gradient's graph is not valid", what);
+    return g;
+}
+
+/* The case whose outputs are this one's gradients. */
+static void derive(Case *c, const char *what)
+{
+    Rewrite *rw = rewrite_start(differentiate(c, what), NULL, NULL, false);
+    Region *top = rw->dst->top;
+    c->f.g = rw->dst;
+    c->f.b = rw->b;
+    c->out.n = 0;
+    for (int i = 0; i < c->in.n; i++) {
+        c->in.at[i] = top->params.at[i];
+        output(c, top->results.at[i + 1]);
+    }
+    top->results.n = c->f.g->output_names.n = 0;
+}
+
+static void check(Case *c, const char *what)
+{
+    Pool *p = &c->f.pool;
+    Graph *g = differentiate(c, what);
+    int n = c->in.n;
     const Tensor **in = POOL_ARRAY(p, const Tensor *, n), **out = POOL_ARRAY(p, const Tensor *, n + 1);
     for (int i = 0; i < n; i++) {
         int64_t dims[DLVK_MAX_RANK], count = 1;
@@ -160,7 +183,7 @@ static Range domain(Op op, int operand)
     }
 }
 
-static void check_point(Op op, const char *name, int arity, PointRule rule, uint64_t seed)
+static void check_point(Op op, const char *name, int arity, PointRule rule, uint64_t seed, bool twice)
 {
     Case c;
     open(&c, seed);
@@ -169,14 +192,15 @@ static void check_point(Op op, const char *name, int arity, PointRule rule, uint
     for (int i = 0; i < arity; i++) x[i] = rule == RULE_PICK && i == 0 ? NULL : input_in(&c, dims, domain(op, i));
     if (rule == RULE_PICK) x[0] = build_map2(&c.f.b, OP_GT, fix_weight(&c.f, DLVK_F64, dims), build_scalar(&c.f.b, DLVK_F64, 0));
     output(&c, build_point(&c.f.b, op, arity, x));
+    if (twice) derive(&c, name);
     check(&c, name);
 }
 
 #define POINT(id, name, arity, takes, rule, ...)                                                                                 \
     Test(grad, name)                                                                                                             \
     {                                                                                                                            \
-        for (uint64_t seed = 1; seed <= 4 && (TAKES_##takes & TAKES_F) && RULE_##rule != RULE_CMP; seed++)                       \
-            check_point(OP_##id, #name, arity, RULE_##rule, seed);                                                               \
+        for (uint64_t seed = 1; seed <= 8 && (TAKES_##takes & TAKES_F) && RULE_##rule != RULE_CMP; seed++)                       \
+            check_point(OP_##id, #name, arity, RULE_##rule, seed, seed > 4);                                                     \
     }
 #include "ir/ops.def"
 
@@ -197,13 +221,17 @@ Test(grad, ties_and_steps)
 
 typedef void Family(Case *c);
 
+/* Each seed once, and every other one for the gradient of the gradient. */
 static void run(const char *name, Family f, int seeds)
 {
-    for (int seed = 1; seed <= seeds; seed++) {
+    for (int i = 0; i < seeds + (seeds + 1) / 2; i++) {
         Case c;
+        int seed = i < seeds ? i + 1 : 2 * (i - seeds) + 1;
         open(&c, (uint64_t)seed * 7919);
         f(&c);
-        check(&c, pool_printf(&c.f.pool, "%s, seed %d", name, seed));
+        const char *what = pool_printf(&c.f.pool, "%s, seed %d%s", name, seed, i < seeds ? "" : ", twice");
+        if (i >= seeds) derive(&c, what);
+        check(&c, what);
     }
 }
 #define FAMILY(name, seeds)                                                                                                      \
@@ -471,26 +499,4 @@ Test(grad, a_node_without_gradient_is_named_with_its_path)
     cr_expect(strstr(first_error(&c), "node 'bits' (Reinterpret): ") != NULL, "%s", first_error(&c));
     cr_expect(strstr(first_error(&c), "x -> bits -> sin -> mul -> reduce") != NULL, "%s", first_error(&c));
     fix_close(&c.f);
-}
-
-/* The gradient of a gradient: the loss of the second graph is an entry of the first. */
-Test(grad, of_a_gradient)
-{
-    Case c;
-    open(&c, 5);
-    Build *b = &c.f.b;
-    Value *x = input(&c, DIMS(4));
-    output(&c, build_map2(b, OP_MUL, build_map1(b, OP_SIGMOID, x), build_map1(b, OP_EXP, x)));
-    Value *loss = project(&c);
-    fix_output(&c.f, loss);
-    Graph *g = graph_grad(c.f.g, &(GradSpec){.loss = loss, .n = 1, .wrt = &x, .name = (const char *[]){"dx"}});
-    cr_assert(g != NULL, "%s", first_error(&c));
-    c.f.g = graph_new(c.f.c, "second");
-    Rewrite *rw = rewrite_start(g, NULL, NULL, false);
-    c.f.g = rw->dst;
-    c.f.b = rw->b;
-    c.in.at[0] = c.f.g->top->params.at[0];
-    c.out.at[0] = c.f.g->top->results.at[1];
-    c.f.g->top->results.n = c.f.g->output_names.n = 0;
-    check(&c, "gradient of a gradient");
 }
