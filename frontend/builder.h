@@ -24,6 +24,11 @@ typedef struct OpenBody {
     Value **carried;
 } OpenBody;
 
+typedef struct BuilderFile {
+    const char *path;
+    struct OnnxModel *model; /* goes with the pool */
+} BuilderFile;
+
 struct dlvk_graph {
     Pool own, *pool; /* pool: own, or that of a graph made elsewhere */
     Context *ctx;
@@ -37,6 +42,7 @@ struct dlvk_graph {
     dlvk_weights supply;
     void *supply_user;
     ModelParts parts;
+    VEC(BuilderFile) files; /* ONNX files read by dlvk_onnx() */
 };
 
 /* A builder on a graph made elsewhere, building at the end of its top region; for as long as the graph's pool. */

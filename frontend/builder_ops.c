@@ -101,16 +101,9 @@ static Value *silu(Build *b, Value *x)
     return build_map2(b, OP_MUL, x, build_map1(b, OP_SIGMOID, x));
 }
 
-/* max(x, 0) + log(1 + exp(-|x|)): exact at both ends */
-static Value *softplus(Build *b, Value *x)
-{
-    Value *tail = build_map1(b, OP_EXP, build_map1(b, OP_NEG, build_map1(b, OP_ABS, x)));
-    return build_map2(b, OP_ADD, build_relu(b, x), build_map1(b, OP_LOG1P, tail));
-}
-
 static Value *mish(Build *b, Value *x)
 {
-    return build_map2(b, OP_MUL, x, build_map1(b, OP_TANH, softplus(b, x)));
+    return build_map2(b, OP_MUL, x, build_map1(b, OP_TANH, compose_softplus(b, x)));
 }
 
 static Value *hard_sigmoid(dlvk_graph *g, Value *x)
@@ -136,7 +129,7 @@ dlvk_value dlvk_mish(dlvk_graph *g, dlvk_value x)
 }
 dlvk_value dlvk_softplus(dlvk_graph *g, dlvk_value x)
 {
-    BUILDER_RETURN(g, "softplus", softplus(&g->b, inside(x)));
+    BUILDER_RETURN(g, "softplus", compose_softplus(&g->b, inside(x)));
 }
 dlvk_value dlvk_hard_sigmoid(dlvk_graph *g, dlvk_value x)
 {

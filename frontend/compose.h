@@ -75,6 +75,9 @@ Value *compose_average_pool(Build *b, Value *x, const PoolSpec *s, bool count_pa
  * (in-1)*step + dilation*(k-1) + 1. Only step, dilation, lo, hi and group of the spec are read. */
 Value *compose_conv_transpose(Build *b, Value *x, Value *w, const ConvSpec *s);
 
+/* log(1 + e^x), exact at both ends, with its slope of 1/2 at 0. */
+Value *compose_softplus(Build *b, Value *x);
+
 /* x * Phi(x), by erf or by the tanh approximation of Hendrycks and Gimpel (arXiv:1606.08415). */
 Value *compose_gelu(Build *b, Value *x, bool by_tanh);
 

@@ -63,12 +63,10 @@ Value *compose_huber_loss(Build *b, Value *x, Value *target, double delta, int r
     return compose_loss_reduce(b, build_map3(b, OP_SELECT, build_map2s(b, OP_LT, d, delta), inner, outer), reduction);
 }
 
-/* max(x, 0) - x t + log(1 + exp(-|x|)) */
+/* softplus(x) - x t */
 Value *compose_bce_loss(Build *b, Value *x, Value *target, int reduction)
 {
-    Value *tail = build_map1(b, OP_LOG1P, build_map1(b, OP_EXP, build_map1(b, OP_NEG, build_map1(b, OP_ABS, x))));
-    Value *loss = build_map2(b, OP_ADD, build_map2(b, OP_SUB, build_relu(b, x), build_map2(b, OP_MUL, x, target)), tail);
-    return compose_loss_reduce(b, loss, reduction);
+    return compose_loss_reduce(b, build_map2(b, OP_SUB, compose_softplus(b, x), build_map2(b, OP_MUL, x, target)), reduction);
 }
 
 Value *compose_kl_loss(Build *b, Value *log_prob, Value *target, int reduction)

@@ -13,6 +13,12 @@ struct PoolBlock {
     _Alignas(max_align_t) unsigned char at[];
 };
 
+struct PoolDrop {
+    PoolDrop *next;
+    void (*drop)(void *what);
+    void *what;
+};
+
 enum { ALIGN = _Alignof(max_align_t), BLOCK_MIN = 64 << 10, BLOCK_MAX = 4 << 20 };
 
 static _Noreturn void out_of_memory(Pool *p)
@@ -89,8 +95,17 @@ char *pool_printf(Pool *p, const char *fmt, ...)
     return r;
 }
 
+void pool_on_free(Pool *p, void (*drop)(void *what), void *what)
+{
+    PoolDrop *d = POOL_NEW(p, PoolDrop);
+    *d = (PoolDrop){p->drops, drop, what};
+    p->drops = d;
+}
+
 void pool_free(Pool *p)
 {
+    for (const PoolDrop *d = p->drops; d; d = d->next) d->drop(d->what);
+    p->drops = NULL;
     for (PoolBlock *b = p->head, *next; b; b = next) {
         next = b->next;
         free(b);

@@ -11,9 +11,11 @@
 #include <stddef.h>
 
 typedef struct PoolBlock PoolBlock;
+typedef struct PoolDrop PoolDrop;
 
 typedef struct Pool {
     PoolBlock *head;
+    PoolDrop *drops;
     size_t total;  /* bytes taken from malloc */
     jmp_buf *oom;  /* where to go when memory runs out; NULL: abort() */
 } Pool;
@@ -26,6 +28,8 @@ void *pool_dup(Pool *p, const void *src, size_t n);
 char *pool_strdup(Pool *p, const char *s);
 char *pool_printf(Pool *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 char *pool_vprintf(Pool *p, const char *fmt, va_list ap);
+/* Calls drop(what) when the pool is freed: for what graphs refer to without it being of the pool. */
+void pool_on_free(Pool *p, void (*drop)(void *what), void *what);
 void pool_free(Pool *p);
 
 #define POOL_NEW(p, T) ((T *)pool_alloc((p), sizeof(T)))

@@ -309,6 +309,7 @@ static int bench_main(const BenchOptions *o, const char *path)
     Bench b = {0};
     StrList dims = {0};
     char *made[64] = {0};
+    dlvk_optimizer *own = NULL;
     dlvk_error err;
     int code = EXIT_BAD, n_made = 0;
     if (!o->train && (o->loss || o->optimizer)) {
@@ -317,10 +318,12 @@ static int bench_main(const BenchOptions *o, const char *path)
     }
     if (o->train) {
         LossArgs loss = {.name = o->loss};
-        if (!loss_set(&loss, true, &training.loss) || !train_parse_optimizer(o->optimizer, &training)) return EXIT_BAD;
+        if (!loss_set(&loss, true, &training.loss) || !train_parse_optimizer(o->optimizer, &training, &own)) return EXIT_BAD;
         m.training = &training;
     }
-    if (!model_open_given(&m, path, o->device, &o->inputs)) return EXIT_BAD;
+    bool opened = model_open_given(&m, path, o->device, &o->inputs);
+    dlvk_free(own);
+    if (!opened) return EXIT_BAD;
     for (int i = 0; i < o->dims.n; i++) list_add(&dims, o->dims.at[i]);
     if (o->batch) n_made = train_batch_dims(m.model, o->batch, &dims, made);
     if (inputs_make(&in, m.model, &o->inputs, &dims, NULL, (uint64_t)o->seed)) {

@@ -58,6 +58,7 @@ typedef struct Lists {
     dlvk_group *group;
     char **text;
     int n_text;
+    dlvk_optimizer *own; /* read from a file */
 } Lists;
 
 static bool parse_lists(Words *w, dlvk_training_options *t, Lists *l)
@@ -105,7 +106,7 @@ static bool understand(TrainOptions *o, Words *w, Lists *l)
         error_say(o->epochs < 1 ? "--epochs is at least 1" : "--std is above 0");
         return false;
     }
-    return parse_schedule(w->schedule, &o->schedule) && train_parse_optimizer(w->optimizer, t) && parse_lists(w, t, l);
+    return parse_schedule(w->schedule, &o->schedule) && train_parse_optimizer(w->optimizer, t, &l->own) && parse_lists(w, t, l);
 }
 
 /* Where results go unless --out says: beside the model, in a folder called after it. */
@@ -121,9 +122,11 @@ static int run(const Command *self, int argc, char **argv)
          "IDX files: train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz, and the t10k\npair for validation; with or without "
          ".gz"},
         LOSS_OPTS(w.loss),
-        {"optimizer", OPT_STR, "NAME", &w.optimizer, "adam (the default), sgd, adamw, rmsprop, adagrad, adadelta, lamb or lion"},
+        {"optimizer", OPT_STR, "NAME", &w.optimizer,
+         "adam (the default), sgd, adamw, rmsprop, adagrad, adadelta, lamb or lion, or FILE.onnx"},
         {"lr", OPT_REAL, "X", &o.lr,
-         "learning rate; by the optimizer: 0.003 with adam and adamw, 0.001 with rmsprop, 0.05 with sgd, 0.02 with\nadagrad, 1 "
+         "learning rate; by the optimizer: 0.003 with adam, adamw and files, 0.001 with rmsprop, 0.05 with sgd, 0.02 "
+         "with\nadagrad, 1 "
          "with adadelta, 0.01 with lamb, 0.0003 with lion"},
         {"epochs", OPT_INT, "N", &o.epochs, "times through the data; 1"},
         {"batch", OPT_INT, "N", &o.batch, "images a step; the model's own, or 64"},
@@ -181,6 +184,7 @@ static int run(const Command *self, int argc, char **argv)
     list_free(&o.precision.keep);
     for (int i = 0; i < lists.n_text; i++) free(lists.text[i]);
     free(lists.text);
+    dlvk_free(lists.own);
     loss_free(&w.loss);
     free(lists.hyper);
     free(lists.group);
@@ -199,7 +203,9 @@ const Command command_train = {
     "log (DIR/log.csv: epoch,train_loss,val_loss,val_accuracy,lr,seconds) and a checkpoint to go on from. The\n"
     "same seed gives the same order of images; where the model's batch is symbolic, an epoch ends with a\n"
     "smaller batch, and where it is fixed, what is left over is left out. A loss of your own, --loss FILE.onnx,\n"
-    "is an ONNX model whose inputs are outputs of the model, by their names, and the labels.\n\n"
+    "is an ONNX model whose inputs are outputs of the model, by their names, and the labels. An optimizer of\n"
+    "your own, --optimizer FILE.onnx, is one with the inputs parameter, gradient, lr and step and one for each state\n"
+    "that it keeps, and the next parameter and states as outputs.\n\n"
     "  dlvkc zoo lenet -o lenet.onnx\n"
     "  dlvkc train --check lenet.onnx --batch 128\n"
     "  dlvkc train lenet.onnx --data /usr/share/datasets/fashion-mnist --epochs 2 --batch 128\n"

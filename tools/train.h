@@ -28,8 +28,8 @@ typedef struct EpochResult {
     double train_loss, val_loss, val_accuracy, lr, seconds;
 } EpochResult;
 
-/* --optimizer by name (train_options.c); false, with a message that lists them. */
-bool train_parse_optimizer(const char *name, dlvk_training_options *t);
+/* --optimizer by name, or an ONNX file (train_options.c): *own is then to be freed with dlvk_free(). False, with a message. */
+bool train_parse_optimizer(const char *name, dlvk_training_options *t, dlvk_optimizer **own);
 /* "SYMBOL=BATCH" for the first dimension of every input of m that is a symbol alone and not among `dims`; each added to dims and
  * to `made`, an array of 64, to be freed. Returns their number. */
 int train_batch_dims(const dlvk_model *m, int batch, StrList *dims, char **made);

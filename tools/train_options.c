@@ -4,8 +4,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool train_parse_optimizer(const char *name, dlvk_training_options *t)
+bool train_parse_optimizer(const char *name, dlvk_training_options *t, dlvk_optimizer **own)
 {
+    dlvk_error err;
+    if (ends_with(name, ".onnx")) {
+        if (dlvk_optimizer_load(name, own, &err)) {
+            error_say("%s", err.text);
+            return false;
+        }
+        t->optimizer = *own;
+        return true;
+    }
     t->optimizer = dlvk_optimizer_find(name);
     if (t->optimizer) return true;
     char *names = text_format("%s", "");
@@ -14,7 +23,7 @@ bool train_parse_optimizer(const char *name, dlvk_training_options *t)
         free(names);
         names = longer;
     }
-    error_say("there is no optimizer '%s'; there are %s", name, names);
+    error_say("there is no optimizer '%s'; there are %s, and ONNX files of yours: FILE.onnx", name, names);
     free(names);
     return false;
 }

@@ -27,6 +27,11 @@ Graph *onnx_import_file(Context *ctx, const char *path, OnnxModel **keep);
  * what the model says. */
 Graph *onnx_import_file_assuming(Pool *pool, const char *path, int n, const OnnxAssumed *assumed, ModelParts *parts,
                                  Context **ctx, OnnxModel **keep);
+/* The model's main graph built at b, in a graph that goes on to be built: each of its inputs is the value given under its name, or else its
+ * initializer. Its nodes are called PREFIX and their names; declared shapes do not count. Fills the first n_out of its outputs. False:
+ * errors are in the context. */
+bool onnx_import_into(Build *b, Graph *g, OnnxModel *m, const char *prefix, int n_in, const char *const *names, Value *const *in,
+                      int n_out, Value **out);
 /* Reads the file alone; false, with an error. */
 bool onnx_model_read(Context *ctx, const char *path, OnnxModel **keep);
 void onnx_model_free(OnnxModel *m); /* NULL is allowed */

@@ -266,7 +266,8 @@ static void import_initializers(Scope *s, Build *b, const Onnx__GraphProto *g)
 {
     Importer *im = s->im;
     for (size_t i = 0; i < g->n_initializer; i++) {
-        const char *why = "";
+        const char *why = "", *name = g->initializer[i]->name;
+        if (!s->parent && s->frame && name && scope_find(s, name)) continue; /* an argument takes its place */
         const Tensor *t = onnx_tensor_read(im->ctx->pool, im->model, g->initializer[i], &why);
         import_initializer(s, b, g->initializer[i]->name, t, why);
     }
@@ -423,4 +424,54 @@ Graph *onnx_import_model(Context *ctx, OnnxModel *m, int n_assumed, const OnnxAs
     find_outputs(&s, g, out);
     onnx_export_outputs(&im, g, out);
     return ctx->diag.errors ? NULL : graph;
+}
+
+/* The argument takes the place of an input; false, with an error, where it does not fit. */
+static bool bind_argument(Scope *s, const Onnx__GraphProto *g, const char *name, Value *v)
+{
+    Diag *diag = &s->im->ctx->diag;
+    const Onnx__TypeProto *t = NULL;
+    DType type;
+    for (size_t i = 0; i < g->n_input; i++)
+        if (g->input[i]->name && strcmp(g->input[i]->name, name) == 0) t = g->input[i]->type;
+    if (!t || t->value_case != ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE || !dtype_from_onnx(t->tensor_type->elem_type, &type))
+        diag_error(diag, DLVK_INVALID_ARGUMENT, "graph '%s' has no input '%s' that is a tensor", g->name ? g->name : "", name);
+    else if (type != v->type.dtype)
+        diag_error(diag, DLVK_INVALID_ARGUMENT, "input '%s' of graph '%s' is of %s, and %s is given", name,
+                   g->name ? g->name : "", dlvk_dtype_name(type), type_to_string(s->im->ctx->pool, v->type));
+    else
+        return scope_define(s, name, (OnnxItem){.value = v});
+    return false;
+}
+
+bool onnx_import_into(Build *b, Graph *graph, OnnxModel *m, const char *prefix, int n_in, const char *const *names,
+                      Value *const *in, int n_out, Value **out)
+{
+    const Onnx__GraphProto *g = m->proto->graph;
+    Diag *diag = &b->ctx->diag;
+    int errors = diag->errors;
+    Importer im = {.ctx = b->ctx, .model = m, .graph = graph};
+    const Frame frame = {.prefix = prefix};
+    Scope s;
+    scope_init(&s, &im, NULL);
+    s.frame = &frame;
+    s.n_opset = m->proto->n_opset_import;
+    s.opset = m->proto->opset_import;
+    for (int i = 0; i < n_in; i++)
+        if (!bind_argument(&s, g, names[i], in[i])) return false;
+    import_initializers(&s, b, g);
+    for (size_t i = 0; i < g->n_input; i++)
+        if (!scope_find(&s, g->input[i]->name ? g->input[i]->name : ""))
+            diag_error(diag, DLVK_INVALID_ARGUMENT, "input '%s' of graph '%s' is given no value", g->input[i]->name, g->name);
+    if ((size_t)n_out > g->n_output)
+        diag_error(diag, DLVK_INVALID_ARGUMENT, "graph '%s' has %zu outputs, and %d are wanted", g->name, g->n_output, n_out);
+    if (diag->errors > errors) return false;
+    OnnxItem *items = POOL_ARRAY(b->ctx->pool, OnnxItem, g->n_output);
+    import_nodes(&s, b, g->n_node, g->node);
+    find_outputs(&s, g, items);
+    for (int i = 0; i < n_out && diag->errors == errors; i++) {
+        out[i] = items[i].value;
+        if (!out[i]) diag_error(diag, DLVK_UNSUPPORTED, "output '%s' is no tensor", g->output[i]->name);
+    }
+    return diag->errors == errors;
 }

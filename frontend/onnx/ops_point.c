@@ -185,16 +185,9 @@ void lower_hard_swish(OnnxNode *n)
     n->out[0] = build_map2(n->b, OP_MUL, x, hard_sigmoid(n->b, x, 1.0 / 6, 0.5));
 }
 
-/* log(1 + e^x), without overflow for large x. */
-static Value *softplus(Build *b, Value *x)
-{
-    Value *tail = build_map1(b, OP_LOG1P, build_map1(b, OP_EXP, build_map1(b, OP_NEG, build_map1(b, OP_ABS, x))));
-    return build_map2(b, OP_ADD, build_relu(b, x), tail);
-}
-
 void lower_softplus(OnnxNode *n)
 {
-    n->out[0] = softplus(n->b, in(n, 0));
+    n->out[0] = compose_softplus(n->b, in(n, 0));
 }
 
 void lower_softsign(OnnxNode *n)
@@ -206,7 +199,7 @@ void lower_softsign(OnnxNode *n)
 void lower_mish(OnnxNode *n)
 {
     Value *x = in(n, 0);
-    n->out[0] = build_map2(n->b, OP_MUL, x, build_map1(n->b, OP_TANH, softplus(n->b, x)));
+    n->out[0] = build_map2(n->b, OP_MUL, x, build_map1(n->b, OP_TANH, compose_softplus(n->b, x)));
 }
 
 void lower_swish(OnnxNode *n)

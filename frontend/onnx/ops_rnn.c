@@ -76,10 +76,7 @@ Value *onnx_activate(Build *b, const OnnxActivation *f, Value *x)
     if (strcmp(f->name, "Tanh") == 0) return build_map1(b, OP_TANH, x);
     if (strcmp(f->name, "Relu") == 0) return build_relu(b, x);
     if (strcmp(f->name, "Softsign") == 0) return build_map2(b, OP_DIV, x, build_map2(b, OP_ADD, build_map1(b, OP_ABS, x), one));
-    if (strcmp(f->name, "Softplus") == 0) { /* max(x, 0) + log(1 + exp(-|x|)) */
-        Value *tail = build_map1(b, OP_EXP, build_map1(b, OP_NEG, build_map1(b, OP_ABS, x)));
-        return build_map2(b, OP_ADD, build_relu(b, x), build_map1(b, OP_LOG1P, tail));
-    }
+    if (strcmp(f->name, "Softplus") == 0) return compose_softplus(b, x);
     if (strcmp(f->name, "ScaledTanh") == 0)
         return build_map2s(b, OP_MUL, build_map1(b, OP_TANH, build_map2s(b, OP_MUL, x, f->beta)), f->alpha);
     Value *scaled = build_map2s(b, OP_MUL, x, f->alpha);

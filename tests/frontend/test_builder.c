@@ -6,6 +6,7 @@
 
 #include "frontend/builder.h"
 #include "ir/eval.h"
+#include "tests/frontend/onnx_model.h"
 
 /* Inputs by order of declaration, as floats (or i64 where the parameter is an integer). */
 typedef struct Feed {
@@ -85,6 +86,60 @@ Test(builder, mlp)
         CLOSE(at(y, n * 2 + 1), exp(z[1]) / s);
     }
     dlvk_graph_free(g);
+}
+
+/* y = w x + 1, of shapes that the file does not know; w is the file's where none is given. */
+Test(builder, onnx_file_as_a_part)
+{
+    TestModel m;
+    model_init(&m, 17);
+    model_input(&m, "x", 1, "4");
+    model_input(&m, "w", 1, "");
+    float w = 3, one = 1;
+    Onnx__TensorProto *t = model_initializer(&m, "w", 1, 0, NULL), *c = model_initializer(&m, "one", 1, 0, NULL);
+    t->n_float_data = 1, t->float_data = &w;
+    c->n_float_data = 1, c->float_data = &one;
+    model_node(&m, "Mul", "w,x", "p");
+    model_node(&m, "Add", "p,one", "y");
+    model_output(&m, "y");
+    model_output(&m, "p");
+    model_write(&m);
+    dlvk_graph *g = dlvk_graph_new("parts");
+    dlvk_value x = dlvk_input(g, "x", DLVK_F32, "n,2"), in[] = {x, dlvk_add_scalar(g, x, 1)}, out[2], y;
+    const char *names[] = {"x", "w"};
+    dlvk_onnx(g, m.path, 1, names, in, 1, &y);
+    dlvk_onnx(g, m.path, 2, names, in, 2, out);
+    cr_assert_str_eq(dlvk_describe(g, y), "f32[n,2]");
+    dlvk_output(g, "y", y);
+    dlvk_output(g, "z", out[0]);
+    dlvk_output(g, "p", out[1]);
+    const float data[] = {2, -1, 0.5f, 4};
+    const Tensor *all[3];
+    run(g, &(Feed){2, {2, 2}, data}, all);
+    for (int i = 0; i < 4; i++) {
+        double v = (double)data[i];
+        CLOSE(at(all[0], i), 3 * v + 1);
+        CLOSE(at(all[1], i), (v + 1) * v + 1);
+        CLOSE(at(all[2], i), (v + 1) * v);
+    }
+    dlvk_graph_free(g);
+
+    static const struct {
+        const char *input, *says;
+        int outputs;
+    } bad[] = {{"a", "has no input 'a'", 1}, {"w", "input 'x' of graph", 1}, {"x", "has 2 outputs, and 3 are wanted", 3}};
+    for (int i = 0; i < 3; i++) {
+        dlvk_error err;
+        dlvk_value none[3];
+        g = dlvk_graph_new("bad");
+        x = dlvk_input(g, "x", DLVK_F32, "n");
+        dlvk_onnx(g, m.path, 1, &bad[i].input, &x, bad[i].outputs, none);
+        cr_expect(none[0] == NULL);
+        cr_expect_eq(dlvk_graph_status(g, &err), DLVK_INVALID_ARGUMENT);
+        cr_expect(strstr(err.text, bad[i].says) != NULL, "%s", err.text);
+        dlvk_graph_free(g);
+    }
+    model_free(&m);
 }
 
 Test(builder, convolution_with_groups_stride_and_padding)

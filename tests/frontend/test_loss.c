@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "frontend/compose.h"
+#include "passes/grad.h"
 
 enum { N = 3, C = 4, D = 2, ALL = N * C * D, TARGETS = N * D };
 
@@ -132,4 +133,20 @@ Test(loss, of_probabilities)
     }
     expect(compose_bce_loss(&f.b, floats(x), floats(p), LOSS_SUM), bce);
     expect(compose_kl_loss(&f.b, floats(x), floats(p), LOSS_MEAN), kl / ALL);
+}
+
+/* A layer that starts with zeros gives logits of 0, where max(x, 0) and |x| have no slope but their sum with it does. */
+Test(loss, slope_of_binary_cross_entropy_at_zero)
+{
+    Value *logits = fix_input(&f, DLVK_F64, (int64_t[]){3, -1}), *target = build_scalar(&f.b, DLVK_F64, 0.25);
+    Value *loss = compose_bce_loss(&f.b, logits, build_broadcast(&f.b, target, 1, logits->type.dim), LOSS_SUM);
+    fix_output(&f, loss);
+    Graph *g = graph_grad(f.g, &(GradSpec){.loss = loss, .n = 1, .wrt = &logits, .name = (const char *[]){"dx"}});
+    const double at[] = {0, -1, 2};
+    const Tensor *in = tensor_new(&f.pool, DLVK_F64, 1, (const int64_t[]){3}, at), *out[2];
+    cr_assert(g && graph_eval(g, &in, out, true, &f.pool));
+    for (int i = 0; i < 3; i++) {
+        double want = 1 / (1 + exp(-at[i])) - 0.25, got = elem_get_f(DLVK_F64, out[1]->data, i);
+        cr_expect(fabs(got - want) < 1e-12, "at %g: %g, not %g", at[i], got, want);
+    }
 }

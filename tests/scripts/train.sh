@@ -142,6 +142,44 @@ for name, start, a, b in ("mean", .125, x.mean(), y.mean()), ("var", .5, x.var()
     want = .9 * (.9 * start + .1 * a) + .1 * b
     assert abs(w[name][0] - want) < 1e-5, (name, w[name], want)' "$data" "$tmp/shared"
 
+# ---- optimizers in files: Adam, and one that begins with a state of 4, reads its inputs in another order, and halves the rate ----
+"$PYTHON" - "$tmp" <<'END'
+from made import *
+def chain(*steps): # "name = Op a b"
+    return [h.make_node(op, inputs, [out]) for out, _, op, *inputs in (s.split() for s in steps)]
+def constants(**numbers): return [nh.from_array(np.float32(x), n) for n, x in numbers.items()]
+def optimizer(name, steps, inputs, outputs, weights):
+    save(name, chain(*steps), [value(i, [] if i in ("lr", "step") else None) for i in inputs.split()], [value(o, None) for o in outputs.split()], weights)
+adam = ["a = Mul m b1", "b = Mul gradient c1", "m2 = Add a b", "q = Mul gradient gradient", "c = Mul v b2", "d = Mul q c2", "v2 = Add c d", "e = Pow b1 step",
+        "f = Sub one e", "g = Pow b2 step", "h = Sub one g", "i = Div m2 f", "j = Div v2 h", "k = Sqrt j", "l = Add k eps", "n = Div i l", "o = Mul n lr", "next = Sub parameter o"]
+numbers = constants(b1=.9, c1=.1, b2=.999, c2=.001, one=1, eps=1e-8)
+optimizer("adam", adam, "parameter gradient m v lr step", "next m2 v2", numbers)
+optimizer("halves", ["s = Sqrt four", "d = Div gradient s", "e = Mul d lr", "next = Sub parameter e", "same = Identity four"], "lr four gradient parameter", "next same", constants(four=4))
+optimizer("lacks", ["next = Sub parameter lr"], "parameter lr", "next", [])
+optimizer("short", ["next = Sub parameter gradient"], "parameter gradient m", "next", [])
+optimizer("grows", ["next = Concat parameter gradient"], "parameter gradient", "next", [])
+optimizer("fails", ["next = Sub parameter nothing"], "parameter gradient", "next", [])
+END
+near='
+import sys, numpy as np, onnx
+from onnx import numpy_helper as nh
+a, b = ({i.name: nh.to_array(i) for i in onnx.load(p + "/model.onnx").graph.initializer} for p in sys.argv[1:])
+for n in a: assert np.allclose(a[n], b[n], rtol=1e-4, atol=1e-5), (n, abs(a[n] - b[n]).max())'
+for pair in "adam adam 0.001" "halves sgd 0.1"; do
+    read -r file name lr <<<"$pair"
+    [ $file = halves ] && half=0.05 || half=$lr
+    step() { "$DLVKC" train "$tmp/mlp.onnx" --data "$data" --batch 40 --epochs 2 --schedule constant --clip-norm 1 "$@"; }
+    check "an optimizer in a file, $file" step --optimizer "$tmp/$file.onnx" --lr $lr --out "$tmp/by-file"
+    step --optimizer $name --lr $half --out "$tmp/by-name" >/dev/null
+    check "it does what it says" "$PYTHON" -c "$near" "$tmp/by-file" "$tmp/by-name"
+done
+refused() { check_exit "$1" 2 "$2" "$DLVKC" train --check "$tmp/mlp.onnx" --optimizer "$tmp/$3.onnx"; }
+refused "an optimizer without a gradient" "gradient: there is no input of this name" lacks
+refused "an optimizer that forgets its state" "its outputs are the next parameter, and the next value of each state" short
+refused "an optimizer that cannot be imported" "optimizer.*attribute 'axis'" grows
+refused "an optimizer with an input that is not there" "optimizer.*'nothing' is not defined" fails
+refused "an optimizer that is no model" "cannot read" missing
+
 # ---- can it train? ----
 check_exit "a model that trains" 0 '^activations  [0-9.]+ MiB' "$DLVKC" train --check "$tmp/lenet.onnx" --batch 32
 check "as JSON: what is frozen, and more memory for more images" bash -c '

@@ -146,7 +146,7 @@ typedef struct dlvk_optimizer {
  * adam       beta1 0.9, beta2 0.999, epsilon 1e-8                                   m, v
  * adamw      the same; weight_decay 0.01                                            m, v
  * rmsprop    alpha 0.99, epsilon 1e-8, momentum 0, centered 0                       square, momentum, mean
- * adagrad    epsilon 1e-10, lr_decay 0                                              sum
+ * adagrad    epsilon 1e-10, lr_decay 0                                              square
  * adadelta   rho 0.9, epsilon 1e-6                                                  square, delta
  * lamb       beta1 0.9, beta2 0.999, epsilon 1e-6; weight_decay 0.01                m, v
  * lion       beta1 0.9, beta2 0.99                                                  m
@@ -154,6 +154,12 @@ typedef struct dlvk_optimizer {
  * (arXiv:2302.06675). Slots that are not needed (sgd without momentum) are not kept. NULL: there is no such optimizer. */
 DLVK_API const dlvk_optimizer *dlvk_optimizer_find(const char *name);
 DLVK_API const dlvk_optimizer *dlvk_optimizer_at(int i); /* NULL past the last */
+/* An optimizer that is an ONNX file, which computes one parameter's update. Its inputs, in any order: "parameter" and "gradient"; if it wants
+ * them, "lr" and "step" (1, 2, ...), scalars; and up to 4 others, which are slots of these names. Its outputs: the next parameter, then the
+ * next value of each slot, in the order of the inputs. A slot starts with the number that its input has for an initializer, or with 0.
+ * Element types are f32 (f64 for f64 parameters), those of lr and step any; shapes that the file declares do not count: parameter, gradient
+ * and slots have the parameter's. The file is read again while compiling. Freed with dlvk_free(). */
+DLVK_API dlvk_status dlvk_optimizer_load(const char *onnx, dlvk_optimizer **optimizer, dlvk_error *err);
 
 typedef struct dlvk_hyper {
     const char *name;
