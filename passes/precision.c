@@ -219,10 +219,19 @@ static const Tensor *narrow_const(const Narrowing *p, const Value *v)
 
 /* ---- rewriting ----------------------------------------------------------------------------------------------------- */
 
+/* x, stored as a narrow value of its own. */
+static Value *narrow_copy(Rewrite *rw, Value *x)
+{
+    const Narrowing *p = rw->user;
+    Build b = rw->b;
+    b.at = x->region;
+    const Attr attr[] = {at_i(A_DTYPE, p->o->storage), at_i(A_STORED, 1)};
+    return build_op(&b, OP_CAST, 1, &x, 2, attr);
+}
+
 /* x as a narrow value, beside its definition: what it was widened from, a narrow constant, or a stored copy. */
 static Value *narrow_of(Rewrite *rw, Value *x)
 {
-    const Narrowing *p = rw->user;
     if (!x || value_widened(x)) return x ? x->def->in[0] : NULL;
     Build b = rw->b;
     b.at = x->region;
@@ -230,8 +239,18 @@ static Value *narrow_of(Rewrite *rw, Value *x)
         Value *y = narrow_of(rw, x->def->in[0]);
         return build_op(&b, x->def->op, 1, &y, x->def->n_attr, x->def->attr);
     }
-    const Attr attr[] = {at_i(A_DTYPE, p->o->storage), at_i(A_STORED, 1)};
-    return build_op(&b, OP_CAST, 1, &x, 2, attr);
+    return narrow_copy(rw, x);
+}
+
+/* An input that is wanted in another order, and nowhere else: its copy may as well be made in that, by one kernel. */
+static bool copied_in_place(const Narrowing *p, const Value *v)
+{
+    bool turned = false;
+    for (; v->def && is_movement(v->def->op); v = v->def->in[0]) {
+        if (v->def->op == OP_BROADCAST || p->uses[v->id] != 1) return false;
+        turned |= v->def->op == OP_TRANSPOSE;
+    }
+    return turned && !v->def && p->uses[v->id] == 1;
 }
 
 static Value *widen(Rewrite *rw, Value *x)
@@ -289,12 +308,13 @@ static bool narrow(Rewrite *rw, const Node *old, Value *const *in, Value **out)
         const Value *root = below_movement(old->in[k]);
         x[k] = without_factor(in[k], &factor);
         bool decided = value_const(root, NULL); /* narrow where that is possible */
-        if (is_f32(x[k]) && !p->range[root->id] && !decided) x[k] = widen(rw, narrow_of(rw, x[k]));
+        if (!is_f32(x[k]) || p->range[root->id] || decided) continue;
+        x[k] = widen(rw, copied_in_place(p, old->in[k]) ? narrow_copy(rw, x[k]) : narrow_of(rw, x[k]));
     }
     if (!contraction && !p->store[v->id]) return false;
     out[0] = build_op(&rw->b, old->op, old->n_in, contraction ? x : in, old->n_attr, old->attr);
     if (factor != 1) out[0] = build_map2s(&rw->b, OP_MUL, out[0], factor);
-    if (p->store[v->id]) out[0] = widen(rw, narrow_of(rw, out[0]));
+    if (p->store[v->id]) out[0] = widen(rw, copied_in_place(p, v) ? narrow_copy(rw, out[0]) : narrow_of(rw, out[0]));
     return true;
 }
 

@@ -218,3 +218,19 @@ Test(precision, a_result_in_another_shape_is_not_narrow)
     fix_output(&f, build_reshape(&f.b, y, 3, fix_dims(&f, 3, (const int64_t[]){2, 3, 8})));
     cr_expect(eq(int, stored(run(1e-2)), 1)); /* the input's copy */
 }
+
+/* An input's narrow copy is made in the order in which it is read, by one kernel. */
+Test(precision, an_input_is_turned_and_narrowed_at_once)
+{
+    int64_t step[] = {2, 2};
+    const Dim *const *none = fix_dims(&f, 2, (const int64_t[]){0, 0});
+    ConvSpec s = {.spatial = 2, .step = step, .lo = none, .hi = none, .group = 1};
+    fix_output(&f,
+               build_conv_nchw(&f.b, fix_input(&f, DLVK_F32, DIMS(2, 8, 6, 6)), fix_weight(&f, DLVK_F32, DIMS(5, 8, 2, 2)), &s));
+    Graph *g = run(1e-2);
+    cr_expect(eq(int, stored(g), 2)); /* the product, too */
+    for (int i = 0; i < g->top->nodes.n; i++) {
+        const Node *n = g->top->nodes.at[i];
+        if (n->op == OP_CAST && attr_i(n, A_STORED, 0)) cr_expect(n->in[0]->def != NULL);
+    }
+}
