@@ -266,7 +266,10 @@ static bool is_empty(PlanBuilder *b, const Kernel *k)
 /* What a kernel makes that runs before all others, and only where sizes have changed. */
 static void keep_outputs(PlanBuilder *b, const Kernel *k)
 {
-    for (int i = 0; i < k->out.n; i++) b->buffers.at[plan_buffer(b, k->out.at[i])].msg->kind = DLVK__PLAN__BUFFER__KIND__PREPARED;
+    for (int i = 0; i < k->out.n; i++) {
+        uint32_t buffer = plan_buffer(b, k->out.at[i]); /* may move the table */
+        b->buffers.at[buffer].msg->kind = DLVK__PLAN__BUFFER__KIND__PREPARED;
+    }
     for (int i = 0; i < k->parts.n; i++) keep_outputs(b, k->parts.at[i]);
 }
 
