@@ -463,36 +463,36 @@ bool contract_may_run(const Dim **when)
     return hi != 0;
 }
 
+const Dim *contract_tiles_of(DimTable *dt, const Contraction *c, const Cut *x)
+{
+    const Dim *rows = dim_ceildiv(dt, c->m, dim_const(dt, x->m)), *columns = dim_ceildiv(dt, c->n, dim_const(dt, x->n));
+    return dim_mul(dt, dim_mul(dt, rows, columns), c->z);
+}
+
+const Dim *contract_splits_of(DimTable *dt, const Contraction *c, const Cut *x, const Dim *tiles)
+{
+    const Dim *one = dim_const(dt, 1);
+    if (x->most <= 1) return one;
+    const Dim *want = dim_floordiv(dt, dim_const(dt, x->enough), dim_max(dt, tiles, one));
+    const Dim *most = dim_min(dt, dim_const(dt, x->most), dim_floordiv(dt, c->steps, dim_const(dt, x->least)));
+    const Dim *splits = dim_max(dt, dim_min(dt, want, most), one);
+    int64_t lo, hi;
+    dim_range(splits, &lo, &hi);
+    return hi == 1 ? one : splits;
+}
+
 void contract_cuts(KernelGen *kg, const Contraction *c, Cut *cut, int *n)
 {
     DimTable *dt = &kg->ctx->dims;
-    const Dim *one = dim_const(dt, 1);
-    Cut out[MOST_CUTS];
     int kept = 0;
     for (int i = 0; i < *n; i++) {
         Cut x = cut[i];
-        int64_t lo = 0, hi;
         if (!contract_may_run(&x.when)) continue;
-        const Dim *rows = dim_ceildiv(dt, c->m, dim_const(dt, x.m)), *columns = dim_ceildiv(dt, c->n, dim_const(dt, x.n));
-        x.tiles = dim_mul(dt, dim_mul(dt, rows, columns), c->z);
-        x.splits = one;
-        if (x.most > 1) {
-            const Dim *want = dim_floordiv(dt, dim_const(dt, x.enough), dim_max(dt, x.tiles, one));
-            const Dim *most = dim_min(dt, dim_const(dt, x.most), dim_floordiv(dt, c->steps, dim_const(dt, x.least)));
-            x.splits = dim_max(dt, dim_min(dt, want, most), one);
-            dim_range(x.splits, &lo, &hi);
-            if (hi == 1) x.splits = one;
-        }
-        if (x.apart && !dim_is(x.splits, 1) && lo == 1) {
-            out[kept] = x;
-            const Dim *sharing = dim_sub(dt, x.splits, one);
-            out[kept++].when = x.when ? dim_mul(dt, x.when, sharing) : sharing;
-            x.splits = one;
-        }
-        out[kept++] = x;
+        x.tiles = contract_tiles_of(dt, c, &x);
+        x.splits = contract_splits_of(dt, c, &x, x.tiles);
+        cut[kept++] = x;
         if (!x.when) break;
     }
-    memcpy(cut, out, (size_t)kept * sizeof *out);
     *n = kept;
 }
 

@@ -106,7 +106,6 @@ typedef struct Cut {
     uint32_t parts;            /* contract_wave: teams of a workgroup that share out a slice */
     int64_t enough;            /* workgroups: with fewer tiles, several share one; up to 2 * MOST_TILES */
     int64_t least, most;       /* steps of k for a workgroup, where several share a tile, and how many do; most 1: none */
-    bool apart;                /* sizes at which nothing is shared get a cut of their own */
     const Dim *when;           /* these sizes, as long as no cut before it takes them; NULL: all */
     const Dim *tiles, *splits; /* contract_splits() fills them in: tiles, workgroups that share each */
 } Cut;
@@ -117,6 +116,9 @@ typedef struct Splits {
 enum { MOST_CUTS = 10 };
 /* Whether a variant for the sizes at which *when is not 0 can ever run; *when becomes NULL where those are all. */
 bool contract_may_run(const Dim **when);
+/* How many tiles there are, and how many workgroups share each. */
+const Dim *contract_tiles_of(DimTable *dt, const Contraction *c, const Cut *x);
+const Dim *contract_splits_of(DimTable *dt, const Contraction *c, const Cut *x, const Dim *tiles);
 /* Leaves out cuts that cannot occur; n becomes how many are left, the last of which is for all sizes. */
 void contract_cuts(KernelGen *kg, const Contraction *c, Cut *cut, int *n);
 /* splits: how many workgroups share a tile; "1" instead where none of the cuts shares any. */

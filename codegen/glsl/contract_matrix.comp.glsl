@@ -31,6 +31,7 @@ const uint SIZE_A = (A_ROWS ? BM : BK) * STRIDE_A, SIZE_B = (B_ROWS ? BK : BN) *
 /* Sums leave their accumulators by way of the same memory (vectors, for matrices have to be aligned to 16 bytes), a row of each
  * subgroup's matrices at a time, of which lanes finish strips of WIDTH neighbouring columns. */
 @{width}
+const int QUADS = (WIDTH + 3) / 4;
 const uint STRIDE_C = WN / 4 + 1, SIZE_C = GROUP / LANES * MAT * STRIDE_C;
 const int STRIPS = int(WN) / WIDTH, ALL = int(MAT) * STRIPS, EACH = (ALL + int(LANES) - 1) / int(LANES);
 shared uvec4 tiles[SIZE_A + SIZE_B > SIZE_C ? SIZE_A + SIZE_B : SIZE_C];
@@ -207,21 +208,23 @@ void fetch(int k0, uint d)
                     [[unroll]] for (int e = 0; e < EACH; e++)
                         [[unroll]] for (int j = 0; j < WIDTH; j++) sum[e][j] = 0;
                     for (int s0 = 0; s0 < SPLITS; s0 += 4) {
-                        float x[4][EACH][WIDTH]; /* four parts' sums are under way at a time */
+                        /* Four parts' sums are under way at a time, each vector loaded once: these loads go past the nearest cache. */
+                        vec4 x[4 * EACH * QUADS];
                         [[unroll]] for (int s = 0; s < 4; s++)
                             [[unroll]] for (int e = 0; e < EACH; e++) {
-                                int i = min(lane + e * int(LANES), ALL - 1), c = i % STRIPS * WIDTH;
+                                int i = min(lane + e * int(LANES), ALL - 1), c = i % STRIPS * WIDTH, q = (s * EACH + e) * QUADS;
                                 int at = (number * SPLITS + min(s0 + s, SPLITS - 1)) * piece_end + piece;
                                 at += (p * int(FN) + c / int(MAT)) * int(MAT * MAT) + i / STRIPS * int(MAT) + c % int(MAT);
                                 if (WIDTH % 4 == 0) {
-                                    [[unroll]] for (int j = 0; j < WIDTH; j++) x[s][e][j] = quads.d[at / 4 + j / 4][j % 4];
+                                    [[unroll]] for (int j = 0; j < QUADS; j++) x[q + j] = quads.d[at / 4 + j];
                                 } else {
-                                    x[s][e][0] = partial.d[at];
+                                    x[q].x = partial.d[at];
                                 }
                             }
                         [[unroll]] for (int s = 0; s < 4; s++)
-                            [[unroll]] for (int e = 0; e < EACH; e++)
-                                [[unroll]] for (int j = 0; j < WIDTH; j++) sum[e][j] += s0 + s < SPLITS ? x[s][e][j] : 0.0;
+                            if (s0 + s < SPLITS)
+                                [[unroll]] for (int e = 0; e < EACH; e++)
+                                    [[unroll]] for (int j = 0; j < WIDTH; j++) sum[e][j] += x[(s * EACH + e) * QUADS + j / 4][j % 4];
                     }
                 } else {
                     [[unroll]] for (uint i = 0; i < FM; i++)
