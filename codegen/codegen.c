@@ -11,40 +11,40 @@
 #include "codegen/spirv.h"
 #include "runtime/footprint.h"
 
-/* SPIR-V for every module; equal texts are compiled once. Fills the modules' messages. */
+static const SpirvText *find_spirv(const Compiled *c, const ModuleEntry *e)
+{
+    for (size_t i = 0; i < c->n_spirv; i++)
+        if (c->spirv[i].key == e->key && c->spirv[i].push_bytes == e->push_bytes) return &c->spirv[i];
+    return NULL;
+}
+
+/* SPIR-V for every module; equal texts are compiled once, also those of another program. Fills the modules' messages. */
 static bool compile_modules(PlanBuilder *b, const CodegenOptions *o, Compiled *out, Dlvk__Plan__Plan *plan)
 {
     int n = b->modules.n, jobs_n = 0;
     SpirvJob *jobs = POOL_ARRAY(b->pool, SpirvJob, n + 1);
-    int *job_of = POOL_ARRAY(b->pool, int, n + 1);
+    SpirvText *all = realloc(out->spirv, (out->n_spirv + (size_t)n + 1) * sizeof *all);
+    if (!all) return diag_error(&b->ctx->diag, DLVK_OUT_OF_MEMORY, "compiling kernels"), false;
+    out->spirv = all;
+    const size_t before = out->n_spirv;
     for (int i = 0; i < n; i++) {
-        int j = 0;
-        while (j < i &&
-               (b->modules.at[j].key != b->modules.at[i].key || b->modules.at[j].push_bytes != b->modules.at[i].push_bytes))
-            j++;
-        if (j < i) {
-            job_of[i] = job_of[j];
-            continue;
-        }
-        job_of[i] = jobs_n;
-        jobs[jobs_n++] = (SpirvJob){.name = b->modules.at[i].name, .glsl = b->modules.at[i].glsl, .optimize = o->optimize};
+        const ModuleEntry *e = &b->modules.at[i];
+        if (find_spirv(out, e)) continue;
+        all[out->n_spirv++] = (SpirvText){.key = e->key, .push_bytes = e->push_bytes};
+        jobs[jobs_n++] = (SpirvJob){.name = e->name, .glsl = e->glsl, .optimize = o->optimize};
     }
     SpirvOptions so = {.validate = o->validate, .threads = o->threads, .progress = o->progress, .user = o->user};
     bool ok = spirv_compile(jobs, jobs_n, &so);
-    void **owned = realloc(out->owned, (out->n_owned + (size_t)jobs_n + 1) * sizeof *owned);
-    if (owned) out->owned = owned;
     for (int j = 0; j < jobs_n; j++) {
         if (jobs[j].error)
             diag_error(&b->ctx->diag, DLVK_INTERNAL, "%s", jobs[j].error);
         else if (!jobs[j].words)
             diag_error(&b->ctx->diag, DLVK_OUT_OF_MEMORY, "compiling kernel '%s'", jobs[j].name);
         free(jobs[j].error);
-        if (owned)
-            out->owned[out->n_owned++] = jobs[j].words;
-        else
-            free(jobs[j].words);
+        all[before + (size_t)j].words = jobs[j].words;
+        all[before + (size_t)j].bytes = jobs[j].bytes;
     }
-    if (!ok || !owned) return false;
+    if (!ok) return false;
 
     plan->module = POOL_ARRAY(b->pool, Dlvk__Plan__Module *, n);
     for (int i = 0; i < n; i++) {
@@ -53,8 +53,8 @@ static bool compile_modules(PlanBuilder *b, const CodegenOptions *o, Compiled *o
         m->name = pool_strdup(b->pool, e->name);
         m->features = e->features;
         m->push_bytes = e->push_bytes;
-        SpirvJob *j = &jobs[job_of[i]];
-        m->blob = plan_blob(b, j->words, j->bytes, j->bytes);
+        const SpirvText *t = find_spirv(out, e);
+        m->blob = plan_blob(b, t->words, t->bytes, t->bytes);
         if (o->keep_glsl) m->glsl = plan_blob(b, e->glsl, strlen(e->glsl), strlen(e->glsl)) + 1;
         plan->module[plan->n_module++] = m;
     }
@@ -260,7 +260,7 @@ bool codegen(Schedule *s, const char *program, const CodegenOptions *o, Compiled
 
 void compiled_free(Compiled *c)
 {
-    for (size_t i = 0; i < c->n_owned; i++) free(c->owned[i]);
-    free(c->owned);
+    for (size_t i = 0; i < c->n_spirv; i++) free(c->spirv[i].words);
+    free(c->spirv);
     *c = (Compiled){0};
 }

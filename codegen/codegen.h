@@ -20,12 +20,19 @@ typedef struct CodegenOptions {
     uint64_t max_memory, unlimited_memory; /* of the plan's fields of these names */
 } CodegenOptions;
 
+typedef struct SpirvText {
+    uint64_t key; /* of the GLSL */
+    uint32_t push_bytes;
+    uint32_t *words;
+    size_t bytes;
+} SpirvText;
+
 typedef struct Compiled {
     Dlvk__Plan__Plan *plan; /* in the context's pool, as are the blobs' descriptions */
     BlobData *blobs;
     size_t n_blobs;
-    void **owned; /* SPIR-V from malloc: compiled_free() */
-    size_t n_owned;
+    SpirvText *spirv; /* of all programs' modules, equal ones once; from malloc: compiled_free() */
+    size_t n_spirv;
 } Compiled;
 
 /* False: errors are in the context. Constants are referred to, not copied: the graph must outlive the writing of the bundle.
@@ -33,8 +40,8 @@ typedef struct Compiled {
  * states are the first one's of the same names. */
 bool codegen(Schedule *s, const char *program, const CodegenOptions *o, Compiled *out);
 void compiled_free(Compiled *c);
-/* The planned fields of *mem for what codegen() would make of the graph's schedule, at these sizes (see dlvk_bundle_memory); equal constants
- * count as many. False: errors are in the context. */
+/* The planned fields of *mem for what codegen() would make of the graph's schedule, at these sizes (see dlvk_bundle_memory);
+ * equal constants count as many. False: errors are in the context. */
 bool codegen_footprint(Graph *g, const CodegenOptions *o, const dlvk_symbol_size *sizes, int n, dlvk_memory *mem);
 
 #endif

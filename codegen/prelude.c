@@ -140,10 +140,6 @@ const char *prelude_for(Pool *p, const char *code, uint32_t *features)
         strcat(head, "#extension GL_EXT_shader_16bit_storage : require\n");
     else
         *features &= ~(uint32_t)DLVK_FEATURE_STORAGE16;
-    if (strstr(code, "neighbours16("))
-        strcat(head, "#extension GL_EXT_shader_explicit_arithmetic_types_int16 : require\n");
-    else
-        *features &= ~(uint32_t)DLVK_FEATURE_INT16;
     if (strstr(at, "Float2x16") || strstr(code, "float16_t"))
         strcat(head, "#extension GL_EXT_shader_explicit_arithmetic_types_float16 : require\n");
     else

@@ -263,7 +263,7 @@ const char *template_fill(Pool *p, const char *name, int n, const Hole *holes);
 
 /* What the eight-lane variants for CPU drivers ask for, of which shader_finish() strikes out what they do not use; and the
  * functions neighbours() and neighbours16() as far as a text calls them. */
-#define CPU_VECTORS (DLVK_FEATURE_SCALAR | DLVK_FEATURE_INT64 | DLVK_FEATURE_STORAGE16 | DLVK_FEATURE_INT16)
+#define CPU_VECTORS (DLVK_FEATURE_SCALAR | DLVK_FEATURE_INT64 | DLVK_FEATURE_STORAGE16)
 const char *neighbours_used(Pool *p, const char *text);
 
 /* A new variant of the kernel. features: what a device must have beyond the Vulkan 1.3 minimum. */

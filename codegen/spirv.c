@@ -48,16 +48,64 @@ static bool validate(SpirvJob *j)
     return r == SPV_SUCCESS;
 }
 
+/* The passes of SPIRV-Tools that are worth their time. HERE */
+static const char *recipe[] = {
+    "--strip-debug",
+    "--eliminate-dead-branches",
+    "--merge-return",
+    "--inline-entry-points-exhaustive",
+    "--eliminate-dead-functions",
+    "--private-to-local",
+    "--scalar-replacement=100",
+    "--convert-local-access-chains",
+    "--eliminate-local-single-block",
+    "--eliminate-local-single-store",
+    "--ssa-rewrite",
+    "--ccp",
+    "--eliminate-dead-branches",
+    "--simplify-instructions",
+    "--redundancy-elimination",
+    "--vector-dce",
+    "--eliminate-dead-inserts",
+    "--merge-blocks",
+    "--eliminate-dead-code-aggressive",
+};
+
+/* What the optimizer has to say goes without saying: it fails, or not. Without a consumer it would crash. */
+static void ignore(spv_message_level_t level, const char *source, const spv_position_t *at, const char *message)
+{
+    (void)level, (void)source, (void)at, (void)message;
+}
+
+/* Takes the words as they are where `optimize` is not set. */
+static bool finish(SpirvJob *j, const uint32_t *words, size_t n)
+{
+    spv_optimizer_t *opt = j->optimize ? spvOptimizerCreate(SPV_ENV_VULKAN_1_3) : NULL;
+    spv_optimizer_options options = opt ? spvOptimizerOptionsCreate() : NULL;
+    spv_binary out = NULL;
+    if (opt) {
+        spvOptimizerSetMessageConsumer(opt, ignore);
+        spvOptimizerOptionsSetRunValidator(options, false);
+        if (!spvOptimizerRegisterPassesFromFlags(opt, recipe, sizeof recipe / sizeof *recipe) ||
+            spvOptimizerRun(opt, words, n, &out, options) != SPV_SUCCESS || !out)
+            j->error = failure(j, "SPIRV-Tools cannot optimize kernel", "no reason given");
+        else
+            words = out->code, n = out->wordCount;
+    }
+    if (!j->error && (j->words = malloc(n * 4))) memcpy(j->words, words, j->bytes = n * 4);
+    spvBinaryDestroy(out);
+    spvOptimizerOptionsDestroy(options);
+    spvOptimizerDestroy(opt);
+    return j->words != NULL;
+}
+
 static bool compile_one(shaderc_compiler_t compiler, const shaderc_compile_options_t options, SpirvJob *j, bool check)
 {
     shaderc_compilation_result_t r =
         shaderc_compile_into_spv(compiler, j->glsl, strlen(j->glsl), shaderc_compute_shader, j->name, "main", options);
     bool ok = shaderc_result_get_compilation_status(r) == shaderc_compilation_status_success;
     if (ok) {
-        j->bytes = shaderc_result_get_length(r);
-        j->words = malloc(j->bytes);
-        ok = j->words != NULL;
-        if (ok) memcpy(j->words, shaderc_result_get_bytes(r), j->bytes);
+        ok = finish(j, (const uint32_t *)(const void *)shaderc_result_get_bytes(r), shaderc_result_get_length(r) / 4);
     } else {
         j->error = failure(j, "GLSL of kernel", shaderc_result_get_error_message(r));
     }
@@ -70,11 +118,11 @@ static void *worker(void *arg)
     Work *w = arg;
     shaderc_compiler_t compiler = shaderc_compiler_initialize();
     shaderc_compile_options_t options = shaderc_compile_options_initialize();
-    if (options) shaderc_compile_options_set_target_env(options, shaderc_target_env_vulkan, shaderc_env_version_vulkan_1_3);
+    if (options) {
+        shaderc_compile_options_set_target_env(options, shaderc_target_env_vulkan, shaderc_env_version_vulkan_1_3);
+        shaderc_compile_options_set_optimization_level(options, shaderc_optimization_level_zero);
+    }
     for (int i; (i = atomic_fetch_add(&w->next, 1)) < w->n;) {
-        if (options)
-            shaderc_compile_options_set_optimization_level(options, w->jobs[i].optimize ? shaderc_optimization_level_performance
-                                                                                        : shaderc_optimization_level_zero);
         if (!compiler || !options || !compile_one(compiler, options, &w->jobs[i], w->o->validate)) atomic_store(&w->failed, 1);
         int done = atomic_fetch_add(&w->done, 1) + 1;
         if (w->o->progress) w->o->progress(w->o->user, done, w->n);

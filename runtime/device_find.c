@@ -201,17 +201,17 @@ static uint32_t feature_bits(const DeviceFeatures *f, const VkPhysicalDeviceProp
     const VkSubgroupFeatureFlags ops = VK_SUBGROUP_FEATURE_BASIC_BIT | VK_SUBGROUP_FEATURE_ARITHMETIC_BIT |
                                        VK_SUBGROUP_FEATURE_SHUFFLE_BIT | VK_SUBGROUP_FEATURE_BALLOT_BIT;
     const VkPhysicalDeviceFeatures *b = &f->base.features;
-    bool subgroup = (p11->subgroupSupportedOperations & ops) == ops &&
-                    (p11->subgroupSupportedStages & VK_SHADER_STAGE_COMPUTE_BIT) && p11->subgroupSize >= 8;
+    bool shuffles =
+        (p11->subgroupSupportedOperations & ops) == ops && (p11->subgroupSupportedStages & VK_SHADER_STAGE_COMPUTE_BIT);
+    uint32_t kind = p->deviceType != VK_PHYSICAL_DEVICE_TYPE_CPU ? DLVK_FEATURE_WAVE : shuffles ? DLVK_FEATURE_SCALAR : 0;
     uint32_t most = p->limits.maxComputeWorkGroupInvocations < p->limits.maxComputeWorkGroupSize[0]
                         ? p->limits.maxComputeWorkGroupInvocations
                         : p->limits.maxComputeWorkGroupSize[0];
     return (b->shaderInt64 ? DLVK_FEATURE_INT64 : 0) | (b->shaderFloat64 ? DLVK_FEATURE_FLOAT64 : 0) |
            (f->v12.shaderFloat16 ? DLVK_FEATURE_FLOAT16 : 0) | (b->shaderInt16 ? DLVK_FEATURE_INT16 : 0) |
            (f->v12.shaderInt8 ? DLVK_FEATURE_INT8 : 0) | (f->v11.storageBuffer16BitAccess ? DLVK_FEATURE_STORAGE16 : 0) |
-           (f->v12.storageBuffer8BitAccess ? DLVK_FEATURE_STORAGE8 : 0) | (subgroup ? DLVK_FEATURE_SUBGROUP : 0) |
-           (coopmat ? DLVK_FEATURE_COOPMAT : 0) |
-           (p->deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU ? DLVK_FEATURE_SCALAR : DLVK_FEATURE_WAVE) |
+           (f->v12.storageBuffer8BitAccess ? DLVK_FEATURE_STORAGE8 : 0) |
+           (shuffles && p11->subgroupSize >= 8 ? DLVK_FEATURE_SUBGROUP : 0) | (coopmat ? DLVK_FEATURE_COOPMAT : 0) | kind |
            (most >= 512 ? DLVK_FEATURE_WG512 : 0) | (most >= 1024 ? DLVK_FEATURE_WG1024 : 0) |
            (f->shader_object.shaderObject ? DLVK_FEATURE_SHADER_OBJECT : 0);
 }

@@ -3,6 +3,7 @@
 #include "runtime/cache_file.h"
 #include "runtime/crc32c.h"
 #include "runtime/error.h"
+#include "runtime/parallel.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +12,7 @@ typedef Dlvk__Plan__Dispatch Dispatch;
 typedef Dlvk__Plan__Variant Variant;
 
 /* Of a buffer that is larger, the beginning and the end are compared, half as much each. */
-enum { WINDOW = 1 << 20 };
+enum { WINDOW = 1 << 18 };
 
 /* ---- what is known ------------------------------------------------------------------------------------------------- */
 
@@ -69,21 +70,24 @@ dlvk_status model_verdicts(dlvk_model *m, const char *cache, dlvk_error *err)
     return DLVK_OK;
 }
 
-/* Adds a verdict to those in the file. */
-static void remember(const dlvk_model *m, uint32_t pipeline)
+/* Adds the verdicts of some trials to those in the file. */
+static void remember(const dlvk_model *m, const Proof *proof, uint32_t n_proof)
 {
     CacheFile c;
-    const Entry mine = entry_of(m, pipeline);
     if (!m->proofs) return;
     read_entries(m, &c);
-    size_t n = c.size / sizeof(Entry), i = 0;
-    Entry *list = malloc((n + 1) * sizeof *list);
-    if (list) {
-        if (n) memcpy(list, rt_cache_data(&c), n * sizeof *list);
+    size_t n = c.size / sizeof(Entry);
+    Entry *list = malloc((n + n_proof + 1) * sizeof *list);
+    if (list && n) memcpy(list, rt_cache_data(&c), n * sizeof *list);
+    for (uint32_t k = 0; list && k < n_proof; k++) {
+        if (proof[k].verdict == VERDICT_OPEN) continue;
+        const Entry mine = entry_of(m, proof[k].pipeline);
+        size_t i = 0;
         while (i < n && !same_kernel(&list[i], &mine)) i++;
         list[i] = mine;
-        rt_cache_write(m->proofs, &c, list, (i == n ? n + 1 : n) * sizeof *list);
+        n += i == n;
     }
+    if (list) rt_cache_write(m->proofs, &c, list, n * sizeof *list);
     free(list);
     rt_cache_free(&c);
 }
@@ -172,9 +176,9 @@ static bool is_scratch(const dlvk_session *s, uint32_t buffer)
     return !s->m->plan->buffer[buffer]->dtype;
 }
 
-dlvk_status proof_add(dlvk_session *s, Recorded *r, const Dispatch *d, const Variant *v, Proof **out, dlvk_error *err)
+dlvk_status proof_add(dlvk_session *s, Recorded *r, uint32_t step, const Variant *v, dlvk_error *err)
 {
-    *out = NULL;
+    const Dispatch *d = s->m->step[step]->dispatch;
     for (uint32_t i = 0; i < r->n_proof; i++)
         if (r->proof[i].pipeline == v->pipeline) return DLVK_OK;
     if (d->n_writes > PROOF_SAVED) return DLVK_OK;
@@ -182,7 +186,7 @@ dlvk_status proof_add(dlvk_session *s, Recorded *r, const Dispatch *d, const Var
     if (!more) return rt_error(err, DLVK_OUT_OF_MEMORY, "out of memory");
     r->proof = more;
     Proof *p = &more[r->n_proof++];
-    *p = (Proof){.pipeline = v->pipeline};
+    *p = (Proof){.pipeline = v->pipeline, .step = step};
     dlvk_status st = DLVK_OK;
     for (size_t i = 0; !st && i < d->n_writes; i++) {
         const Slice *x = &s->slice[d->writes[i]];
@@ -196,9 +200,24 @@ dlvk_status proof_add(dlvk_session *s, Recorded *r, const Dispatch *d, const Var
         }
         if (read_too(s, d, x)) st = vk_memory_new(s->dev, MEMORY_DEVICE, x->size, "a self-test", &p->saved[i], err);
     }
-    if (!st && p->half) st = vk_memory_new(s->dev, MEMORY_DOWNLOAD, 2 * p->half, "a self-test", &p->results, err);
-    *out = p->half ? p : NULL;
     return st;
+}
+
+dlvk_status proof_memory(dlvk_session *s, Recorded *r, dlvk_error *err)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < r->n_proof; i++) {
+        r->proof[i].results = bytes;
+        bytes += 2 * r->proof[i].half;
+    }
+    return bytes ? vk_memory_new(s->dev, MEMORY_DOWNLOAD, bytes, "a self-test", &r->results, err) : DLVK_OK;
+}
+
+const Proof *proof_of(const Recorded *r, uint32_t step)
+{
+    for (uint32_t i = 0; i < r->n_proof; i++)
+        if (r->proof[i].step == step && r->proof[i].half) return &r->proof[i];
+    return NULL;
 }
 
 void proof_save(const dlvk_session *s, const Proof *p, const Dispatch *d, VkCommandBuffer cmd)
@@ -212,9 +231,9 @@ void proof_save(const dlvk_session *s, const Proof *p, const Dispatch *d, VkComm
     vk_full_barrier(cmd);
 }
 
-void proof_fetch(const dlvk_session *s, const Proof *p, const Dispatch *d, VkCommandBuffer cmd, bool second)
+void proof_fetch(const dlvk_session *s, const Recorded *r, const Proof *p, const Dispatch *d, VkCommandBuffer cmd, bool second)
 {
-    uint64_t to = second ? p->half : 0;
+    uint64_t to = p->results + (second ? p->half : 0);
     int piece = 0;
     vk_full_barrier(cmd);
     for (size_t i = 0; i < d->n_writes; i++) {
@@ -223,7 +242,7 @@ void proof_fetch(const dlvk_session *s, const Proof *p, const Dispatch *d, VkCom
         for (int k = 0; k < (x->size <= WINDOW ? 1 : 2); k++, piece++) {
             const VkBufferCopy copy = {
                 .srcOffset = x->offset + p->piece[piece].at, .dstOffset = to, .size = p->piece[piece].bytes};
-            vkCmdCopyBuffer(cmd, x->buffer, p->results.buffer, 1, &copy);
+            vkCmdCopyBuffer(cmd, x->buffer, r->results.buffer, 1, &copy);
             to += (copy.size + 15) / 16 * 16;
         }
     }
@@ -266,10 +285,11 @@ static float element(uint32_t dtype, const uint8_t *at)
 /* Where the roundings differ, a mask that is computed from the sum may differ here and there. */
 enum { FEW = 256 };
 
-static unsigned char compare(const Proof *p)
+static void compare(void *user, int trial)
 {
-    unsigned char verdict = VERDICT_OPEN;
-    const uint8_t *got = p->results.map, *want = got + p->half;
+    const Recorded *r = user;
+    Proof *p = &r->proof[trial];
+    const uint8_t *got = r->results.map + p->results, *want = got + p->half;
     for (int k = 0; k < p->pieces; k++) {
         uint32_t dtype = p->piece[k].dtype, step = float_bytes(dtype);
         uint64_t bytes = p->piece[k].bytes, bad = 0;
@@ -282,24 +302,24 @@ static unsigned char compare(const Proof *p)
             float a = element(dtype, got + i), b = element(dtype, want + i);
             bad += !isnan(b) && !(fabsf(a - b) <= 1e-2f * scale);
         }
-        if (bad * FEW > bytes / step) return VERDICT_WRONG;
-        if (scale > 0) verdict = VERDICT_RIGHT;
+        if (bad * FEW > bytes / step)
+            p->verdict = VERDICT_WRONG;
+        else if (scale > 0 && p->verdict == VERDICT_OPEN)
+            p->verdict = VERDICT_RIGHT;
         got += (bytes + 15) / 16 * 16;
         want += (bytes + 15) / 16 * 16;
     }
-    return verdict;
 }
 
 void proof_judge(dlvk_session *s, Recorded *r)
 {
-    for (uint32_t i = 0; i < r->n_proof; i++) {
-        const Proof *p = &r->proof[i];
-        if (!p->half) continue;
-        unsigned char verdict = compare(p);
-        /* Zeros say little: good enough for this process, but not for the file. */
-        atomic_store(&s->m->verdict[p->pipeline], verdict == VERDICT_OPEN ? VERDICT_RIGHT : verdict);
-        if (verdict != VERDICT_OPEN) remember(s->m, p->pipeline);
-    }
+    rt_parallel(0, (int)r->n_proof, compare, r);
+    /* Zeros say little: good enough for this process, but not for the file. */
+    for (uint32_t i = 0; i < r->n_proof; i++)
+        if (r->proof[i].half)
+            atomic_store(&s->m->verdict[r->proof[i].pipeline],
+                         r->proof[i].verdict == VERDICT_WRONG ? VERDICT_WRONG : VERDICT_RIGHT);
+    remember(s->m, r->proof, r->n_proof);
     proof_free(s, r);
     s->tried = true;
     s->generation++;
@@ -307,10 +327,9 @@ void proof_judge(dlvk_session *s, Recorded *r)
 
 void proof_free(dlvk_session *s, Recorded *r)
 {
-    for (uint32_t i = 0; i < r->n_proof; i++) {
-        vk_memory_free(s->dev, &r->proof[i].results);
+    vk_memory_free(s->dev, &r->results);
+    for (uint32_t i = 0; i < r->n_proof; i++)
         for (int k = 0; k < PROOF_SAVED; k++) vk_memory_free(s->dev, &r->proof[i].saved[k]);
-    }
     free(r->proof);
     r->proof = NULL;
     r->n_proof = 0;

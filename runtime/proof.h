@@ -13,9 +13,9 @@ enum { PROOF_PIECES = 16, PROOF_SAVED = 8 };
 
 /* One pipeline on trial in a recorded segment. */
 typedef struct Proof {
-    uint32_t pipeline;
-    Memory results; /* of the variant on trial, and behind them, at `half`, of the other one */
-    uint64_t half;
+    uint32_t pipeline, step;
+    uint64_t results, half; /* in Recorded.results: where those of the variant on trial lie, and the bytes until the other one's */
+    unsigned char verdict;
     struct {
         uint64_t at, bytes;
         uint32_t dtype;
@@ -30,14 +30,17 @@ bool proof_wanted(const dlvk_session *s, const Dlvk__Plan__Variant *v);
 bool proof_awaited(const dlvk_model *m);
 /* Copies all states to `kept`, which it makes, or back from there. Waits for it. */
 dlvk_status proof_keep_states(dlvk_session *s, Memory *kept, bool back, dlvk_error *err);
-/* Adds a trial to the segment, with memory for the results of d. NULL in *out: not now, as where another dispatch of the segment
- * tries the same pipeline, or d writes nothing that can be compared. */
-dlvk_status proof_add(dlvk_session *s, Recorded *r, const Dlvk__Plan__Dispatch *d, const Dlvk__Plan__Variant *v, Proof **out,
-                      dlvk_error *err);
+/* Adds a trial of what a step of the segment would run, unless another step tries the same pipeline. */
+dlvk_status proof_add(dlvk_session *s, Recorded *r, uint32_t step, const Dlvk__Plan__Variant *v, dlvk_error *err);
+/* Memory for the results of all the segment's trials. */
+dlvk_status proof_memory(dlvk_session *s, Recorded *r, dlvk_error *err);
+/* The step's trial; NULL: none, as where it writes nothing that can be compared. */
+const Proof *proof_of(const Recorded *r, uint32_t step);
 /* Commands, with barriers around them: keep what d writes over; fetch its results, the second time those of the other variant,
  * and put back what was there. */
 void proof_save(const dlvk_session *s, const Proof *p, const Dlvk__Plan__Dispatch *d, VkCommandBuffer cmd);
-void proof_fetch(const dlvk_session *s, const Proof *p, const Dlvk__Plan__Dispatch *d, VkCommandBuffer cmd, bool second);
+void proof_fetch(const dlvk_session *s, const Recorded *r, const Proof *p, const Dlvk__Plan__Dispatch *d, VkCommandBuffer cmd,
+                 bool second);
 /* After the segment has run: compares, and remembers. */
 void proof_judge(dlvk_session *s, Recorded *r);
 void proof_free(dlvk_session *s, Recorded *r);

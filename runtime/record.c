@@ -292,22 +292,22 @@ dlvk_status session_variant(const dlvk_session *s, uint32_t step, const Dlvk__Pl
 }
 
 /* A variant on trial, and then the one that it is compared with, whose results stay; or the latter alone. */
-static dlvk_status record_proof(Recorder *c, const Dispatch *d, const Dlvk__Plan__Variant *v)
+static dlvk_status record_proof(Recorder *c, uint32_t step, const Dlvk__Plan__Variant *v)
 {
+    const Dispatch *d = c->s->m->step[step]->dispatch;
     const Dlvk__Plan__Variant *plain;
-    Proof *p = NULL;
+    const Proof *p = proof_of(c->r, step);
     dlvk_status st = first_variant(c->s, d, true, &plain, c->err);
     if (!st && !plain) return record_dispatch(c, d, v); /* nothing to compare it with */
-    if (!st) st = proof_add(c->s, c->r, d, v, &p, c->err);
     if (st || !p) return st ? st : record_dispatch(c, d, plain);
     VkQueryPool queries = c->r->queries;
     proof_save(c->s, p, d, c->cmd);
     c->r->queries = NULL;
     st = record_dispatch(c, d, v);
     c->r->queries = queries;
-    proof_fetch(c->s, p, d, c->cmd, false);
+    proof_fetch(c->s, c->r, p, d, c->cmd, false);
     if (!st) st = record_dispatch(c, d, plain);
-    proof_fetch(c->s, p, d, c->cmd, true);
+    proof_fetch(c->s, c->r, p, d, c->cmd, true);
     return st;
 }
 
@@ -321,8 +321,13 @@ static dlvk_status prepare(dlvk_session *s, const Segment *g, Recorded *r, dlvk_
         if (s->m->step[i]->kind_case != DLVK__PLAN__STEP__KIND_DISPATCH) continue;
         st = session_variant(s, i, &v, err);
         uint64_t each = st ? 0 : (rt_plan_arg_bytes(s->m->step[i]->dispatch) + 63) / 64 * 64;
-        bytes += st ? 0 : proof_wanted(s, v) ? 2 * each : v->indirect ? each : 0;
+        bool tried = !st && proof_wanted(s, v);
+        bytes += st ? 0 : tried ? 2 * each : v->indirect ? each : 0;
+        const Dlvk__Plan__Variant *plain = NULL;
+        if (tried) st = first_variant(s, s->m->step[i]->dispatch, true, &plain, err);
+        if (!st && plain) st = proof_add(s, r, i, v, err);
     }
+    if (!st) st = proof_memory(s, r, err);
     if (!st && bytes > r->args.size) {
         vk_memory_free(s->dev, &r->args);
         st = vk_memory_new(s->dev, MEMORY_ARGS, bytes, "arguments", &r->args, err);
@@ -377,7 +382,7 @@ dlvk_status session_record(dlvk_session *s, uint32_t segment, dlvk_error *err)
         } else {
             const Dlvk__Plan__Variant *v;
             st = session_variant(s, i, &v, err);
-            if (!st) st = proof_wanted(s, v) ? record_proof(&c, step->dispatch, v) : record_dispatch(&c, step->dispatch, v);
+            if (!st) st = proof_wanted(s, v) ? record_proof(&c, i, v) : record_dispatch(&c, step->dispatch, v);
             c.dispatch++;
         }
     }

@@ -48,6 +48,7 @@ typedef struct Recorded {
     uint64_t ticket;     /* of its latest submission */
     struct Proof *proof; /* what it tries besides (proof.h) */
     uint32_t n_proof;
+    Memory results; /* of the trials */
 } Recorded;
 
 enum { SMALL_COMMANDS = 16 };

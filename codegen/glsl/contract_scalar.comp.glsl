@@ -34,6 +34,7 @@ void steps(int count, int k, int ib, bool vectors, bool masked)
     @{a_pointers}
     /* Two products by themselves before they are added: half as many roundings at the sum's full size. */
     [[unroll]] for (int u0 = 0; u0 < count; u0 += 2) {
+        @{a_eight}
         float b[2 * C];
         [[unroll]] for (int s = 0; s < 2; s++) {
             int u = u0 + s;
