@@ -32,6 +32,21 @@ static bool wants_channels_last(const Fuse *f, const Node *n)
            !value_const(v, NULL);
 }
 
+/* The weights of a convolution that training changes lie as the model has them, taps innermost: neither columns nor steps of k
+ * neighbour, and each element would be loaded by itself, once a tile. Where there are several taps they are put in order first.
+ */
+static bool wants_order(const Node *n)
+{
+    const Value *v = n->in[1];
+    int last = v->type.rank - 1, taps = 0;
+    for (int i = 0; i < last - 1; i++) taps += !dim_is(n->in[1]->type.dim[i], 1);
+    while (v->def && value_widened(v)) v = v->def->in[0];
+    if (n->op != OP_CONV || attr_i(n, A_GROUP, 1) != 1 || !taps || !v->def || v->def->op != OP_TRANSPOSE || value_const(v, NULL))
+        return false;
+    const int64_t *perm = attr_ints(v->def, A_PERM);
+    return perm[last] < last && perm[last - 1] < last;
+}
+
 /* What has memory where v is read from another kernel: a widened value is made again wherever it is used. */
 Value *fuse_read_as(Value *v)
 {
@@ -115,7 +130,10 @@ void fuse_mark_required(Fuse *f)
                 fuse_require(f, fuse_read_as(n->in[0]));
             else if (!value_widened(n->in[0]) || !f->loaded[n->in[0]->def->in[0]->id])
                 require_affine(f, n->in[0]);
-            require_affine(f, n->in[1]);
+            if (wants_order(n))
+                fuse_require(f, fuse_read_as(n->in[1]));
+            else
+                require_affine(f, n->in[1]);
             break;
         case OP_WINDOW:
         case OP_ARGWINDOW:
