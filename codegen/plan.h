@@ -75,6 +75,10 @@ enum { MAX_PART_VARIANTS = 4 };
 const char *kernel_text(PlanBuilder *b, const Kernel *k);
 /* Kernels of a region that can share a dispatch, and read and write at most `bytes`, do so from here on (codegen/merge.c). */
 void plan_merge(PlanBuilder *b, RegionSchedule *rs, int64_t bytes);
+/* codegen/waves.c: steps that can run side by side stand together; and in the plan that has been made, how far buffers' lives reach
+ * before all that runs beside them is done. */
+void plan_gather_waves(PlanBuilder *b, RegionSchedule *rs);
+void plan_widen_lives(PlanBuilder *b, const Dlvk__Plan__Region *top);
 Dlvk__Plan__Region *plan_region(PlanBuilder *b, Region *r);   /* codegen/steps.c */
 void plan_states(PlanBuilder *b, Dlvk__Plan__Region *region); /* codegen/states.c: the top region's last steps */
 

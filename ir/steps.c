@@ -69,7 +69,7 @@ Steps *steps_of(Schedule *s, RegionSchedule *rs)
 }
 
 /* What the host decides, and what tells it a size: other steps stay on their side. */
-static bool is_fence(const Step *s)
+bool steps_is_fence(const Step *s)
 {
     return s->node || (s->kernel && s->kernel->arch == ARCH_COMPACT);
 }
@@ -84,14 +84,14 @@ static bool needs(const Steps *t, int reader, int maker)
 bool steps_can_sink(const Steps *t, int from, int to)
 {
     for (int i = from + 1; i < to; i++)
-        if (is_fence(&t->rs->steps.at[i]) || needs(t, i, from)) return false;
+        if (steps_is_fence(&t->rs->steps.at[i]) || needs(t, i, from)) return false;
     return true;
 }
 
 bool steps_can_rise(const Steps *t, int from, int to)
 {
     for (int i = to + 1; i < from; i++)
-        if (is_fence(&t->rs->steps.at[i]) || needs(t, from, i)) return false;
+        if (steps_is_fence(&t->rs->steps.at[i]) || needs(t, from, i)) return false;
     return true;
 }
 

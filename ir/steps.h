@@ -27,6 +27,7 @@ void steps_note(Steps *t, int i);
  * asked. */
 bool steps_can_sink(const Steps *t, int from, int to);
 bool steps_can_rise(const Steps *t, int from, int to);
+bool steps_is_fence(const Step *s);                   /* other steps stay on their side of it */
 bool steps_independent(const Steps *t, int a, int b); /* neither needs the other's results */
 /* Makes the kernel of step `from`, parts and all, a part of that of step `to`; steps_close() takes away what steps are empty. */
 void steps_merge(Steps *t, int from, int to);

@@ -16,12 +16,14 @@ static inline uint64_t arena_round_up(uint64_t bytes)
 typedef struct ArenaItem {
     uint64_t size;        /* bytes; 0 takes no room */
     uint32_t first, last; /* alive in these steps, both included */
-    uint64_t offset;      /* out */
+    uint32_t before, after; /* steps around these in which its memory had better not be others' either */
+    uint64_t offset;        /* out */
 } ArenaItem;
 
 /* Gives every item an offset such that items alive at the same time do not overlap, and sets *peak to the bytes needed. `limit`
  * (0: none) is the size of one allocation: no item crosses a multiple of it. False: an item is larger than the limit, the
  * sizes' sum exceeds 2^62, or no memory. */
+/* Room for `before` and `after` is found as far as the peak does not grow by it, for small items rather than large ones. */
 bool arena_pack(ArenaItem *items, size_t n, uint64_t limit, uint64_t *peak);
 
 #endif

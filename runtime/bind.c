@@ -101,7 +101,8 @@ static dlvk_status pack(dlvk_session *s, int kind, Space *sp, const char *what, 
         const Buffer *b = p->buffer[i];
         if ((int)b->kind != kind || s->m->data_dep[b->size]) continue;
         index[n] = i;
-        item[n] = (ArenaItem){.first = kind == KIND(ARENA) ? b->first : 0, .last = kind == KIND(ARENA) ? b->last : UINT32_MAX};
+        item[n] = kind == KIND(ARENA) ? (ArenaItem){.first = b->first, .last = b->last, .before = b->before, .after = b->after}
+                                      : (ArenaItem){.last = UINT32_MAX};
         st = buffer_size(s, i, &item[n].size, err);
         if (!st && item[n].size > s->dev->info.max_allocation_bytes)
             st = rt_error(err, DLVK_OUT_OF_MEMORY,

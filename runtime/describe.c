@@ -319,9 +319,11 @@ static void put_memory(Json *j, const Plan *p)
         bool prepared = b->kind == DLVK__PLAN__BUFFER__KIND__PREPARED;
         if (b->kind != DLVK__PLAN__BUFFER__KIND__ARENA && !prepared) continue;
         fixed = fixed && size->op == DLVK__PLAN__EXPR__OP__CONST && size->value >= 0;
-        if (item)
+        if (item && prepared)
+            item[n++] = (ArenaItem){.size = (uint64_t)size->value, .last = UINT32_MAX};
+        else if (item)
             item[n++] = (ArenaItem){
-                .size = (uint64_t)size->value, .first = prepared ? 0 : b->first, .last = prepared ? UINT32_MAX : b->last};
+                .size = (uint64_t)size->value, .first = b->first, .last = b->last, .before = b->before, .after = b->after};
     }
     json_open(j, "memory", '{');
     json_int(j, "weights", (int64_t)weights);

@@ -38,7 +38,7 @@ dlvk_status rt_footprint(const Env *e, dlvk_memory *mem, dlvk_error *err)
         if (e->state[b->size] != EXPR_KNOWN || e->value[b->size] < 0) continue;
         uint64_t size = (uint64_t)e->value[b->size];
         if (b->kind == KIND(ARENA))
-            item[n++] = (ArenaItem){.size = size, .first = b->first, .last = b->last};
+            item[n++] = (ArenaItem){.size = size, .first = b->first, .last = b->last, .before = b->before, .after = b->after};
         else if (b->kind != KIND(CONSTANT) || !p->n_blob || owner[i] == i)
             sum += arena_round_up(size);
     }

@@ -197,6 +197,7 @@ static dlvk_status check_storage(Check *c, uint64_t blob_bytes)
         if (b->kind > DLVK__PLAN__BUFFER__KIND__PREPARED) FAIL(c, "buffer %u is of the unknown kind %d", i, (int)b->kind);
         if (b->blob) TRY(index_ok(c, "blob", b->blob - 1, p->n_blob));
         if (b->first > b->last) FAIL(c, "buffer %u dies before it is born", i);
+        if (b->before > b->first || b->after > UINT32_MAX - b->last) FAIL(c, "buffer %u lives around no steps", i);
         if (b->kind == DLVK__PLAN__BUFFER__KIND__COUNTER && b->blob) FAIL(c, "counter buffer %u has a blob", i);
         if (b->kind != DLVK__PLAN__BUFFER__KIND__CONSTANT && b->kind != DLVK__PLAN__BUFFER__KIND__STATE &&
             b->kind != DLVK__PLAN__BUFFER__KIND__COUNTER)
