@@ -192,15 +192,15 @@ static Dlvk__Plan__Plan *make_plan(PlanBuilder *b, const char *program, const Co
     plan->name = pool_strdup(b->pool, program);
 
     add_signature(b, plan, true);
-    for (int i = 0; o->merge_bytes && i < b->s->regions.n; i++) {
-        plan_merge(b, b->s->regions.at[i], o->merge_bytes);
-        plan_gather_waves(b, b->s->regions.at[i]);
+    for (int i = 0; i < b->s->regions.n; i++) {
+        if (o->merge_bytes) plan_merge(b, b->s->regions.at[i], o->merge_bytes);
+        if (o->waves) plan_gather_waves(b, b->s->regions.at[i]);
     }
     plan->region = plan_region(b, g->top);
     if (!plan->region) return NULL;
     plan->prepared = b->prepared;
     plan_states(b, plan->region);
-    if (o->merge_bytes) plan_widen_lives(b, plan->region);
+    if (o->waves) plan_widen_lives(b, plan->region);
     add_states(b, plan);
     add_signature(b, plan, false);
     const Signature *sig = g->signature;

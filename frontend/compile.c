@@ -101,6 +101,7 @@ static dlvk_status add_program(Job *j, Graph *g, const char *name, bool *stopped
                          .validate = validate,
                          .keep_glsl = o->keep_glsl,
                          .merge_bytes = o->optimize > 0 ? MERGE_BYTES : 0,
+                         .waves = o->optimize > 0,
                          .threads = o->threads,
                          .device = o->device,
                          .dump_glsl = o->dump_glsl,

@@ -91,6 +91,7 @@ Graph *memory_fit(Graph *g, const dlvk_training_options *t, CodegenOptions *o)
     o->unlimited_memory = whole.planned;
     if (whole.planned <= t->max_memory) return g;
     o->merge_bytes = 0;
+    o->waves = false; /* which lengthen lives */
     f.remat = remat_new(schedule_build(g, o->optimize), symbol_values(c, t), ARENA_ALIGN);
     int64_t fixed = (int64_t)(whole.planned - whole.planned_arena), target = (int64_t)t->max_memory - fixed;
     for (int i = 0; i < ROUNDS && remat_choose(f.remat, target); i++) {
