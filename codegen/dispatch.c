@@ -19,6 +19,15 @@ static bool generate(KernelGen *kg)
     return false;
 }
 
+/* A name for a comment of one line. */
+static const char *in_comment(Pool *p, const char *name)
+{
+    char *s = pool_strdup(p, name ? name : "?");
+    for (char *c = s; *c; c++)
+        if ((unsigned char)*c < ' ' || *c == '\\') *c = '?';
+    return s;
+}
+
 /* "// node 'Conv_3' (Conv)" above main(): the source names the model's nodes it came from. */
 static const char *with_origins(Pool *p, const Kernel *k, const char *glsl)
 {
@@ -26,8 +35,8 @@ static const char *with_origins(Pool *p, const Kernel *k, const char *glsl)
     if (!main_at) return glsl;
     const char *lines = "";
     for (int i = 0; i < k->origins.n; i++)
-        lines = pool_printf(p, "%s// %s (%s)\n", lines, k->origins.at[i]->name ? k->origins.at[i]->name : "?",
-                            k->origins.at[i]->op ? k->origins.at[i]->op : "?");
+        lines =
+            pool_printf(p, "%s// %s (%s)\n", lines, in_comment(p, k->origins.at[i]->name), in_comment(p, k->origins.at[i]->op));
     return pool_printf(p, "%.*s\n%s%s", (int)(main_at - glsl), glsl, lines, main_at + 1);
 }
 

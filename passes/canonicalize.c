@@ -50,8 +50,8 @@ static Value *divide(const Match *m)
 {
     double c;
     if (is_num(m->in[1], 1)) return m->in[0];
-    if (!m->is_float || !value_scalar(m->in[1], &c) || !power_of_two(c)) return NULL;
-    return build_map2s(m->b, OP_MUL, m->in[0], 1 / c);
+    if (!m->is_float || !value_scalar(m->in[1], &c) || (c != 0 && !power_of_two(c))) return NULL;
+    return build_map2s(m->b, OP_MUL, m->in[0], 1 / c); /* by infinity too: lavapipe gives 0 for x / 0 where 0 is a constant */
 }
 
 static Value *power(const Match *m)

@@ -55,6 +55,8 @@ static bool tensor_type(Importer *im, const char *name, const Onnx__TypeProto__T
         const char *param = d && d->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM ? d->dim_param : "";
         if (d && d->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE && d->dim_value >= 0)
             dims[i] = dim_const(&c->dims, d->dim_value);
+        else if (im->assume >= ASSUME_SIZES && like && i < like->rank)
+            dims[i] = dim_const(&c->dims, like->dim[i]);
         else if (*param)
             dims[i] = dim_symbol(&c->dims, element ? pool_printf(c->pool, "%s.%s", name, param) : param);
         else
@@ -82,7 +84,8 @@ static bool fits(Importer *im, const char *name, Type t, const Tensor *x)
 static bool is_assumed(const Importer *im, const Tensor *x)
 {
     bool small = x->rank <= 1 && x->count <= IR_MAX_ELEMS && x->dtype != DLVK_STRING;
-    return small && (im->assume == ASSUME_ALL || (im->assume == ASSUME_INTEGERS && !dtype_is_float(x->dtype)));
+    return small && (im->assume == ASSUME_ALL || im->assume == ASSUME_SIZES_AND_ALL ||
+                     (im->assume == ASSUME_INTEGERS && !dtype_is_float(x->dtype)));
 }
 
 static Value *import_tensor(Importer *im, Build *b, const char *name, const Declared *d, const Tensor *like)
@@ -143,6 +146,41 @@ static OnnxItem import_input(Importer *im, Build *b, const char *name, const Onn
     return (OnnxItem){.seq = s};
 }
 
+const OnnxAssumed *onnx_assumed(const Importer *im, const char *name, int position)
+{
+    for (int k = 0; k < im->n_assumed; k++) {
+        const OnnxAssumed *a = &im->assumed[k];
+        if (a->name ? strcmp(a->name, name) == 0 : a->position == position) return a;
+    }
+    return NULL;
+}
+
+void onnx_check_sizes(Importer *im)
+{
+    Context *c = im->ctx;
+    const Region *top = im->graph->top;
+    const Dim **known = POOL_ARRAY(c->pool, const Dim *, c->dims.symbols.n);
+    for (int i = 0; i < im->signature.inputs.n; i++) {
+        const Formal *f = &im->signature.inputs.at[i];
+        const OnnxAssumed *a = onnx_assumed(im, f->name, i);
+        for (int k = 0; a && k < f->n; k++) {
+            Type t = top->params.at[f->first + k]->type;
+            for (int d = 0; d < t.rank && d < a->at[k]->rank; d++)
+                if (t.dim[d]->kind == DIM_SYM) known[t.dim[d]->sym->index] = dim_const(&c->dims, a->at[k]->dim[d]);
+        }
+    }
+    for (int i = 0; i < c->constraints.n && !c->diag.errors; i++) {
+        const Constraint *x = &c->constraints.at[i];
+        int64_t l, r;
+        if (x->guard || !dim_is_const(dim_subst(&c->dims, x->a, known), &l) ||
+            !dim_is_const(dim_subst(&c->dims, x->b, known), &r))
+            continue;
+        if (x->kind == DIM_EQ ? l != r : l > r)
+            diag_error(&c->diag, DLVK_INVALID_ARGUMENT, "%s: %s is %lld and %s is %lld", x->why ? x->why : "sizes",
+                       dim_to_string(c->pool, x->a), (long long)l, dim_to_string(c->pool, x->b), (long long)r);
+    }
+}
+
 void onnx_import_inputs(Scope *s, Build *b, const Onnx__GraphProto *g)
 {
     Importer *im = s->im;
@@ -150,13 +188,7 @@ void onnx_import_inputs(Scope *s, Build *b, const Onnx__GraphProto *g)
     for (size_t i = 0; i < g->n_input; i++) {
         const char *name = g->input[i]->name ? g->input[i]->name : "";
         if (scope_find(s, name)) continue; /* an initializer gives its value */
-        const OnnxAssumed *a = NULL;
-        for (int k = 0; k < im->n_assumed && !a; k++) {
-            const OnnxAssumed *x = &im->assumed[k];
-            if (x->name ? strcmp(x->name, name) == 0 : x->position == position) a = x;
-        }
-        scope_define(s, name, import_input(im, b, name, g->input[i]->type, a));
-        position++;
+        scope_define(s, name, import_input(im, b, name, g->input[i]->type, onnx_assumed(im, name, position++)));
     }
 }
 

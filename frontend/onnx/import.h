@@ -7,7 +7,8 @@
 typedef struct OnnxModel OnnxModel; /* the file's contents: constants and names of the graph point into it */
 
 /* An input's value. What it is (how long a sequence, whether an optional has one) holds for the compilation; what it contains is
- * taken as known where the model cannot be compiled otherwise, and then the input stays in the graph's signature, unused. */
+ * taken as known where the model cannot be compiled otherwise, and then the input stays in the graph's signature, unused. An initializer
+ * that is an input too is one only where a value for it is here, by name or in a list of as many as there are inputs. */
 typedef struct OnnxAssumed {
     const char *name; /* or NULL: */
     int position;     /* among the inputs */
@@ -15,8 +16,8 @@ typedef struct OnnxAssumed {
     int n; /* tensors */
     const Tensor *const *at;
 } OnnxAssumed;
-/* Which values that are small count as known. */
-typedef enum Assume { ASSUME_NONE, ASSUME_INTEGERS, ASSUME_ALL } Assume;
+/* What counts as known: of the values small integers, or all small ones; the sizes of all inputs that have a value; both. */
+typedef enum Assume { ASSUME_NONE, ASSUME_INTEGERS, ASSUME_ALL, ASSUME_SIZES, ASSUME_SIZES_AND_ALL } Assume;
 
 /* Imports a model. *keep is set before anything can fail, to a model (or NULL) that onnx_model_free() frees once the graph is no
  * longer needed. NULL: errors are in ctx->diag, all of them: one line an offending node. */

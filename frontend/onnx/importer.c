@@ -45,7 +45,8 @@ static const struct {
         "SequenceAt SequenceInsert SimplifiedLayerNormalization SoftmaxCrossEntropyLoss StringConcat Sub SwiGLU Tile "
         "TransposeMatMul Xor "},
     {3,
-     " Adagrad Adam Attention Col2Im DeformConv DynamicQuantizeMatMul FlexAttention GRU GroupNormalization InstanceNormalization "
+     " Adagrad Adam Attention Col2Im DeformConv DynamicQuantizeLSTM DynamicQuantizeMatMul FlexAttention GRU GroupNormalization "
+     "InstanceNormalization "
      "LSTM "
      "LinearAttention MatMulNBits Momentum MultiHeadAttention OneHot RNN SkipLayerNormalization SkipSimplifiedLayerNormalization "
      "Range RoiAlign RotaryEmbedding Scatter ScatterElements ScatterND Where "},
@@ -247,7 +248,18 @@ static void import_nodes(Scope *s, Build *b, size_t n, Onnx__NodeProto **nodes)
     for (size_t i = 0; i < n; i++) import_node(s, b, nodes[i], (int)i);
 }
 
-/* Initializers become constants; one that is also an input is a default value, which DLVK takes as fixed. */
+/* Whether an initializer of the main graph is an input as well for which a value is assumed: by name, or since all inputs have
+ * one. */
+static bool is_overridden(const Scope *s, const Onnx__GraphProto *g, const char *name)
+{
+    const Importer *im = s->im;
+    for (size_t i = 0; !s->parent && name && i < g->n_input && im->n_assumed; i++)
+        if (g->input[i]->name && strcmp(g->input[i]->name, name) == 0)
+            return onnx_assumed(im, name, (size_t)im->n_assumed == g->n_input ? (int)i : -1) != NULL;
+    return false;
+}
+
+/* Initializers become constants. One that is also an input is a default value: it is taken as fixed unless another is assumed. */
 static void import_initializer(Scope *s, Build *b, const char *name, const Tensor *t, const char *why)
 {
     Context *c = s->im->ctx;
@@ -268,6 +280,7 @@ static void import_initializers(Scope *s, Build *b, const Onnx__GraphProto *g)
     for (size_t i = 0; i < g->n_initializer; i++) {
         const char *why = "", *name = g->initializer[i]->name;
         if (!s->parent && s->frame && name && scope_find(s, name)) continue; /* an argument takes its place */
+        if (is_overridden(s, g, name)) continue;
         const Tensor *t = onnx_tensor_read(im->ctx->pool, im->model, g->initializer[i], &why);
         import_initializer(s, b, g->initializer[i]->name, t, why);
     }
@@ -423,6 +436,7 @@ Graph *onnx_import_model(Context *ctx, OnnxModel *m, int n_assumed, const OnnxAs
     OnnxItem *out = POOL_ARRAY(ctx->pool, OnnxItem, g->n_output);
     find_outputs(&s, g, out);
     onnx_export_outputs(&im, g, out);
+    if (!ctx->diag.errors) onnx_check_sizes(&im);
     return ctx->diag.errors ? NULL : graph;
 }
 

@@ -74,6 +74,10 @@ const Tensor *onnx_sparse_read(Pool *p, OnnxModel *m, const Onnx__SparseTensorPr
  * where it is a constant. Others as they are. */
 Value *onnx_variable(const Scope *s, Build *b, const char *name, Value *v);
 
+/* What is assumed for an input of this name, or at this place; NULL: nothing. */
+const OnnxAssumed *onnx_assumed(const Importer *im, const char *name, int position);
+/* Whether the sizes of the inputs that have assumed values meet the context's constraints; an error otherwise. */
+void onnx_check_sizes(Importer *im);
 /* The main graph's inputs, defined in s, and its outputs, which become the graph's results. */
 void onnx_import_inputs(Scope *s, Build *b, const Onnx__GraphProto *g);
 void onnx_export_outputs(Importer *im, const Onnx__GraphProto *g, const OnnxItem *items);

@@ -107,7 +107,13 @@ Value *index_tuples(Build *b, Value *x, Value *idx, int batch, bool drop)
     if (!x || !idx) return NULL;
     int last = idx->type.rank - 1;
     int64_t k;
-    if (last < batch || !dim_is_const(idx->type.dim[last], &k) || k < 0 || batch + k > x->type.rank) {
+    if (last >= batch && !dim_is_const(idx->type.dim[last], &k)) {
+        ctx_error(b->ctx, DLVK_UNSUPPORTED,
+                  "index tuples of type %s: how many axes they are for must be known when the model is compiled",
+                  type_to_string(b->ctx->pool, idx->type));
+        return NULL;
+    }
+    if (last < batch || k < 0 || batch + k > x->type.rank) {
         ctx_error(b->ctx, DLVK_UNSUPPORTED, "index tuples of type %s do not fit %s", type_to_string(b->ctx->pool, idx->type),
                   type_to_string(b->ctx->pool, x->type));
         return NULL;

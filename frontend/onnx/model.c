@@ -185,7 +185,8 @@ Graph *onnx_import_file(Context *ctx, const char *path, OnnxModel **keep)
     return import_file(ctx, path, 0, NULL, ASSUME_NONE, NULL, keep);
 }
 
-/* Some models take from an input what shapes depend on: axes, steps, scales. */
+/* Some models take from an input what shapes depend on: axes, steps, scales. In others sizes decide what is computed: which axes
+ * are broadcast, how many axes a result has. */
 Graph *onnx_import_file_assuming(Pool *pool, const char *path, int n, const OnnxAssumed *assumed, ModelParts *parts,
                                  Context **ctx, OnnxModel **keep)
 {
@@ -193,7 +194,7 @@ Graph *onnx_import_file_assuming(Pool *pool, const char *path, int n, const Onnx
         *ctx = context_new(pool);
         Graph *g = import_file(*ctx, path, n, assumed, assume, parts, keep);
         dlvk_status s = (*ctx)->diag.status;
-        if (g || !n || assume == ASSUME_ALL || (s != DLVK_UNSUPPORTED && s != DLVK_INVALID_ARGUMENT)) return g;
+        if (g || !n || assume == ASSUME_SIZES_AND_ALL || (s != DLVK_UNSUPPORTED && s != DLVK_INVALID_ARGUMENT)) return g;
         onnx_model_free(*keep);
         *keep = NULL;
     }

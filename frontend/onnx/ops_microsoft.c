@@ -200,6 +200,28 @@ void lower_qgemm(OnnxNode *n)
     n->out[0] = has_in(n, 7) ? onnx_requantize(n, real, in(n, 7), in(n, 8), in(n, 0)->type.dtype) : real;
 }
 
+/* Weights [directions, in, gates] as reals [directions, gates, in]; scale and zero point are one a direction, or one a gate of
+ * each. */
+static Value *real_weights(Build *b, Value *w, Value *scale, Value *zero)
+{
+    const int swap[] = {0, 2, 1}, axes[] = {1, 2};
+    Value *per[] = {scale, zero};
+    if (!w || !scale || !zero) return NULL;
+    for (int i = 0; i < 2; i++) per[i] = build_cast(b, build_unsqueeze(b, per[i], 3 - per[i]->type.rank, axes), DLVK_F32);
+    Value *x = build_map2(b, OP_SUB, build_cast(b, w, DLVK_F32), per[1]);
+    return build_transpose(b, build_map2(b, OP_MUL, x, per[0]), swap);
+}
+
+/* LSTM's inputs with weights of 8 bits, whose scales and zero points follow. Input and state stay as they are: rounding them to 8
+ * bits, too, is how ONNX Runtime saves time. */
+void lower_dynamic_quantize_lstm(OnnxNode *n)
+{
+    Value *x[8];
+    for (int i = 0; i < 8; i++) x[i] = in(n, i);
+    for (int i = 0; i < 2; i++) x[1 + i] = real_weights(n->b, x[1 + i], in(n, 8 + 2 * i), in(n, 9 + 2 * i));
+    if (x[0] && x[1] && x[2]) onnx_apply(n, "LSTM", 14, 8, x, n->n_out, n->out);
+}
+
 /* Attention of x = query, key, value, [batch, seq, hidden] each, or [batch, heads, seq, size]. padding: integers [batch, keys] or
  * [batch, queries, keys], 0 where a key is padding, or [batch], the number of keys that are none; bias is added to the scores;
  * either may be NULL. past: earlier keys and values, or NULL; present: gets them with the new ones behind. */

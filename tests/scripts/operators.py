@@ -69,25 +69,32 @@ def expect(name, op, inputs, outputs, opset, **options):
     Case(name, op, inputs, opset, **options).write(outputs)
 
 
-def runtime(name, op, inputs, opset, outputs=1, **options):
+def session(model):
     import onnxruntime
 
-    case = Case(name, op, inputs, opset, **options)
-    names = [f"o{k}" for k in range(outputs)]
-    model = case.model(names, [onnx.ValueInfoProto(name=n) for n in names])
-    if options.get("domain") != "com.microsoft":  # whose operators it infers wrongly
-        model = onnx.shape_inference.infer_shapes(model)
     how = onnxruntime.SessionOptions()
     how.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    case.write(onnxruntime.InferenceSession(model.SerializeToString(), how).run(None, dict(case.fed)))
+    return onnxruntime.InferenceSession(model.SerializeToString(), how)
+
+
+def computed(case, outputs):
+    """What ONNX Runtime gives."""
+    names = [f"o{k}" for k in range(outputs)]
+    model = case.model(names, [onnx.ValueInfoProto(name=n) for n in names])
+    if all(o.domain != "com.microsoft" for o in case.opsets):  # whose operators it infers wrongly
+        model = onnx.shape_inference.infer_shapes(model)
+    return session(model).run(None, dict(case.fed))
+
+
+def runtime(name, op, inputs, opset, outputs=1, **options):
+    case = Case(name, op, inputs, opset, **options)
+    case.write(computed(case, outputs))
 
 
 def graph(name, text, opset=17, **inputs):
     """A whole graph in ONNX's text form, as exporters write them; expected outputs come from ONNX Runtime."""
-    import onnxruntime
-
     model = onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["" : {opset}]> g {text}')
-    outputs = onnxruntime.InferenceSession(model.SerializeToString()).run(None, inputs)
+    outputs = session(model).run(None, inputs)
     save(name, model, [(i.name, inputs[i.name]) for i in model.graph.input], [(o.name, x) for o, x in zip(model.graph.output, outputs)])
 
 
@@ -480,6 +487,11 @@ def microsoft():
     room = [normal(2, 2, 6, 16) * (np.arange(6) < [[3], [1]])[:, None, :, None].astype(F32) for _ in range(2)]
     runtime("ms_grouped_room", "GroupQueryAttention", [*grouped(1), *room, total([3, 1]), total(4)], 17, outputs=3,
             symbolic=False, scale=0.2, **size, **ms)
+    w, r = (rng.integers(-99, 99, (1, size, 16)).astype(np.int8) for size in (3, 4))
+    per, zeros, state = np.full((1, 16), 0.02, F32), np.zeros((1, 16), np.int8), normal(5, 2, 3)
+    whole = lambda x: (x * F32(0.02)).transpose(0, 2, 1)
+    expect("ms_lstm_quantized", "DynamicQuantizeLSTM", [state, w, r, None, None, None, None, None, per, zeros, per[:, 0], zeros[:, 0]],
+           computed(Case("", "LSTM", [state, whole(w), whole(r)], 14, hidden_size=4), 3), 17, const=(1, 2, 8, 9, 10, 11), hidden_size=4, **ms)
     for bits in (2, 8):
         codes, zeros, scales = rng.integers(0, 1 << bits, (3, 40)), rng.integers(0, 1 << bits, (3, 3)), positive(3, 3)
         pack = lambda c: np.packbits((c[..., None] >> np.arange(bits) & 1).astype(np.uint8).reshape(3, -1), axis=1, bitorder="little")
@@ -582,6 +594,33 @@ def sizes_at_run_time():
     expect("unique_slices", "Unique", [rows], [unique, first, inverse.reshape(-1), count], 11, axis=0)
     expect("unique_long_slices", "Unique", [rows.repeat(20, 2)], [unique.repeat(20, 2), first, inverse.reshape(-1), count], 11, axis=0,
            symbolic=False)
+
+
+def oddities():
+    """What is legal and seldom written."""
+    x = normal(2, 3)
+    plain = lambda a: helper.make_tensor_value_info(a, 1, [2, 3])
+    only = lambda nodes, inputs, outputs, *fixed: helper.make_model(
+        helper.make_graph(nodes, "g", inputs, [plain(o) for o in outputs], fixed), opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    name = "*/ \n#version 99 \\"
+    save("name_of_lines", only([helper.make_node("Neg", ["x\n"], ["y"], name=name)], [plain("x\n")], ["y", "x\n"]), [("x\n", x)],
+         [("y", -x), ("x\n", x)])
+    w = normal(3)
+    save("initializer_overridden", only([helper.make_node("Add", ["x", "w"], ["y"])], [plain("x"), value_info("w", w)], ["y"],
+                                        numpy_helper.from_array(normal(3), "w")), [("x", x), ("w", w)], [("y", x + w)])
+    # sizes that only the inputs tell: which axis is broadcast, how many axes an index is for, how many elements a sequence has
+    runtime("broadcast_at_run_time", "Mul", [x, normal(2, 1)], 14)
+    at = np.array([[0, 1], [1, 2], [1, 0]], I64)
+    runtime("gather_nd_of_any_width", "GatherND", [x, at], 13)
+    runtime("scatter_nd_of_any_width", "ScatterND", [x, at, normal(3)], 13)
+    graph("sequence_split_by_input", """(float[n, 2] x) => (float[m, 2] y, float[p, 2] z) {
+        one = Constant<value = int64 {1}> ()
+        minus = Constant<value = int64 {-1}> ()
+        s = SplitToSequence<axis = 0>(x)
+        t = SequenceErase(s, one)
+        y = ConcatFromSequence<axis = 0>(t)
+        z = SequenceAt(s, minus) }""", x=normal(4, 2))
+    runtime("divided_by_zero", "Div", [np.array([1, -1, 0, np.inf, np.nan], F32), np.array(0, F32)], 14, const=(1,))
 
 
 def sequences():
@@ -712,6 +751,6 @@ def text():
     runtime("category_mapper", "CategoryMapper", [words], 15, domain="ai.onnx.ml", cats_strings=["a", "b"], cats_int64s=[5, 6], default_int64=-2)
 
 
-for family in (convolution, recurrence, contraction, normalization, losses, regions, attention, positions, newer, microsoft, exported, sizes_at_run_time, sequences,
-               text):
+for family in (convolution, recurrence, contraction, normalization, losses, regions, attention, positions, newer, microsoft, exported, sizes_at_run_time, oddities,
+               sequences, text):
     family()

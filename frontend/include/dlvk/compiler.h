@@ -32,7 +32,9 @@ typedef struct dlvk_compile_options {
     const struct dlvk_host_value *assumed; /* values of inputs, by name or (name NULL) position. What they are holds for the bundle: the
                                               length of a sequence, whether an optional has a value, the rank where the model gives none.
                                               What is in them is used only where a model cannot be compiled without it, for axes and the
-                                              like; such a bundle holds for these values */
+                                              like, their sizes where these decide what is computed, as which axes are broadcast; such a
+                                              bundle holds for these values or sizes. An initializer that is an input as well keeps its
+                                              value unless one is given here, by name, or for all inputs */
     int n_assumed;
     dlvk_dtype precision;        /* DLVK_F32 (or 0): as the model says. DLVK_F16, DLVK_BF16: float32 values lie in memory in that type,
                                     the operands of contractions among them; arithmetic and sums stay float32, inputs and outputs keep
