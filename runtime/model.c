@@ -2,6 +2,7 @@
 #include "runtime/model.h"
 #include "runtime/error.h"
 #include "runtime/expr.h"
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,6 +50,35 @@ static dlvk_status keep_bundle(dlvk_model *m, dlvk_error *err)
     return DLVK_OK;
 }
 
+typedef struct WeightsJob {
+    dlvk_model *m;
+    int threads;
+    dlvk_status st;
+    dlvk_error err;
+} WeightsJob;
+
+static void *load_weights(void *user)
+{
+    WeightsJob *j = user;
+    j->st = model_weights(j->m, j->threads, &j->err);
+    return NULL;
+}
+
+/* Weights are uploaded while pipelines are built: the one waits for memory, the other for the compiler. */
+static dlvk_status load_both(dlvk_model *m, const char *cache, const dlvk_load_options *o, dlvk_error *err)
+{
+    WeightsJob j = {.m = m, .threads = o->threads};
+    pthread_t thread;
+    bool beside = o->threads != 1 && pthread_create(&thread, NULL, load_weights, &j) == 0;
+    dlvk_status st = model_pipelines(m, cache, o, err);
+    if (beside)
+        pthread_join(thread, NULL);
+    else
+        load_weights(&j);
+    if (!st && j.st) return rt_error(err, j.st, "%s", j.err.text);
+    return st;
+}
+
 /* cache: a file's name, or NULL; every program has one of its own */
 static dlvk_status load_program(dlvk_model *m, const char *cache, const dlvk_load_options *o, dlvk_error *err)
 {
@@ -56,8 +86,7 @@ static dlvk_status load_program(dlvk_model *m, const char *cache, const dlvk_loa
     if (!st) st = model_program(m, o, err);
     if (!st) st = model_verdicts(m, cache, err);
     if (!st) st = model_tuning(m, o, err);
-    if (!st) st = model_pipelines(m, cache, o, err);
-    return st ? st : model_weights(m, o->threads, err);
+    return st ? st : load_both(m, cache, o, err);
 }
 
 static dlvk_status load_further(dlvk_model *m, size_t i, const char *cache, const dlvk_load_options *o, dlvk_error *err)
