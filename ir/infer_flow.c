@@ -70,22 +70,28 @@ bool infer_call(Region *r, Node *n)
     return true;
 }
 
-/* Output dims: as recorded; at first those of `types`, with new data symbols where fresh[i][axis]. */
-static bool record_shapes(Region *r, Node *n, const Type *types, const bool *const *fresh)
+/* Output dims: as recorded; at first those of `types`, with new data symbols where fresh[i][axis]. The leading ones of outputs
+ * from `scanned` on are the same one: a loop's iterations. */
+static bool record_shapes(Region *r, Node *n, const Type *types, const bool *const *fresh, int scanned)
 {
     Context *c = r->graph->ctx;
     int total = 0, at = 0;
     for (int i = 0; i < n->n_out; i++) total += types[i].rank;
     const Dim **dims = POOL_ARRAY(c->pool, const Dim *, total);
     const Attr *have = node_attr(n, A_SHAPE);
+    const Dim *count = NULL;
     if (have && have->n != total) return infer_fail(r, n, "attribute 'shape' has %d entries, not %d", have->n, total);
     for (int i = 0; i < n->n_out; i++) {
         const Dim **d = dims + at;
         for (int a = 0; a < types[i].rank; a++, at++) {
+            bool counts = i >= scanned && a == 0;
             if (have)
                 dims[at] = have->dims[at];
+            else if (!fresh[i][a])
+                dims[at] = types[i].dim[a];
             else
-                dims[at] = fresh[i][a] ? dim_fresh(&c->dims, "size", NULL, true) : types[i].dim[a];
+                dims[at] = counts && count ? count : dim_fresh(&c->dims, "size", NULL, true);
+            if (counts) count = dims[at];
         }
         n->out[i]->type = type_make(c, types[i].dtype, types[i].rank, d);
     }
@@ -118,7 +124,7 @@ bool infer_if(Region *r, Node *n)
         types[i] = s;
         fresh[i] = f;
     }
-    return record_shapes(r, n, types, fresh);
+    return record_shapes(r, n, types, fresh, n->n_out);
 }
 
 /* The trip count as a dim, when nothing but it ends the loop. */
@@ -168,5 +174,5 @@ bool infer_loop(Region *r, Node *n)
         }
         fresh[i] = f;
     }
-    return record_shapes(r, n, types, fresh);
+    return record_shapes(r, n, types, fresh, carried);
 }

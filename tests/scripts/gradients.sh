@@ -67,6 +67,36 @@ check_exit "a target that could be for any input" 2 'there are 2 inputs without 
 check_exit "too few class weights" 2 'more or fewer class weights than classes' "$DLVKC" grad "$tmp/linear.onnx" --class-weights 1,2 --input "x=$tmp/x.npy" --target "$tmp/labels.npy"
 check_exit "an option of another loss" 2 'ignore does not go with the loss mse' "$DLVKC" grad "$tmp/linear.onnx" --loss mse --ignore 3 --input "x=$tmp/x.npy" --target "$tmp/y.npy"
 
+# ---- a loop that its condition ends, of two carried values and two collected ones ----
+"$PYTHON" - "$tmp" <<'END'
+from made import *
+folder, rng = sys.argv[1], np.random.default_rng(5)
+x, w, target = rng.standard_normal(6).astype(np.float32), np.full(6, .9, np.float32), np.zeros(6, np.float32)
+body = h.make_graph([h.make_node("Mul", ["h", "w"], ["p"]), h.make_node("Tanh", ["p"], ["q"]), h.make_node("Cast", ["k"], ["f"], to=T.FLOAT), h.make_node("Mul", ["q", "f"], ["r"]),
+                     h.make_node("Add", ["k", "one"], ["l"]), h.make_node("ReduceL1", ["q"], ["s"], keepdims=0), h.make_node("Greater", ["s", "enough"], ["go"])], "body",
+                    [value("i", [], T.INT64), value("c", [], T.BOOL), value("h", [6]), value("k", [], T.INT64)],
+                    [value("go", [], T.BOOL), value("q", [6]), value("l", [], T.INT64), value("r", [6]), value("s", [])])
+save("until", [h.make_node("Loop", ["", "yes", "x", "one"], ["last", "times", "all", "sizes"], body=body), h.make_node("ReduceSum", ["all", "axis"], ["a"], keepdims=0),
+               h.make_node("ReduceSum", ["sizes"], ["b"], keepdims=0), h.make_node("Add", ["a", "last"], ["d"]), h.make_node("Add", ["d", "b"], ["y"])],
+     [value("x", [6])], [value("y", [6])],
+     [nh.from_array(w, "w"), nh.from_array(np.array(True), "yes"), nh.from_array(np.array(1), "one"), nh.from_array(np.float32(2), "enough"), nh.from_array(np.array([0]), "axis")])
+def loss(w):
+    q, k, a, b = x.astype(np.float64), 1, 0, 0
+    while True:
+        q = np.tanh(q * w); s = np.abs(q).sum(); a += q * k; b += s; k += 1
+        if not s > 2: break
+    assert k > 3
+    return np.mean((a + q + b - target) ** 2)
+d = [(loss(w + 1e-6 * e) - loss(w - 1e-6 * e)) / 2e-6 for e in np.eye(6)]
+np.save(f"{folder}/x6.npy", x); np.save(f"{folder}/zero.npy", target); np.savez(f"{folder}/until.npz", loss=loss(w.astype(np.float64)), w=d)
+END
+check_exit "a loop of as many iterations as it takes" 0 '^loss' "$DLVKC" grad "$tmp/until.onnx" --loss mse --input "x=$tmp/x6.npy" --target "$tmp/zero.npy" --output-dir "$tmp/until"
+check "its gradient is that of the differences" "$PYTHON" -c '
+import sys, numpy as np
+for name, want in np.load(sys.argv[1] + "/until.npz").items():
+    got = np.load(f"{sys.argv[1]}/until/{name}.npy")
+    assert np.abs(got - want).max() < 1e-5 * np.abs(want).max(), (name, got, want)' "$tmp"
+
 relu=$data/node/test_relu
 check_exit "nothing to differentiate by" 2 'no initializer of floats' "$DLVKC" grad "$relu/model.onnx" --loss mse --target "$relu/test_data_set_0/output_0.pb"
 check_exit "no such loss" 2 'there are cross-entropy, mse' "$DLVKC" grad "$relu/model.onnx" --loss square
