@@ -22,6 +22,11 @@ typedef struct Outer {
     int buffer, depth;
 } Outer;
 
+typedef struct Counted { /* a loop in this region has counted its iterations */
+    const Dim *count;
+    const Region *in;
+} Counted;
+
 typedef struct PlanBuilder {
     Context *ctx;
     Pool *pool;
@@ -50,6 +55,7 @@ typedef struct PlanBuilder {
     uint32_t prepared; /* see Plan.prepared */
     int depth;         /* loops around it */
     VEC(Outer) outer;  /* buffers of outer loops touched in inner ones */
+    VEC(Counted) counted;
 } PlanBuilder;
 
 uint32_t plan_expr(PlanBuilder *b, const Dim *d);
@@ -75,8 +81,8 @@ enum { MAX_PART_VARIANTS = 4 };
 const char *kernel_text(PlanBuilder *b, const Kernel *k);
 /* Kernels of a region that can share a dispatch, and read and write at most `bytes`, do so from here on (codegen/merge.c). */
 void plan_merge(PlanBuilder *b, RegionSchedule *rs, int64_t bytes);
-/* codegen/waves.c: steps that can run side by side stand together; and in the plan that has been made, how far buffers' lives reach
- * before all that runs beside them is done. */
+/* codegen/waves.c: steps that can run side by side stand together; and in the plan that has been made, how far buffers' lives
+ * reach before all that runs beside them is done. */
 void plan_gather_waves(PlanBuilder *b, RegionSchedule *rs);
 void plan_widen_lives(PlanBuilder *b, const Dlvk__Plan__Region *top);
 Dlvk__Plan__Region *plan_region(PlanBuilder *b, Region *r);   /* codegen/steps.c */
@@ -93,9 +99,10 @@ void plan_states(PlanBuilder *b, Dlvk__Plan__Region *region); /* codegen/states.
     X(Source, source)                                                                                                            \
     X(Step, step)                                                                                                                \
     X(Dispatch, dispatch)                                                                                                        \
-    X(Variant, variant) X(Arg, arg) X(BufferRef, buffer_ref) X(Region, region) X(ReadDims, read_dims) X(If, if) X(Loop, loop)    \
-        X(Copy, copy) X(Define, define) X(Host, host) X(HostValue, host_value) X(Tensor, tensor) X(Param, param)                 \
-            X(Formal, formal) X(Constraint, constraint) X(Plan, plan)
+    X(Variant, variant)                                                                                                          \
+    X(Arg, arg) X(BufferRef, buffer_ref) X(Region, region) X(ReadDims, read_dims) X(If, if) X(Loop, loop) X(Copy, copy)          \
+        X(Define, define) X(Host, host) X(HostValue, host_value) X(Tensor, tensor) X(Param, param) X(Formal, formal)             \
+            X(Constraint, constraint) X(Plan, plan)
 #define PLAN_INIT(T, lower)                                                                                                      \
     static inline Dlvk__Plan__##T *plan_init_##lower(Pool *p)                                                                    \
     {                                                                                                                            \

@@ -153,6 +153,16 @@ static bool unbounded(const Value *v)
     return value_const(v, &t) && t->count == 1 && elem_get_i(t->dtype, t->data, 0) == INT64_MAX;
 }
 
+/* Whether an earlier loop has counted as many iterations, whose number must not change any more: a loop is repeated where it is
+ * differentiated more than once. */
+static bool is_counted(const PlanBuilder *b, const Dim *count, const Region *at)
+{
+    for (; at; at = at->parent)
+        for (int i = 0; i < b->counted.n; i++)
+            if (b->counted.at[i].count == count && b->counted.at[i].in == at) return true;
+    return false;
+}
+
 /* Carried value i lives in its parameter's buffer: initialised before the loop, rewritten at the end of each iteration, and the
  * output afterwards. New values pass through temporaries, for one may be another's old value. */
 static bool add_loop(PlanBuilder *b, StepList *l, Node *n)
@@ -177,7 +187,7 @@ static bool add_loop(PlanBuilder *b, StepList *l, Node *n)
     const Dim *count = NULL;
     for (int i = carried; i < n->n_out; i++) {
         const Dim *d = n->out[i]->type.dim[0];
-        if (is_data_symbol(d)) count = d;
+        if (is_data_symbol(d) && !is_counted(b, d, body->parent)) count = d;
     }
     Dlvk__Plan__Step *s = step_new(b, l, DLVK__PLAN__STEP__KIND_LOOP);
     Dlvk__Plan__Loop *m = s->loop = PLAN_NEW(b, Loop, loop);
@@ -230,6 +240,7 @@ static bool add_loop(PlanBuilder *b, StepList *l, Node *n)
     m->body = region_message(b, &steps);
     uint32_t last_step = b->step - 1;
     b->depth--;
+    if (count) *VEC_PUSH(b->pool, b->counted) = (Counted){count, body->parent};
     /* What lives around the loop lives through all of it, as do its carried buffers. */
     int kept = 0;
     for (int i = 0; i < b->outer.n; i++) {

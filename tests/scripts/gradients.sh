@@ -80,6 +80,13 @@ save("until", [h.make_node("Loop", ["", "yes", "x", "one"], ["last", "times", "a
                h.make_node("ReduceSum", ["sizes"], ["b"], keepdims=0), h.make_node("Add", ["a", "last"], ["d"]), h.make_node("Add", ["d", "b"], ["y"])],
      [value("x", [6])], [value("y", [6])],
      [nh.from_array(w, "w"), nh.from_array(np.array(True), "yes"), nh.from_array(np.array(1), "one"), nh.from_array(np.float32(2), "enough"), nh.from_array(np.array([0]), "axis")])
+m = onnx.load(f"{folder}/until.onnx") # and its gradient's gradient, for which the loop is repeated
+def gradient(x, y, d): return h.make_node("Gradient", [x], [d], domain="ai.onnx.preview.training", xs=[x], y=y)
+m.opset_import.append(h.make_opsetid("ai.onnx.preview.training", 1))
+m.graph.node.extend([h.make_node("ReduceSum", ["y"], ["z"], keepdims=0), gradient("x", "z", "dx"), h.make_node("Mul", ["dx", "dx"], ["e"]), h.make_node("ReduceMean", ["e"], ["l"], keepdims=0),
+                     gradient("w", "l", "dw")])
+m.graph.output.extend([value("dx", [6]), value("dw", [6])])
+onnx.save(m, f"{folder}/twice.onnx")
 def loss(w):
     q, k, a, b = x.astype(np.float64), 1, 0, 0
     while True:
@@ -96,6 +103,7 @@ import sys, numpy as np
 for name, want in np.load(sys.argv[1] + "/until.npz").items():
     got = np.load(f"{sys.argv[1]}/until/{name}.npy")
     assert np.abs(got - want).max() < 1e-5 * np.abs(want).max(), (name, got, want)' "$tmp"
+check_exit "the gradient of its gradient" 0 'PASS dw as the interpreter says' "$DLVKC" run "$tmp/twice.onnx" --input "x=$tmp/x6.npy" --check
 
 relu=$data/node/test_relu
 check_exit "nothing to differentiate by" 2 'no initializer of floats' "$DLVKC" grad "$relu/model.onnx" --loss mse --target "$relu/test_data_set_0/output_0.pb"
