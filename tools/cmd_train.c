@@ -8,7 +8,7 @@
 typedef struct Words { /* what the command line says, before it is understood */
     LossArgs loss;
     const char *optimizer, *schedule;
-    StrList hyper, freeze;
+    StrList hyper, freeze, group;
     double momentum, weight_decay, loss_scale;
     bool nesterov, check;
 } Words;
@@ -52,6 +52,30 @@ static bool parse_hyper(const char *text, const dlvk_optimizer *opt, dlvk_hyper 
     return false;
 }
 
+/* PATTERN:NAME=VALUE,... into *g, whose pattern is part of `text`, which is cut up. */
+static bool parse_group(char *text, dlvk_group *g)
+{
+    const struct {
+        const char *name;
+        double *to;
+    } number[] = {{"lr", &g->lr}, {"weight-decay", &g->weight_decay}, {"l2", &g->l2}, {"l1", &g->l1}};
+    char *at = strrchr(text, ':'), *end = text;
+    g->pattern = text;
+    for (bool more = at != NULL; more; at = end) {
+        char *name = at + 1, *equals = strchr(name, '=');
+        double *to = NULL;
+        *at = '\0';
+        if (equals) *equals = '\0';
+        for (size_t i = 0; i < sizeof number / sizeof *number; i++)
+            if (!strcmp(name, number[i].name)) to = number[i].to;
+        if (!equals || !to) return false;
+        *to = strtod(equals + 1, &end);
+        if (end == equals + 1 || (*end && *end != ',') || !(*to >= 0)) return false;
+        more = *end == ',';
+    }
+    return end > text;
+}
+
 /* Room for what the training options point to. */
 typedef struct Lists {
     dlvk_hyper *hyper;
@@ -63,22 +87,30 @@ typedef struct Lists {
 
 static bool parse_lists(Words *w, dlvk_training_options *t, Lists *l)
 {
-    l->text = must_alloc(2, sizeof *l->text);
+    l->text = must_alloc(2 + (size_t)w->group.n, sizeof *l->text);
     if (w->momentum > 0) list_add(&w->hyper, l->text[l->n_text++] = text_format("momentum=%.17g", w->momentum));
     if (w->nesterov) list_add(&w->hyper, "nesterov=1");
     l->hyper = must_alloc((size_t)w->hyper.n, sizeof *l->hyper);
     for (int i = 0; i < w->hyper.n; i++)
         if (!parse_hyper(w->hyper.at[i], t->optimizer, &l->hyper[i])) return false;
-    l->group = must_alloc((size_t)w->freeze.n, sizeof *l->group);
+    l->group = must_alloc((size_t)(w->freeze.n + w->group.n), sizeof *l->group);
     for (int i = 0; i < w->freeze.n; i++) {
         l->group[i] = (dlvk_group)DLVK_GROUP_INIT;
         l->group[i].pattern = w->freeze.at[i];
         l->group[i].frozen = true;
     }
+    for (int i = 0; i < w->group.n; i++) {
+        dlvk_group *g = &l->group[w->freeze.n + i];
+        *g = (dlvk_group)DLVK_GROUP_INIT;
+        if (parse_group(l->text[l->n_text++] = text_format("%s", w->group.at[i]), g)) continue;
+        error_say("--group takes PATTERN:NAME=X,..., numbers from 0 on for lr, weight-decay, l2 and l1, not '%s'",
+                  w->group.at[i]);
+        return false;
+    }
     t->hyper = l->hyper;
     t->n_hyper = w->hyper.n;
     t->group = l->group;
-    t->n_group = w->freeze.n;
+    t->n_group = w->freeze.n + w->group.n;
     return true;
 }
 
@@ -141,6 +173,9 @@ static int run(const Command *self, int argc, char **argv)
         {"l2", OPT_REAL, "X", &o.training.l2, "added to the gradients: X * weight"},
         {"l1", OPT_REAL, "X", &o.training.l1, "added to the gradients: X * sign(weight)"},
         {"freeze", OPT_LIST, "PATTERN", &w.freeze, "parameters that keep their values: conv1.*"},
+        {"group", OPT_LIST, "PATTERN:NAME=X,...", &w.group,
+         "for parameters of such names: lr (a factor of the learning rate), weight-decay, l2, l1. The first that\nfits counts: "
+         "*.bias:lr=2,weight-decay=0"},
         {"clip-norm", OPT_REAL, "X", &o.training.clip_norm, "bound on the norm of all gradients together"},
         {"clip-value", OPT_REAL, "X", &o.training.clip_value, "bound on each element of them"},
         {"max-memory", OPT_BYTES, "SIZE", &o.training.max_memory,
@@ -191,6 +226,7 @@ static int run(const Command *self, int argc, char **argv)
     list_free(&words);
     list_free(&w.hyper);
     list_free(&w.freeze);
+    list_free(&w.group);
     list_free(&o.dims);
     for (int i = 0; i < o.symbols.n; i++) free((char *)(uintptr_t)o.symbols.at[i]);
     list_free(&o.symbols);

@@ -85,6 +85,21 @@ assert all((a[n] == b[n]) == (n.startswith("conv1") or n.startswith("int")) for 
 check "sgd with momentum, a schedule, clipping and a frozen layer" "$DLVKC" train "$tmp/lenet.onnx" --data "$data" --batch 40 --optimizer sgd \
     --momentum 0.9 --nesterov --weight-decay 0.1 --l2 0.01 --ema 0.5 --lr 0.02 --schedule cosine --warmup 2 --clip-norm 1 --freeze 'conv1.*' --epochs 1 --out "$tmp/d" --json
 check "the frozen layer kept its bits, the others did not" "$PYTHON" -c "$frozen" "$tmp/lenet.onnx" "$tmp/d/model.onnx"
+grouped='
+import sys, numpy as np, onnx
+from onnx import numpy_helper as nh
+start, alike, apart = ({i.name: nh.to_array(i) for i in onnx.load(p).graph.initializer} for p in sys.argv[1:])
+for n in (n for n in start if start[n].dtype == np.float32): # after one step of sgd
+    factor = 0 if n.startswith("conv1") else 2 if n.endswith("bias") else 1
+    moved, twice = alike[n] - start[n], apart[n] - start[n]
+    assert abs(moved).max() > 0 and np.allclose(twice, factor * moved, rtol=1e-3, atol=1e-6), (n, factor, moved, twice)'
+one_step() { "$DLVKC" train "$tmp/lenet.onnx" --data "$data" --batch 200 --optimizer sgd --lr 0.5 --schedule constant "$@"; }
+one_step --out "$tmp/alike" >/dev/null
+check "groups of parameters" one_step --group 'conv1*:lr=0' --group '*bias:lr=2,l1=0,weight-decay=0' --out "$tmp/apart"
+check "have learning rates of their own" "$PYTHON" -c "$grouped" "$tmp/lenet.onnx" "$tmp/alike/model.onnx" "$tmp/apart/model.onnx"
+for group in 'conv1*' 'conv1*:' 'x:lr' 'x:lr=' 'x:lr=2,' 'x:rate=2' 'x:lr=2;l1=3' 'x:lr=-1'; do
+    check_exit "no group: $group" 2 'group takes PATTERN:NAME=X' "$DLVKC" train "$tmp/lenet.onnx" --data "$data" --group "$group"
+done
 for precision in f16 bf16; do
     train --epochs 3 --precision $precision --out "$tmp/$precision" >/dev/null
     check "$precision: the squares are told apart too" "$PYTHON" -c '
