@@ -6,13 +6,27 @@ void fuse_require(Fuse *f, Value *v)
     if (v) f->must[v->id] = true;
 }
 
+/* Axes of size 1 come and go, and nothing else. */
+static bool keeps_axes(const Node *reshape)
+{
+    Type from = reshape->in[0]->type, to = reshape->out[0]->type;
+    int i = 0, j = 0;
+    while (true) {
+        while (i < from.rank && dim_is(from.dim[i], 1)) i++;
+        while (j < to.rank && dim_is(to.dim[j], 1)) j++;
+        if (i == from.rank || j == to.rank) return i == from.rank && j == to.rank;
+        if (from.dim[i++] != to.dim[j++]) return false;
+    }
+}
+
 /* A view of memory through movement that keeps addresses affine: then the storage at its bottom is what is needed. */
 static void require_affine(Fuse *f, Value *v)
 {
     while (f->fuse && v->def && !f->must[v->id] &&
            (value_widened(v) || v->def->op == OP_TRANSPOSE || v->def->op == OP_BROADCAST || v->def->op == OP_SLICE ||
             v->def->op == OP_RESHAPE)) {
-        if (v->def->op == OP_RESHAPE || fuse_is_splat(v->def->in[0])) break; /* a reshape is a view of its materialised operand */
+        /* a reshape is a view of its materialised operand */
+        if ((v->def->op == OP_RESHAPE && !keeps_axes(v->def)) || fuse_is_splat(v->def->in[0])) break;
         v = v->def->in[0];
     }
     fuse_require(f, v);

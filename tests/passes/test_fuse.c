@@ -97,3 +97,15 @@ Test(fuse, what_depends_on_sizes_alone_is_prepared)
     cr_assert(eq(int, rs->steps.n, 3));
     cr_expect(rs->steps.at[0].kernel->out.at[0] == sum);
 }
+
+/* One of the rows of each matrix, which a product reads where it lies: no kernel puts them together. */
+Test(fuse, rows_are_read_where_they_lie)
+{
+    Value *x = build_map1(&f.b, OP_ABS, fix_input(&f, DLVK_F32, DIMS(4, 7, 8)));
+    Value *row = build_slice_axis(&f.b, x, 1, dim_const(&f.c->dims, 2), dim_const(&f.c->dims, 1));
+    row = build_reshape(&f.b, row, 2, fix_dims(&f, 2, (const int64_t[]){4, 8}));
+    fix_output(&f, x);
+    fix_output(&f, build_matmul(&f.b, row, fix_weight(&f, DLVK_F32, DIMS(8, 5))));
+    const Schedule *s = schedule_build(f.g, true);
+    cr_expect(eq(int, s->regions.at[0]->steps.n, 2));
+}
