@@ -464,7 +464,7 @@ bool onnx_import_into(Build *b, Graph *graph, OnnxModel *m, const char *prefix, 
     const Onnx__GraphProto *g = m->proto->graph;
     Diag *diag = &b->ctx->diag;
     int errors = diag->errors;
-    Importer im = {.ctx = b->ctx, .model = m, .graph = graph};
+    Importer im = {.ctx = b->ctx, .model = m, .graph = graph, .part = true};
     const Frame frame = {.prefix = prefix};
     Scope s;
     scope_init(&s, &im, NULL);

@@ -23,6 +23,7 @@ struct Importer {
     Context *ctx;
     OnnxModel *model;
     Graph *graph;
+    bool part; /* of a graph that has other nodes, too */
     Signature signature;
     int n_assumed;
     const OnnxAssumed *assumed;

@@ -141,8 +141,8 @@ void lower_gradient(OnnxNode *n)
 {
     Graph *graph = n->im->graph;
     Pool *p = graph->ctx->pool;
-    if (n->b->at != graph->top) {
-        onnx_error(n, "it stands in a branch or loop, which is not supported");
+    if (n->b->at != graph->top || n->im->part) {
+        onnx_error(n, "it stands in %s, which is not supported", n->im->part ? "a part of another graph" : "a branch or loop");
         return;
     }
     Extract e = {0};

@@ -193,6 +193,15 @@ refused "an optimizer without a gradient" "gradient: there is no input of this n
 refused "an optimizer that forgets its state" "its outputs are the next parameter, and the next value of each state" short
 refused "an optimizer that cannot be imported" "optimizer.*attribute 'axis'" grows
 refused "an optimizer with an input that is not there" "optimizer.*'nothing' is not defined" fails
+"$PYTHON" - "$tmp" <<'END'
+from made import *
+m = onnx.load(sys.argv[1] + "/halves.onnx")
+m.opset_import.append(h.make_opsetid("ai.onnx.preview.training", 1))
+m.graph.node.append(h.make_node("Gradient", ["parameter"], ["slope"], domain="ai.onnx.preview.training", xs=["parameter"], y="next"))
+m.graph.output[1].name = "slope"
+onnx.save(m, sys.argv[1] + "/slopes.onnx")
+END
+refused "an optimizer that differentiates" "it stands in a part of another graph" slopes
 refused "an optimizer that is no model" "cannot read" missing
 
 # ---- can it train? ----

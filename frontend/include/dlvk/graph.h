@@ -248,7 +248,7 @@ DLVK_API void dlvk_if_end(dlvk_graph *g, int n, const dlvk_value *results, dlvk_
 
 /* An ONNX file's main graph, built here. in[i] takes the place of its input names[i], of whose element type it must be; shapes that the file
  * declares do not count. Inputs that are not named have their initializers. out[] gets the first n_out outputs, or NULL. Initializers are
- * constants. The file is read once a graph. */
+ * constants. The file is read once a graph. Gradient nodes are refused. */
 DLVK_API void dlvk_onnx(dlvk_graph *g, const char *path, int n_in, const char *const *names, const dlvk_value *in, int n_out,
                         dlvk_value *out);
 
