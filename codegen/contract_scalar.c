@@ -181,8 +181,11 @@ void contract_scalar(KernelGen *kg, const Contraction *c)
     if (c->b.splat) columns = SCATTERED; /* a literal is in no place at all */
     if (columns == MAYBE) t.tail = true; /* what serves narrow tiles */
 
-    const uint32_t spec[] = {t.p, t.c, t.kb, t.km, t.tail, t.run};
-    for (int i = 0; i < 6; i++) *VEC_PUSH(s->pool, s->spec) = spec[i];
+    int64_t products;
+    bool window = c->n_tap && !dim_is(dim_sub(dt, c->steps, c->k), 0);
+    bool many = !t.once && window && (!dim_is_const(c->steps, &products) || products >= 512);
+    const uint32_t spec[] = {t.p, t.c, t.kb, t.km, t.tail, t.run, many};
+    for (int i = 0; i < 7; i++) *VEC_PUSH(s->pool, s->spec) = spec[i];
 
     const Dim *tiles = dim_ceildiv(dt, c->m, dim_const(dt, t.p)), *per = tiles_per_group(dt, c, &t, tiles);
     const Dim *row_groups = dim_ceildiv(dt, tiles, per), *column_tiles = dim_ceildiv(dt, c->n, dim_const(dt, t.c * 8));

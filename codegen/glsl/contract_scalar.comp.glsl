@@ -13,11 +13,18 @@ layout(constant_id = 2) const int KB = 16;      /* steps of k in one trip round 
 layout(constant_id = 3) const int KM = 8;       /* the same, where some row of the tile lies outside; divides KB */
 layout(constant_id = 4) const bool TAIL = true; /* KB need not divide the length of k, or B's columns may lie scattered */
 layout(constant_id = 5) const int RUN = 1;      /* channels, where k also runs over the window's last axis; else KB */
+layout(constant_id = 6) const bool LONG = false; /* a window of many products: see BLOCK */
 layout(local_size_x = 8) in;
+
+/* So many products are summed by themselves before they go to the sum of the others: fewer roundings at the sum's full size. Only between
+ * the taps of a window: one more loop around that over k costs a matrix product 6 %. */
+const int BLOCK = 256;
 
 uint lane;          /* the column of each vector that this invocation owns */
 bool dense;         /* the tile's columns are neighbours in B, and all exist */
 float acc[P * C];
+float total[P * C]; /* with LONG: the blocks before */
+int gathered;       /* products in acc */
 int row_at[P];      /* where each row's operand begins in A */
 int ia[P];          /* the same for the current tap of the window */
 uint inside[P];     /* all bits set: the tap lies inside A, else 0 */
@@ -65,6 +72,16 @@ void steps(int count, int k, int ib, bool vectors, bool masked)
 /* All of k for one tap of the window, B's part of which begins at ib; returns where the next one's begins in a dense B. */
 int contract(int ib)
 {
+    if (LONG) {
+        if (gathered >= BLOCK) {
+            [[unroll]] for (int j = 0; j < P * C; j++) {
+                total[j] += acc[j];
+                acc[j] = 0;
+            }
+            gathered = 0;
+        }
+        gathered += @{k};
+    }
     int k = 0;
     if (@{fast}) {
         if (whole) {
@@ -105,7 +122,8 @@ int contract(int ib)
         do {
             int m0 = (row_group * @{tiles} + tile) * P;
             if (m0 < @{m}) {
-                [[unroll]] for (int j = 0; j < P * C; j++) acc[j] = 0;
+                [[unroll]] for (int j = 0; j < P * C; j++) acc[j] = total[j] = 0;
+                gathered = 0;
                 @{rows}
                 @{taps}
                 [[unroll]] for (int j = 0; j < C; j++) {
@@ -114,7 +132,7 @@ int contract(int ib)
                         @{column_values}
                         [[unroll]] for (int i = 0; i < P; i++) {
                             int m = min(m0 + i, @{m} - 1);
-                            float x = acc[i * C + j];
+                            float x = acc[i * C + j] + (LONG ? total[i * C + j] : 0.0);
                             @{store}
                         }
                     }
