@@ -70,12 +70,31 @@ void result(Case *c, Value *v);
 
 typedef void (*Family)(Case *c);
 void random_family(const char *name, Family f, int cases);
+/* Families list themselves before any test runs, for the one that asks whether they make everything there is (random_cover.c). */
+typedef struct Listed {
+    const char *name;
+    Family f;
+    int cases;
+    const struct Listed *next;
+} Listed;
+extern const Listed *random_families;
+#define LISTED(name, how_many)                                                                                                   \
+    __attribute__((constructor)) static void list_##name(void)                                                                   \
+    {                                                                                                                            \
+        static Listed l = {#name, name, 0, NULL};                                                                                \
+        l.cases = how_many;                                                                                                      \
+        l.next = random_families;                                                                                                \
+        random_families = &l;                                                                                                    \
+    }
+/* The family's graph of this seed; pool_free(&c->pool) when done. */
+void random_build(Case *c, const char *name, Family f, uint64_t seed);
 #define FAMILY(name, cases)                                                                                                      \
     static void name(Case *c);                                                                                                   \
     Test(random, name)                                                                                                           \
     {                                                                                                                            \
         random_family(#name, name, cases);                                                                                       \
     }                                                                                                                            \
+    LISTED(name, cases)                                                                                                          \
     static void name(Case *c)
 
 #endif

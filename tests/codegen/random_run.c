@@ -415,17 +415,25 @@ static void name_symbols(Case *c)
     }
 }
 
+const Listed *random_families;
+
+void random_build(Case *c, const char *name, Family f, uint64_t seed)
+{
+    *c = (Case){.seed = seed, .rng = seed * 0x9e3779b97f4a7c15};
+    for (const char *p = name; *p; p++) c->rng = c->rng * 31 + (unsigned char)*p;
+    arm(name, seed);
+    c->c = context_new(&c->pool);
+    c->g = graph_new(c->c, name);
+    c->b = (Build){c->c, c->g->top, NULL};
+    c->bindings = chance(c, 40) ? BINDINGS : 1;
+    f(c);
+    name_symbols(c);
+}
+
 static bool run_seed(const char *name, Family f, uint64_t seed)
 {
-    Case c = {.seed = seed, .rng = seed * 0x9e3779b97f4a7c15};
-    for (const char *p = name; *p; p++) c.rng = c.rng * 31 + (unsigned char)*p;
-    arm(name, seed);
-    c.c = context_new(&c.pool);
-    c.g = graph_new(c.c, name);
-    c.b = (Build){c.c, c.g->top, NULL};
-    c.bindings = chance(&c, 40) ? BINDINGS : 1;
-    f(&c);
-    name_symbols(&c);
+    Case c;
+    random_build(&c, name, f, seed);
     const char *how = "", *bad = run_case(&c, &how);
     if (bad) {
         fprintf(stderr, "random/%s, %s: %s\n%s", name, how, bad, replay);

@@ -62,13 +62,18 @@ static void point(Case *c)
     if (kept) result(c, build_concat(&c->b, kept, keep, 0));
     if (tests) result(c, build_concat(&c->b, tests, test, 0));
 }
-Test(random, point)
+static int point_cases(void)
 {
     DType t;
     Op op[TOGETHER];
     int n;
-    random_family("point", point, point_group(0, &t, op, &n) + 3);
+    return point_group(0, &t, op, &n) + 3;
 }
+Test(random, point)
+{
+    random_family("point", point, point_cases());
+}
+LISTED(point, point_cases())
 
 /* ---- casts: from one type to all, brought to f32, i64 and u64 for comparison ------------------------------------------ */
 
@@ -93,6 +98,7 @@ Test(random, cast)
 {
     random_family("cast", cast, DLVK_STRING);
 }
+LISTED(cast, DLVK_STRING)
 
 FAMILY(bitcast, 8)
 {
@@ -146,4 +152,20 @@ FAMILY(source, 20)
     Attr shape = at_dims(A_SHAPE, rank, d);
     result(c, build_op(&c->b, OP_RANDOM, 1, &seed, 1, &shape));
     result(c, build_dims(&c->b, DLVK_I64, rank, d));
+}
+
+/* ---- what is never fused across -------------------------------------------------------------------------------------- */
+
+FAMILY(barrier, 8)
+{
+    const Dim *d[4];
+    int rank = pick(c, 5);
+    any_shape(c, rank, d);
+    Value *v = operand(c, DLVK_F32, rank, d, FILL_EVERYDAY);
+    for (int n = between(c, 1, 2); n > 0 && v; n--) {
+        v = chance(c, 50) ? epilogue(c, v) : moved(c, v);
+        v = build_op(&c->b, OP_BARRIER, 1, &v, 0, NULL);
+        if (chance(c, 30)) result(c, v);
+    }
+    result(c, chance(c, 70) ? epilogue(c, v) : v);
 }
