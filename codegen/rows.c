@@ -68,7 +68,7 @@ static Shape choose(const Dim *rows, const Dim *length, bool scalar, bool column
     return (Shape){lanes, lanes > 128 ? lanes : 128};
 }
 
-enum { BUSY = 1 << 17, MAX_TRIPS = 8 }; /* invocations that keep a large GPU's memory busy */
+enum { BUSY = 1 << 17, MAX_TRIPS = 8, FEW_TRIPS = 3, FEW_ROWS = 1024 }; /* invocations that keep a large GPU's memory busy */
 
 /* The same for strips: rows or lengths are counted in those. */
 static Shape choose_strips(const Dim *rows, const Dim *length, bool columns, uint32_t width)
@@ -130,13 +130,79 @@ static bool write_output(Shader *s, Value *v, const Ix *const *ax, const char *c
     return ok;
 }
 
-typedef enum Style { ROWS_SCALAR, ROWS_STRIPS, ROWS_PORTABLE } Style;
+/* Not 0: there are few rows; NULL: certainly. */
+static const Dim *few_rows(DimTable *dt, const Dim *rows)
+{
+    int64_t least, most;
+    const Dim *one = dim_const(dt, 1);
+    dim_range(rows, &least, &most);
+    return most <= FEW_ROWS ? NULL : dim_min(dt, dim_floordiv(dt, dim_const(dt, FEW_ROWS), dim_max(dt, rows, one)), one);
+}
+
+/* The axes of a value of the rows' full length at element kx of the row. */
+static void full_axes(Shader *s, Type t, const bool *reduced, const Ix *const *ax, const Ix *kx, const Ix **full)
+{
+    const Dim *stride = dim_const(&s->ctx->dims, 1);
+    for (int i = t.rank - 1; i >= 0; i--) {
+        full[i] = ax[i];
+        if (!reduced[i]) continue;
+        full[i] = dim_is(t.dim[i], 1) ? ix_const(s, 0) : ix_split(s, kx, stride, t.dim[i]);
+        stride = dim_mul(&s->ctx->dims, stride, t.dim[i]);
+    }
+}
+
+/* Constants that are the same for all rows (a layer norm's scale and bias), which v is computed with behind the reductions. */
+static void find_shared(const Shader *s, Value *v, Type rows, Value **list, int *n, int most, int depth)
+{
+    if (!v->def || depth > 16 || *n == most || s->kg->sched->materialized[v->id]) return;
+    if (v->def->op == OP_BROADCAST && value_const(v->def->in[0], NULL) && v->type.rank == rows.rank) {
+        Value *x = v->def->in[0];
+        bool same = s->kg->sched->materialized[x->id];
+        for (int i = 0; i < *n; i++) same &= list[i] != x;
+        if (same) list[(*n)++] = x;
+        return;
+    }
+    if (!op_info[v->def->op].point && v->def->op != OP_CAST) return;
+    for (int i = 0; i < v->def->n_in; i++) find_shared(s, v->def->in[i], rows, list, n, most, depth + 1);
+}
+
+/* They are loaded before the reductions: no compiler moves a load up over a barrier, and the row is under way anyway. False:
+ * there are none. */
+static bool load_shared(Shader *s, Type t, const bool *reduced, const Ix *const *ax, const Dim *length)
+{
+    enum { MOST = 4 };
+    const Kernel *k = s->kg->kernel;
+    Value *list[MOST];
+    int n = 0;
+    for (int i = 0; i < k->out.n; i++) {
+        Value *v = k->out.at[i];
+        for (int j = 0; v->def && is_full(t, reduced, v->type) && j < v->def->n_in; j++)
+            find_shared(s, v->def->in[j], t, list, &n, MOST, 0);
+    }
+    if (!n) return false;
+    const Ix *full[DLVK_MAX_RANK], *own[DLVK_MAX_RANK];
+    full_axes(s, t, reduced, ax, open_shared_loop(s, "true", length), full);
+    strip_open(s);
+    for (int i = 0; i < n; i++) {
+        Type x = list[i]->type;
+        for (int d = 0; d < x.rank; d++) own[d] = dim_is(x.dim[d], 1) ? ix_const(s, 0) : full[d];
+        emit_value(s, list[i], index_of_axes(x, own));
+    }
+    strip_close(s);
+    sh_close(s);
+    sh_close(s);
+    return true;
+}
+
+/* ROWS_FEW: strips for so few rows that it does not matter how many fit a processor, and what they share is kept in registers. */
+typedef enum Style { ROWS_SCALAR, ROWS_FEW, ROWS_STRIPS, ROWS_PORTABLE } Style;
 
 /* False: not in this style. */
 static bool write_rows(KernelGen *kg, Style style, bool alone)
 {
-    Shader *s = shader_new(kg, style == ROWS_SCALAR ? DLVK_FEATURE_SCALAR : style == ROWS_STRIPS ? STRIPS : 0);
-    s->twin = style == ROWS_STRIPS ? TWIN_NATIVE : alone ? TWIN_BOTH : TWIN_PLAIN;
+    bool strips = style == ROWS_FEW || style == ROWS_STRIPS;
+    Shader *s = shader_new(kg, style == ROWS_SCALAR ? DLVK_FEATURE_SCALAR : strips ? STRIPS : 0);
+    s->twin = strips ? TWIN_NATIVE : alone ? TWIN_BOTH : TWIN_PLAIN;
     DimTable *dt = &s->ctx->dims;
     const Kernel *k = kg->kernel;
     Type t = k->reduces.at[0]->in[0]->type;
@@ -154,7 +220,7 @@ static bool write_rows(KernelGen *kg, Style style, bool alone)
     while (last > 0 && dim_is(t.dim[last], 1)) last--;
     s->columns = style != ROWS_SCALAR && last >= 0 && !reduced[last];
     Shape shape = choose(rows, length, style == ROWS_SCALAR, s->columns);
-    if (style == ROWS_STRIPS) {
+    if (strips) {
         int width = strip_width(kg);
         const Dim *w = dim_const(dt, width);
         if (last < 0 || !dim_is(dim_mod(dt, s->columns ? t.dim[last] : length, w), 0)) {
@@ -209,6 +275,15 @@ static bool write_rows(KernelGen *kg, Style style, bool alone)
     }
     for (int i = 0; i < t.rank; i++) /* once, outside the loops */
         if (!s->strip.width || !ix_depends(ax[i], s->strip.j)) ix_text(s, ax[i]);
+    if (style == ROWS_FEW) {
+        int64_t least, most;
+        dim_range(rows, &least, &most);
+        s->when = few_rows(dt, rows);
+        if (!s->trips || shape.trips > FEW_TRIPS || least > FEW_ROWS || !load_shared(s, t, reduced, ax, length)) {
+            kg->variants.n--;
+            return false;
+        }
+    }
     for (int i = 0; i < k->reduces.n; i++) {
         Value *v = k->reduces.at[i]->out[0];
         emit_value(s, v, index_of_axes(v->type, ax));
@@ -225,14 +300,7 @@ static bool write_rows(KernelGen *kg, Style style, bool alone)
             ok &= write_output(s, v, ax, "live && lane == 0");
     }
     if (n_full) {
-        const Ix *kx = open_shared_loop(s, "live", length);
-        stride = dim_const(dt, 1);
-        for (int i = t.rank - 1; i >= 0; i--) {
-            full[i] = ax[i];
-            if (!reduced[i]) continue;
-            full[i] = dim_is(t.dim[i], 1) ? ix_const(s, 0) : ix_split(s, kx, stride, t.dim[i]);
-            stride = dim_mul(dt, stride, t.dim[i]);
-        }
+        full_axes(s, t, reduced, ax, open_shared_loop(s, "live", length), full);
         for (int i = 0; i < k->out.n; i++)
             if (is_full(t, reduced, k->out.at[i]->type)) ok &= write_output(s, k->out.at[i], full, NULL);
         sh_close(s);
@@ -245,6 +313,10 @@ static bool write_rows(KernelGen *kg, Style style, bool alone)
 bool gen_rows(KernelGen *kg)
 {
     write_rows(kg, ROWS_SCALAR, true);
+    if (write_rows(kg, ROWS_FEW, true) && !kg->variants.at[kg->variants.n - 1]->when) {
+        write_rows(kg, ROWS_PORTABLE, false);
+        return true;
+    }
     write_rows(kg, ROWS_PORTABLE, !write_rows(kg, ROWS_STRIPS, true));
     return true;
 }
