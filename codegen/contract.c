@@ -114,7 +114,7 @@ static void analyse_conv(KernelGen *kg, Contraction *c)
     }
 }
 
-static Contraction analyse(KernelGen *kg)
+Contraction contract_analyse(KernelGen *kg)
 {
     Node *n = kg->kernel->anchor;
     const Dim *one = dim_const(&kg->ctx->dims, 1), *zero = dim_const(&kg->ctx->dims, 0);
@@ -439,6 +439,8 @@ void contract_tiles(Shader *s, const Contraction *c, const char *name, const Til
         {"n", arg_size(s, c->n, "n")},
         {"k", arg_size(s, c->steps, "steps")},
         {"row", contract_row(s, c, t->row)},
+        {"b_width", t->b == LOAD_8_F16 ? "8" : "4"},
+        {"b_vector", t->b == LOAD_8_F16 ? "uvec4" : "vec4"},
         {"a_slice", contract_a_slice(s, c)},
         {"a_load", contract_a_load(s, c, t->a, t->row)},
         {"b_load", contract_b_load(s, c, t->b)},
@@ -535,7 +537,7 @@ static bool gen_elements(KernelGen *kg, const Contraction *c)
 
 bool gen_contract(KernelGen *kg)
 {
-    Contraction c = analyse(kg);
+    Contraction c = contract_analyse(kg);
     bool f32_sum = glsl_class_letter(c.a.value->type.dtype) == 'f' && glsl_class_letter(c.b.value->type.dtype) == 'f' &&
                    glsl_class_letter(c.out->type.dtype) == 'f';
     /* A few columns a group (depthwise) would leave lanes idle that neighbouring channels fill in a map kernel. */
@@ -543,6 +545,7 @@ bool gen_contract(KernelGen *kg)
     bool thin = !dim_is(c.z, 1) && c.conv && dim_is_const(c.n, &columns) && columns < 8;
     if (!f32_sum || thin) return gen_elements(kg, &c);
     if (c.a.affine && (c.b.affine || c.b.splat)) contract_scalar(kg, &c);
+    contract_vector(kg, &c);
     if (is_f16(c.a.value) && is_f16(c.b.value) && !c.a.splat && !c.b.splat) contract_matrix(kg, &c);
     const uint32_t gpu = DLVK_FEATURE_WAVE | DLVK_FEATURE_WG512 | DLVK_FEATURE_STORAGE16;
     if (!contract_tile(kg, &c, gpu)) contract_wave(kg, &c, gpu);

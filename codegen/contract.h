@@ -46,6 +46,7 @@ typedef struct Contraction {
     bool padded; /* some tap may lie outside A */
 } Contraction;
 
+Contraction contract_analyse(KernelGen *kg);
 /* Sum of the terms that row m and batch z (GLSL ints) contribute to the operand's offset. */
 const Ix *contract_row_axis(Shader *s, const Contraction *c, int axis, const char *m, const char *z);
 const Ix *contract_a_offset(Shader *s, const Contraction *c, const char *m, const char *z);
@@ -139,6 +140,7 @@ void contract_tiles(Shader *s, const Contraction *c, const char *name, const Til
 void contract_scalar(KernelGen *kg, const Contraction *c);                  /* codegen/contract_scalar.c */
 void contract_wave(KernelGen *kg, const Contraction *c, uint32_t features); /* codegen/contract_wave.c */
 void contract_matrix(KernelGen *kg, const Contraction *c);                  /* codegen/contract_matrix.c */
+void contract_vector(KernelGen *kg, const Contraction *c);                  /* codegen/contract_vector.c: for a few rows */
 bool contract_tile(KernelGen *kg, const Contraction *c,
                    uint32_t features); /* codegen/contract_tile.c; true: for all sizes there are */
 

@@ -149,6 +149,48 @@ static void part_of_vector(Shader *s, const Ix *at)
     if (s->vector && ix_depends(at, s->vector)) s->vector = NULL;
 }
 
+const char *emit_clamp(Shader *s, const char *inside, const char *p, const char *size)
+{
+    const char *ok = sh_fresh(s, "ok");
+    sh_line(s, "bool %s = %suint(%s) < uint(%s);", ok, inside ? sh_printf(s, "%s && ", inside) : "", p, size);
+    sh_line(s, "%s = %s ? %s : 0;", p, ok, p);
+    return ok;
+}
+
+/* The same on a GPU without branches, behind which loads wait for each other: what is outside is read as the first place, and
+ * then left out. */
+static const char *emit_pad_clamped(Shader *s, Value *v, const Ix **ax, bool leave)
+{
+    Node *n = v->def;
+    Value *x = n->in[0];
+    const Dim *const *lo = attr_dims(n, A_LO), *const *hi = attr_dims(n, A_HI);
+    const char *inside = "true", *fill = emit_value(s, n->in[1], (Index){0});
+    for (int i = 0; i < v->type.rank; i++) {
+        if (dim_is(lo[i], 0) && dim_is(hi[i], 0)) continue;
+        const char *p = sh_fresh(s, "p");
+        sh_line(s, "int %s = %s;", p, ix_text(s, ax[i]));
+        inside = emit_clamp(s, inside, p, arg_int(s, x->type.dim[i]));
+        ax[i] = ix_var(s, p, x->type.dim[i]);
+    }
+    const char *name = strip_declare(s, glsl_class(v->type.dtype), NULL, leave);
+    if (leave) strip_open(s);
+    const char *element = emit_value(s, x, index_of_axes(x->type, ax));
+    sh_line(s, "%s = %s ? %s : %s;", name, inside, element, fill);
+    if (leave) strip_close(s);
+    return name;
+}
+
+/* Is there a first place along all axes that are padded? */
+static bool has_places(const Value *x, const Dim *const *lo, const Dim *const *hi)
+{
+    for (int i = 0; i < x->type.rank; i++) {
+        int64_t least, most;
+        dim_range(x->type.dim[i], &least, &most);
+        if (least < 1 && !(dim_is(lo[i], 0) && dim_is(hi[i], 0))) return false;
+    }
+    return true;
+}
+
 static const char *emit_pad(Shader *s, Value *v, Index *idx)
 {
     Node *n = v->def;
@@ -162,8 +204,13 @@ static const char *emit_pad(Shader *s, Value *v, Index *idx)
         leave &= (dim_is(lo[i], 0) && dim_is(hi[i], 0)) || strip_fixed(s, index_axis(s, v->type, idx, i));
     Outside o;
     if (leave) strip_leave(s, &o);
+    for (int i = 0; i < v->type.rank; i++) ax[i] = ix_sub(s, index_axis(s, v->type, idx, i), ix_dim(s, lo[i]));
+    if (s->strip.width && has_places(x, lo, hi)) {
+        const char *clamped = emit_pad_clamped(s, v, ax, leave);
+        if (leave) strip_return(s, &o);
+        return clamped;
+    }
     for (int i = 0; i < v->type.rank; i++) {
-        ax[i] = ix_sub(s, index_axis(s, v->type, idx, i), ix_dim(s, lo[i]));
         if (dim_is(lo[i], 0) && dim_is(hi[i], 0)) continue;
         const char *c = sh_printf(s, "uint(%s) < uint(%s)", ix_text(s, ax[i]), arg_int(s, x->type.dim[i]));
         cond = cond ? sh_printf(s, "%s && %s", cond, c) : c;

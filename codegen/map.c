@@ -144,7 +144,8 @@ static bool write_strips(KernelGen *kg)
     for (int o = 0; o < k->out.n; o++)
         sh_line(s, "%s = %s;", x[o], emit_stored(s, k->out.at[o], index_of_flat(s, k->out.at[o]->type, i)));
     strip_close(s);
-    bool ok = s->strip.elements <= s->strip.vectors;
+    /* What is scattered over memory anyway is as well loaded by one invocation, so that it stores whole words. */
+    bool ok = s->strip.elements - (storage_per_word(kg, k->out.at[0]) > 1 ? s->strip.scattered : 0) <= s->strip.vectors;
     for (int o = 0; o < k->out.n && ok; o++) {
         Index at = index_of_flat(s, k->out.at[o]->type, i);
         ok = strip_store(s, k->out.at[o], index_memory(s, k->out.at[o], &at), x[o]);
@@ -158,7 +159,7 @@ static bool write_strips(KernelGen *kg)
 bool gen_map(KernelGen *kg)
 {
     if (!write_vectors(kg)) write_map(kg, true);
-    bool tiles = gen_tiles(kg) && !kg->variants.at[kg->variants.n - 1]->when, strips = tiles || write_strips(kg);
+    bool strips = gen_depthwise(kg) || (gen_tiles(kg) && !kg->variants.at[kg->variants.n - 1]->when) || write_strips(kg);
     write_map(kg, false);
     if (strips) kg->variants.at[kg->variants.n - 1]->twin = TWIN_PLAIN;
     return true;

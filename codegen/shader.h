@@ -74,6 +74,7 @@ typedef struct Strip {
     size_t at;             /*   where in the body it begins, */
     int scopes;            /*   and how many blocks stand around it */
     int vectors, elements; /* loads of whole vectors, and those a lane does by itself: whether all this is worth it */
+    int scattered;         /*   of these, such whose neighbours in the strip are none in memory */
 } Strip;
 
 /* A map kernel that turns operands round in registers (codegen/tile.c): an element's place is pa along one axis, pb * width +
@@ -108,6 +109,7 @@ struct Shader {
     VEC(uint32_t) spec;
     const Dim *grid[3];
     const Dim *when;     /* not 0: for these sizes; NULL: for all */
+    bool bound;          /* and at others it would be wrong, as it is with */
     const Dim *whole[2]; /* sizes that `when` makes multiples of the strip's width */
     int local[3];        /* workgroup size, as literals; 0: local_size ids given by spec constants in decl */
     VEC(Memo) memo;
@@ -230,6 +232,8 @@ const char *emit_value(Shader *s, Value *v, Index idx);
 const char *emit_stored(Shader *s, Value *v, Index idx); /* the same for an output that is stored next, which rounds */
 void emit_bind(Shader *s, Value *v, Index idx,
                const char *name); /* v at idx is the GLSL variable `name` from here on, in this block */
+/* Place p, a variable, becomes 0 where it, or a place before it that is not `inside`, lies beyond `size`; returns what tells. */
+const char *emit_clamp(Shader *s, const char *inside, const char *p, const char *size);
 const char *emit_point(Shader *s, const Node *n, const char *const *operands);
 /* acc (of class t) combined with x by k: statement-ready expression. */
 const char *emit_combine(Shader *s, Kind k, DType t, const char *acc, const char *x);
@@ -280,7 +284,8 @@ void shader_finish(Shader *s, KernelVariant *out);
 
 /* Archetypes: fill kg->variants. False: an error is recorded. */
 bool gen_map(KernelGen *kg);
-bool gen_tiles(KernelGen *kg); /* a variant of map; false: none, and no error */
+bool gen_tiles(KernelGen *kg);     /* a variant of map; false: none, and no error */
+bool gen_depthwise(KernelGen *kg); /* the same; codegen/contract_depthwise.c */
 bool gen_rows(KernelGen *kg);
 bool gen_contract(KernelGen *kg);  /* codegen/contract.c */
 bool gen_attention(KernelGen *kg); /* codegen/attention.c */

@@ -66,10 +66,11 @@ void strip_leave(Shader *s, Outside *o)
 
 void strip_return(Shader *s, const Outside *o)
 {
-    int vectors = s->strip.vectors, elements = s->strip.elements;
+    Strip now = s->strip;
     s->strip = o->strip;
-    s->strip.vectors = vectors;
-    s->strip.elements = elements;
+    s->strip.vectors = now.vectors;
+    s->strip.elements = now.elements;
+    s->strip.scattered = now.scattered;
     s->strip.at = s->body.n;
     sh_text(s, o->tail, o->tail_n);
     for (int i = 0; i < o->n; i++) {
@@ -164,7 +165,9 @@ const char *strip_words(Shader *s, Value *v, const Ix *flat, const char **first)
     if (!s->strip.open) return NULL;
     Cells c = strip_direct(s) ? cells_of(s, v, flat) : (Cells){0};
     if (!c.piece || !strip_fixed(s, c.base)) {
-        s->strip.elements += !strip_fixed(s, flat);
+        bool own = !strip_fixed(s, flat);
+        s->strip.elements += own;
+        s->strip.scattered += own && !ix_without(s, flat, s->strip.j);
         return NULL;
     }
     s->strip.vectors++;

@@ -214,3 +214,40 @@ FAMILY(conv_prologue, 4)
     ConvSpec s = {.spatial = 2, .step = step, .dilation = one, .in_dilation = one, .lo = none, .hi = none, .group = 1};
     result(c, epilogue(c, build_conv(&c->b, x, w, &s)));
 }
+
+/* Depthwise convolutions and pooling of f16: several pixels an invocation, borders, steps, a vector of channels or not. */
+FAMILY(windows_half, 6)
+{
+    c->variants = true;
+    int64_t ci = chance(c, 75) ? 8 * between(c, 1, 5) : between(c, 1, 20);
+    int64_t kernel[] = {1, between(c, 1, 4), between(c, 1, 5), 1}, step[] = {1, between(c, 1, 2), between(c, 1, 3), 1};
+    int64_t dilation[] = {1, 1, chance(c, 85) ? 1 : 2, 1};
+    const Dim *lo[4], *hi[4], *d[] = {any_dim(c, 1, 2), any_dim(c, 4, 9), any_dim(c, 10, 23), fixed(c, ci)};
+    for (int i = 0; i < 4; i++) {
+        lo[i] = fixed(c, between(c, 0, kernel[i] - 1));
+        hi[i] = fixed(c, between(c, 0, kernel[i] - 1));
+    }
+    Value *x = input(c, DLVK_F16, 4, d, FILL_EVERYDAY), *y;
+    if (chance(c, 30)) {
+        y = build_window(&c->b, chance(c, 50) ? KIND_MAX : KIND_MIN, x, kernel, step, dilation, lo, hi);
+    } else {
+        const Dim *w[] = {fixed(c, kernel[1]), fixed(c, kernel[2]), fixed(c, 1), d[3]};
+        ConvSpec s = {.spatial = 2, .step = step + 1, .dilation = dilation + 1, .lo = lo + 1, .hi = hi + 1, .group = ci};
+        y = build_cast(&c->b, input(c, DLVK_F16, 4, w, FILL_EVERYDAY), DLVK_F32);
+        y = build_conv(&c->b, build_cast(&c->b, x, DLVK_F32), y, &s);
+    }
+    y = epilogue(c, y);
+    result(c, chance(c, 50) ? build_cast(&c->b, y, DLVK_F16) : y);
+}
+
+/* A few rows times a matrix. */
+FAMILY(dot_vector, 4)
+{
+    c->variants = true;
+    DType t = chance(c, 60) ? DLVK_F16 : DLVK_F32;
+    const Dim *batch = any_dim(c, 1, 2), *m = any_dim(c, 1, 4), *n = fixed(c, 8 * between(c, 1, 9)), *k = any_dim(c, 1, 300);
+    const Dim *a[] = {batch, m, k}, *b[] = {batch, k, n};
+    Value *x = operand(c, t, 3, a, FILL_EVERYDAY), *y = input(c, t, 3, b, FILL_EVERYDAY);
+    x = build_cast(&c->b, x, DLVK_F32);
+    result(c, epilogue(c, build_matmul(&c->b, x, build_cast(&c->b, y, DLVK_F32))));
+}
