@@ -241,6 +241,20 @@ const Ix *ix_split(Shader *s, const Ix *a, const Dim *stride, const Dim *size)
             if (q != a || !dim_is(stride, 1)) return ix_split(s, q, dim_const(dt, 1), size);
         }
     }
+    /* Whole multiples of what the remainder is taken of go, as long as what is left is no less than 0. */
+    if (a->kind == IX_SUM && size && dim_is(a->dim, 0)) {
+        const Dim *whole = dim_mul(dt, stride, size);
+        IxTerm t[32];
+        int n = 0;
+        int64_t least = 0, lo, hi;
+        for (int i = 0; i < a->n; i++) {
+            if (dim_exact(s, a->term[i].stride, whole)) continue;
+            dim_range(a->term[i].stride, &lo, &hi);
+            least = lo < least ? lo : least;
+            t[n++] = a->term[i];
+        }
+        if (n < a->n && least == 0) return ix_split(s, make_sum(s, n, t, a->dim), stride, want);
+    }
     /* Digits of which `stride` and `size` cut the leading one: t * g + rest with rest < g. */
     if (a->kind == IX_SUM && dim_is(a->dim, 0) && a->n > 1) {
         const Dim *g = a->term[0].stride, *rest = terms_bound(s, a->term, a->n, 1), *q, *m;

@@ -172,19 +172,23 @@ bool gen_tiles(KernelGen *kg)
     }
 
     const Dim *strips_b = dim_floordiv(dt, x.dim[0], w), *strips_a = dim_ceildiv(dt, x.dim[x.a], w);
-    int blocks_b = across(strips_b), blocks_a = GROUP / blocks_b;
+    int blocks_b = across(strips_b), blocks_a = GROUP / blocks_b, near = NEAR;
+    if (dim_is_const(strips_a, &size)) /* no more along the operands' axis than there are: few, where it is one of channels */
+        while (blocks_a > NEIGHBOURS && blocks_a / 2 >= size) blocks_a /= 2, blocks_b *= 2;
     const Dim *tiles_a = dim_ceildiv(dt, strips_a, dim_const(dt, blocks_a));
     const Dim *tiles_b = dim_ceildiv(dt, strips_b, dim_const(dt, blocks_b)), *rest = tiles_b;
     for (int i = 1; i < x.rank; i++)
         if (i != x.a) rest = dim_mul(dt, rest, x.dim[i]);
     /* Neighbouring workgroups share out first what lies side by side in the operands, then in the result. */
-    const Dim *near = dim_const(dt, NEAR);
-    s->grid[0] = dim_mul(dt, dim_mul(dt, dim_ceildiv(dt, tiles_a, near), near), rest);
-    sh_line(s, "int group = int(%s), far = int(fastdiv(uint(group / %d), %s));", GROUP_INDEX, NEAR, arg_divisor(s, rest));
-    sh_line(s, "int other = group / %d - far * %s, id = int(gl_LocalInvocationID.x);", NEAR, arg_int(s, rest));
+    if (dim_is_const(tiles_a, &size))
+        while (near > 1 && near / 2 >= size) near /= 2;
+    const Dim *side = dim_const(dt, near);
+    s->grid[0] = dim_mul(dt, dim_mul(dt, dim_ceildiv(dt, tiles_a, side), side), rest);
+    sh_line(s, "int group = int(%s), far = int(fastdiv(uint(group / %d), %s));", GROUP_INDEX, near, arg_divisor(s, rest));
+    sh_line(s, "int other = group / %d - far * %s, id = int(gl_LocalInvocationID.x);", near, arg_int(s, rest));
     const Ix *other = ix_var(s, "other", rest), *tile_b = ix_split(s, other, dim_const(dt, 1), tiles_b);
     sh_line(s, "int qa = (far * %d + group %% %d) * %d + id %% %d + id / %d * %d; /* the block along the operands' axis, */",
-            NEAR, NEAR, blocks_a, NEIGHBOURS, NEIGHBOURS * blocks_b, NEIGHBOURS);
+            near, near, blocks_a, NEIGHBOURS, NEIGHBOURS * blocks_b, NEIGHBOURS);
     sh_line(s, "int pb = %s * %d + id / %d %% %d; /* and along the result's */", ix_text(s, tile_b), blocks_b, NEIGHBOURS,
             blocks_b);
     const char *size_a = arg_int(s, x.dim[x.a]), *size_b = arg_int(s, x.dim[0]);
