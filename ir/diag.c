@@ -11,7 +11,8 @@ static void diag_verror(Diag *d, dlvk_status s, const char *prefix, const char *
     if (d->errors++ == 0) d->status = s;
     if (d->lines.n >= DIAG_MAX_LINES) return;
     const char *text = pool_vprintf(d->pool, fmt, ap);
-    *VEC_PUSH(d->pool, d->lines) = *prefix ? pool_printf(d->pool, "%s%s", prefix, text) : text;
+    if (*prefix) text = pool_printf(d->pool, "%s%s", prefix, text);
+    if (!d->lines.n || strcmp(d->lines.at[d->lines.n - 1], text) != 0) *VEC_PUSH(d->pool, d->lines) = text;
 }
 
 void diag_error(Diag *d, dlvk_status s, const char *fmt, ...)
@@ -56,8 +57,8 @@ void ctx_constrain(Context *c, int kind, const Dim *a, const Dim *b)
     dim_range(dim_sub(&c->dims, b, a), &lo, &hi);
     if (kind == DIM_LE ? lo >= 0 : lo == 0 && hi == 0) return;
     if (kind == DIM_LE ? hi < 0 : lo > 0 || hi < 0) {
-        ctx_error(c, DLVK_INVALID_ARGUMENT, "%s %s %s cannot hold", dim_to_string(c->pool, a),
-                  kind == DIM_LE ? "<=" : "==", dim_to_string(c->pool, b));
+        ctx_error(c, DLVK_INVALID_ARGUMENT, kind == DIM_LE ? "a size of %s must not exceed %s" : "sizes %s and %s must be equal",
+                  dim_to_string(c->pool, a), dim_to_string(c->pool, b));
         return;
     }
     for (int i = 0; i < c->constraints.n; i++) {

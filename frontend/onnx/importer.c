@@ -195,9 +195,20 @@ static void define_outputs(OnnxNode *n)
     }
 }
 
+/* Adds the types of the inputs to a line of the diagnosis that says of this node no more than which sizes do not fit. */
+static void tell_inputs(OnnxNode *n, int line)
+{
+    Context *c = n->im->ctx;
+    const char *types = "", *start = pool_printf(c->pool, "node '%s' (%s): ", n->name, n->proto->op_type);
+    if (line >= c->diag.lines.n || strncmp(c->diag.lines.at[line], start, strlen(start)) != 0) return;
+    for (int i = 0; i < n->n_in; i++)
+        if (n->in[i]) types = pool_printf(c->pool, "%s%s%s", types, *types ? ", " : "", type_to_string(c->pool, n->in[i]->type));
+    if (*types) c->diag.lines.at[line] = pool_printf(c->pool, "%s (inputs: %s)", c->diag.lines.at[line], types);
+}
+
 static void lower_node(OnnxNode *n)
 {
-    int errors = n->im->ctx->diag.errors;
+    int errors = n->im->ctx->diag.errors, line = n->im->ctx->diag.lines.n;
     const Onnx__FunctionProto *f = onnx_find_function(n->im, n->proto);
     const OpRow *row = f ? NULL : find_row(n);
     if (!resolve_inputs(n)) return;
@@ -207,7 +218,10 @@ static void lower_node(OnnxNode *n)
         n->arg = row->arg;
         row->lower(n);
     }
-    if (n->im->ctx->diag.errors != errors) return;
+    if (n->im->ctx->diag.errors != errors) {
+        tell_inputs(n, line);
+        return;
+    }
     for (int i = 0; i < n->n_out; i++)
         if (has_out(n, i) && !n->out[i] && !n->seq_out[i])
             onnx_error(n, "output %d ('%s') is not supported with these inputs", i, n->proto->output[i]);

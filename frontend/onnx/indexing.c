@@ -12,6 +12,10 @@ void int_limits(DType t, double *lo, double *hi)
 Value *index_wrap(Build *b, Value *idx, const Dim *d)
 {
     if (!idx) return NULL;
+    if (!dtype_is_int(idx->type.dtype)) {
+        ctx_error(b->ctx, DLVK_INVALID_ARGUMENT, "indices of type %s", dtype_name(idx->type.dtype));
+        return NULL;
+    }
     idx = build_cast(b, idx, DLVK_I64);
     const Tensor *t = build_known(b, idx);
     int64_t size = 0;

@@ -122,7 +122,7 @@ void lower_one_hot(OnnxNode *n)
     int count, rank = in(n, 0)->type.rank + 1, axis = onnx_axis(n, onnx_int(n, "axis", -1), rank);
     const Dim *const *depth = build_contents(b, build_cast(b, in(n, 1), DLVK_I64), &count);
     if (!depth || count != 1) return;
-    idx = build_unsqueeze(b, index_wrap(b, idx, depth[0]), 1, &axis);
+    idx = build_unsqueeze(b, index_wrap(b, build_cast(b, idx, DLVK_I64), depth[0]), 1, &axis);
     Value *classes = compose_along(b, build_iota(b, DLVK_I64, 1, depth, 0), rank, axis);
     Value *on = compose_at(b, values, build_scalar_i(b, DLVK_I64, 1), 0),
           *off = compose_at(b, values, build_scalar_i(b, DLVK_I64, 0), 0);

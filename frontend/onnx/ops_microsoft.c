@@ -147,6 +147,7 @@ void lower_qlinear(OnnxNode *n)
         if (!x[extra + i]) return;
         if (last) x[extra + i] = channels(b, x[extra + i], false);
     }
+    if (!has_in(n, scale)) onnx_error(n, "input %d, the scale of the result, is missing", scale);
     if (!in(n, scale) || !onnx_apply(n, op, opset, count + extra, x, 1, &y)) return;
     n->out[0] = onnx_requantize(n, last ? channels(b, y, true) : y, in(n, scale), in(n, scale + 1), in(n, first)->type.dtype);
 }
@@ -329,6 +330,10 @@ void lower_group_query_attention(OnnxNode *n)
     Value *x[3] = {in(n, 0), in(n, 1), in(n, 2)};
     int64_t heads = onnx_int(n, "num_heads", 0), kv = onnx_int(n, "kv_num_heads", 0),
             window = onnx_int(n, "local_window_size", -1);
+    if (!has_in(n, 5) || !has_in(n, 6)) {
+        onnx_error(n, "inputs 5 and 6, how many keys there are, are missing");
+        return;
+    }
     const Dim *total = onnx_dim(n, 6);
     if (!x[0] || !in(n, 5) || !total) return;
     if (onnx_int(n, "smooth_softmax", 0) > 0 || has_in(n, 11) || onnx_int(n, "k_quant_type", 0) || has_in(n, 1) != has_in(n, 2) ||

@@ -17,6 +17,10 @@ static bool type_attr(OnnxNode *n, const char *name, DType otherwise, DType *t)
 /* Up to opset 5 the type was a name, as in the schema's enum. */
 static bool cast_target(OnnxNode *n, DType *t)
 {
+    if (!onnx_has(n, "to")) {
+        onnx_error(n, "attribute 'to' is missing");
+        return false;
+    }
     if (n->opset >= 6) return type_attr(n, "to", DLVK_F32, t);
     static const char *const names[] = {"FLOAT",  "UINT8", "INT8",    "UINT16", "INT16",  "INT32", "INT64",
                                         "STRING", "BOOL",  "FLOAT16", "DOUBLE", "UINT32", "UINT64"};
@@ -81,7 +85,7 @@ void lower_cast_like(OnnxNode *n)
 void lower_bitcast(OnnxNode *n)
 {
     DType t;
-    if (type_attr(n, "to", DLVK_F32, &t)) n->out[0] = build_bitcast(n->b, in(n, 0), t);
+    if (cast_target(n, &t)) n->out[0] = build_bitcast(n->b, in(n, 0), t);
 }
 
 void lower_identity(OnnxNode *n)
