@@ -242,8 +242,9 @@ void fuse_grow(Fuse *f, Kernel *k, int at, bool (*joins)(const void *shape, cons
     for (int i = r->nodes.n - 1; f->fuse && i > at; i--) {
         Node *n = r->nodes.at[i];
         if (f->group[n->id] != k) continue;
-        if (n->op == OP_RESHAPE && uses_inside(f, k, n->out[0]) == 0)
-            f->group[n->id] = NULL; /* nothing behind it: it is a view of what stands before */
+        bool widened = value_widened(n->out[0]) && !f->must[n->out[0]->id];
+        if ((n->op == OP_RESHAPE || widened) && uses_inside(f, k, n->out[0]) == 0)
+            f->group[n->id] = NULL; /* nothing behind it: it is a view of what stands before, or its readers make it again */
         else
             leave_tail(f, k, first, n);
     }
