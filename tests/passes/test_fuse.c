@@ -109,3 +109,19 @@ Test(fuse, rows_are_read_where_they_lie)
     const Schedule *s = schedule_build(f.g, true);
     cr_expect(eq(int, s->regions.at[0]->steps.n, 2));
 }
+
+/* Narrow memory that the next product reads as rows of another shape: one output, of which that is a view. */
+Test(fuse, a_narrow_value_behind_a_product_is_stored_once)
+{
+    Value *y = build_matmul(&f.b, fix_input(&f, DLVK_F32, DIMS(6, 8)), fix_weight(&f, DLVK_F32, DIMS(8, 16)));
+    y = build_map1(&f.b, OP_ABS, build_reshape(&f.b, y, 3, fix_dims(&f, 3, (const int64_t[]){3, 2, 16})));
+    const Attr attr[] = {at_i(A_DTYPE, DLVK_F16), at_i(A_STORED, 1)};
+    Value *narrow = build_op(&f.b, OP_CAST, 1, &y, 2, attr);
+    Value *rows = build_cast(&f.b, build_reshape(&f.b, narrow, 2, fix_dims(&f, 2, (const int64_t[]){6, 16})), DLVK_F32);
+    fix_output(&f, build_matmul(&f.b, rows, fix_weight(&f, DLVK_F32, DIMS(16, 5))));
+    const Schedule *s = schedule_build(f.g, true);
+    cr_assert(eq(int, s->regions.at[0]->steps.n, 2));
+    const Kernel *k = s->regions.at[0]->steps.at[0].kernel;
+    cr_assert(eq(int, k->out.n, 1));
+    cr_expect(k->out.at[0] == narrow);
+}
