@@ -65,12 +65,12 @@ static void *load_weights(void *user)
 }
 
 /* Weights are uploaded while pipelines are built: the one waits for memory, the other for the compiler. */
-static dlvk_status load_both(dlvk_model *m, const char *cache, const dlvk_load_options *o, dlvk_error *err)
+static dlvk_status load_both(dlvk_model *m, const dlvk_load_options *o, dlvk_error *err)
 {
     WeightsJob j = {.m = m, .threads = o->threads};
     pthread_t thread;
     bool beside = o->threads != 1 && pthread_create(&thread, NULL, load_weights, &j) == 0;
-    dlvk_status st = model_pipelines(m, cache, o, err);
+    dlvk_status st = model_pipelines(m, o, err);
     if (beside)
         pthread_join(thread, NULL);
     else
@@ -86,7 +86,8 @@ static dlvk_status load_program(dlvk_model *m, const char *cache, const dlvk_loa
     if (!st) st = model_program(m, o, err);
     if (!st) st = model_verdicts(m, cache, err);
     if (!st) st = model_tuning(m, o, err);
-    return st ? st : load_both(m, cache, o, err);
+    if (!st) st = load_both(m, o, err);
+    return st ? st : model_keep_code(m, err);
 }
 
 static dlvk_status load_further(dlvk_model *m, size_t i, const char *cache, const dlvk_load_options *o, dlvk_error *err)

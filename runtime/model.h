@@ -61,11 +61,15 @@ struct dlvk_model {
     Block top;
     Segment *segment;
     uint32_t n_segment;
-    VkPipeline *pipeline;        /* by index in the plan; unused ones are null */
+    pthread_mutex_t build_lock; /* of the next two while they are filled; a session reads what it has asked for */
+    bool build_lock_made;
+    VkPipeline *pipeline;        /* by index in the plan; those that are not built are null */
     VkShaderEXT *shader;         /* instead of pipelines, where the device takes shader objects; else NULL */
+    uint32_t **code;             /* by module: SPIR-V of what may be built yet, once the bundle is closed */
+    int threads;                 /* that build */
     VkPipelineLayout layout[65]; /* by push constant words */
     atomic_uchar *verdict;       /* by pipeline: a Verdict on those that need matrix units */
-    char *proofs;                /* the file that verdicts are kept in, or NULL */
+    char *cache;                 /* the file of pipelines and verdicts, or NULL */
     Memory *chunk;               /* that hold the weights */
     uint32_t n_chunk;
     Slice *weight;   /* by buffer; CONSTANT ones */
@@ -85,12 +89,17 @@ void model_program_free(dlvk_model *m);
 /* "conv_relu (from /layer1/conv, /layer1/relu)" */
 const char *model_kernel_text(const Dlvk__Plan__Plan *plan, const Dlvk__Plan__Dispatch *d, char *buf, size_t size);
 
-/* pipeline.c: picks variants, then builds the pipelines they and the tunings need, or all. cache: file name or NULL */
-dlvk_status model_pipelines(dlvk_model *m, const char *cache, const dlvk_load_options *o, dlvk_error *err);
+/* pipeline.c: builds what runs at all sizes, or all. The rest is built when a session needs it. */
+dlvk_status model_pipelines(dlvk_model *m, const dlvk_load_options *o, dlvk_error *err);
+/* Builds those of the pipelines that are not built; used: by index in the plan. Safe to call from several threads. */
+dlvk_status model_build(dlvk_model *m, const bool *used, dlvk_error *err);
+/* Keeps the SPIR-V of what is not built, for the bundle is about to be closed. */
+dlvk_status model_keep_code(dlvk_model *m, dlvk_error *err);
+const uint32_t *model_code(const dlvk_model *m, uint32_t module);
 void model_pipelines_free(dlvk_model *m);
 /* Whether the device has what the variant needs, and has not been seen to get it wrong. */
 bool model_runs(const dlvk_model *m, const Dlvk__Plan__Variant *v);
-bool model_built(const dlvk_model *m, const Dlvk__Plan__Variant *v);
+bool model_built(dlvk_model *m, const Dlvk__Plan__Variant *v);
 
 /* proof.c */
 typedef enum Verdict { VERDICT_OPEN, VERDICT_RIGHT, VERDICT_WRONG } Verdict;
@@ -107,7 +116,7 @@ VkSpecializationInfo model_spec(const dlvk_model *m, const Dlvk__Plan__Pipeline 
 void model_pipeline_call(const char *call, const dlvk_model *m, uint32_t pipeline, char *buf, size_t size);
 
 /* shader_object.c */
-dlvk_status model_shaders(dlvk_model *m, const uint32_t *list, int n, const char *cache, int threads, dlvk_error *err);
+dlvk_status model_shaders(dlvk_model *m, const uint32_t *list, int n, dlvk_error *err);
 void model_shaders_free(dlvk_model *m);
 
 /* weights.c */

@@ -39,9 +39,17 @@ bool model_runs(const dlvk_model *m, const Dlvk__Plan__Variant *v)
            atomic_load(&m->verdict[v->pipeline]) != VERDICT_WRONG;
 }
 
-bool model_built(const dlvk_model *m, const Dlvk__Plan__Variant *v)
+static bool is_built(const dlvk_model *m, uint32_t pipeline)
 {
-    return m->shader ? m->shader[v->pipeline] != VK_NULL_HANDLE : m->pipeline[v->pipeline] != VK_NULL_HANDLE;
+    return m->shader ? m->shader[pipeline] != VK_NULL_HANDLE : m->pipeline[pipeline] != VK_NULL_HANDLE;
+}
+
+bool model_built(dlvk_model *m, const Dlvk__Plan__Variant *v)
+{
+    pthread_mutex_lock(&m->build_lock);
+    bool built = is_built(m, v->pipeline);
+    pthread_mutex_unlock(&m->build_lock);
+    return built;
 }
 
 static dlvk_status no_variant(const dlvk_model *m, const Dlvk__Plan__Dispatch *d, dlvk_error *err)
@@ -63,39 +71,29 @@ static bool is_open(const dlvk_model *m, const Dlvk__Plan__Variant *v)
     return model_on_matrices(m, v) && atomic_load(&m->verdict[v->pipeline]) == VERDICT_OPEN;
 }
 
-/* Of every dispatch, the first variant for all sizes that this device runs, and those for some sizes before it; what tunings
- * want; and where one of these is to be tried, the first that needs no matrix units. */
+/* What is certain before sizes are known: of every dispatch the first variant that this device runs, where it is for all sizes,
+ * and if it is to be tried, the first that needs no matrix units. Every dispatch must have some variant for all sizes. */
 static dlvk_status pick_variants(dlvk_model *m, bool all, bool *used, dlvk_error *err)
 {
     for (uint32_t s = 0; s < m->n_step; s++) {
         if (m->step[s]->kind_case != DLVK__PLAN__STEP__KIND_DISPATCH) continue;
         const Dlvk__Plan__Dispatch *d = m->step[s]->dispatch;
-        size_t v = 0;
-        uint32_t when = 0;
-        bool open = false;
-        for (; v < d->n_variant; v++) {
-            if (!model_runs(m, d->variant[v])) continue;
-            if (when && d->variant[v]->when == when) continue; /* the one before is for the same sizes */
-            when = d->variant[v]->when;
-            used[d->variant[v]->pipeline] = true;
-            open |= is_open(m, d->variant[v]);
-            if (!when) break;
-        }
-        if (v == d->n_variant) return no_variant(m, d, err);
-        for (v = 0; all && v < d->n_variant; v++)
-            if (model_runs(m, d->variant[v])) used[d->variant[v]->pipeline] = true;
-        for (uint32_t t = 0; t < m->n_tuning; t++)
-            if (s < m->tuning[t]->n_variant && m->tuning[t]->variant[s]) {
-                const Dlvk__Plan__Variant *tuned = d->variant[m->tuning[t]->variant[s] - 1];
-                used[tuned->pipeline] = true;
-                open |= is_open(m, tuned);
-            }
-        for (v = 0; open && v < d->n_variant; v++) {
+        bool certain = true, found = false, plain = false;
+        for (size_t v = 0; v < d->n_variant; v++) {
             const Dlvk__Plan__Variant *x = d->variant[v];
-            if (model_on_matrices(m, x) || x->when || !model_runs(m, x)) continue;
-            used[x->pipeline] = true;
-            open = false;
+            if (!model_runs(m, x)) continue;
+            used[x->pipeline] |= all;
+            if (!x->when && !found) {
+                found = true;
+                plain = certain && is_open(m, x);
+                used[x->pipeline] |= certain;
+            } else if (!x->when && plain && !model_on_matrices(m, x)) {
+                plain = false;
+                used[x->pipeline] = true;
+            }
+            certain = false;
         }
+        if (!found) return no_variant(m, d, err);
     }
     return DLVK_OK;
 }
@@ -113,14 +111,19 @@ typedef struct Build {
     atomic_uint where; /* the pipeline that failed */
 } Build;
 
+const uint32_t *model_code(const dlvk_model *m, uint32_t module)
+{
+    if (m->code) return m->code[module];
+    return (const uint32_t *)(const void *)rt_bundle_blob(&m->bundle, m->plan->blob[m->plan->module[module]->blob]);
+}
+
 static void build_module(void *user, int i)
 {
     Build *b = user;
     if (!b->module_used[i]) return;
     const Dlvk__Plan__Blob *blob = b->m->plan->blob[b->m->plan->module[i]->blob];
-    const VkShaderModuleCreateInfo info = {.sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO,
-                                           .codeSize = blob->length,
-                                           .pCode = (const uint32_t *)(const void *)rt_bundle_blob(&b->m->bundle, blob)};
+    const VkShaderModuleCreateInfo info = {
+        .sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO, .codeSize = blob->length, .pCode = model_code(b->m, (uint32_t)i)};
     VkResult r = vkCreateShaderModule(b->m->dev->device, &info, NULL, &b->module[i]);
     if (r) atomic_store(&b->failed, r);
 }
@@ -173,7 +176,7 @@ static void build_pipeline(void *user, int i)
 static dlvk_status check_spirv(const dlvk_model *m, uint32_t module, dlvk_error *err)
 {
     uint32_t magic;
-    memcpy(&magic, rt_bundle_blob(&m->bundle, m->plan->blob[m->plan->module[module]->blob]), 4);
+    memcpy(&magic, model_code(m, module), 4);
     if (magic == 0x07230203u) return DLVK_OK;
     return rt_error(err, DLVK_BAD_FILE, "corrupt plan: module '%s' is no SPIR-V", m->plan->module[module]->name);
 }
@@ -182,7 +185,7 @@ static dlvk_status prepare(Build *b, int *n, dlvk_error *err)
 {
     dlvk_model *m = b->m;
     for (uint32_t i = 0; i < m->plan->n_pipeline; i++) {
-        if (!b->used[i]) continue;
+        if (!b->used[i] || is_built(m, i)) continue;
         b->list[(*n)++] = i;
         uint32_t mod = m->plan->pipeline[i]->module, words = m->plan->module[mod]->push_bytes / 4;
         dlvk_status st = b->module_used[mod] ? DLVK_OK : check_spirv(m, mod, err);
@@ -199,20 +202,21 @@ static dlvk_status prepare(Build *b, int *n, dlvk_error *err)
     return DLVK_OK;
 }
 
-static dlvk_status build_all(Build *b, int n, int threads, dlvk_error *err)
+static dlvk_status build_all(Build *b, int n, dlvk_error *err)
 {
     dlvk_model *m = b->m;
-    rt_parallel(threads, (int)m->plan->n_module, build_module, b);
+    rt_parallel(m->threads, (int)m->plan->n_module, build_module, b);
     if (b->failed) return vk_error(b->failed, "vkCreateShaderModule", err);
-    rt_parallel(threads, n, build_pipeline, b);
+    rt_parallel(m->threads, n, build_pipeline, b);
     if (!b->failed) return DLVK_OK;
     char call[300];
     model_pipeline_call("vkCreateComputePipelines", m, b->where, call, sizeof call);
     return vk_error(b->failed, call, err);
 }
 
-static dlvk_status build_cached(Build *b, int n, const char *path, int threads, dlvk_error *err)
+static dlvk_status build_cached(Build *b, int n, dlvk_error *err)
 {
+    const char *path = b->m->cache;
     dlvk_device *d = b->m->dev;
     CacheFile file;
     read_cache(path, d, &file);
@@ -220,35 +224,75 @@ static dlvk_status build_cached(Build *b, int n, const char *path, int threads, 
                                             .initialDataSize = file.size,
                                             .pInitialData = rt_cache_data(&file)};
     VkResult r = vkCreatePipelineCache(d->device, &info, NULL, &b->cache);
-    dlvk_status st = r ? vk_error(r, "vkCreatePipelineCache", err) : build_all(b, n, threads, err);
+    dlvk_status st = r ? vk_error(r, "vkCreatePipelineCache", err) : build_all(b, n, err);
     if (!st && path) write_cache(path, d, &file, b->cache);
     vkDestroyPipelineCache(d->device, b->cache, NULL);
     rt_cache_free(&file);
     return st;
 }
 
-dlvk_status model_pipelines(dlvk_model *m, const char *path, const dlvk_load_options *o, dlvk_error *err)
+static dlvk_status build(dlvk_model *m, const bool *used, dlvk_error *err)
 {
     size_t n_pipeline = m->plan->n_pipeline, n_module = m->plan->n_module;
-    bool *used = calloc(n_pipeline + 1, 1);
     Build b = {.m = m,
                .used = used,
                .list = calloc(n_pipeline + 1, sizeof *b.list),
                .module = calloc(n_module + 1, sizeof *b.module),
                .module_used = calloc(n_module + 1, 1)};
-    m->pipeline = calloc(n_pipeline + 1, sizeof *m->pipeline);
-    bool ok = used && b.list && b.module && b.module_used && m->pipeline;
-    dlvk_status st = ok ? pick_variants(m, o->all_variants, used, err) : rt_error(err, DLVK_OUT_OF_MEMORY, "out of memory");
+    bool ok = b.list && b.module && b.module_used;
     int n = 0;
-    if (!st) st = prepare(&b, &n, err);
-    if (!st && n)
-        st = m->dev->create_shaders ? model_shaders(m, b.list, n, path, o->threads, err)
-                                    : build_cached(&b, n, path, o->threads, err);
+    dlvk_status st = ok ? prepare(&b, &n, err) : rt_error(err, DLVK_OUT_OF_MEMORY, "out of memory");
+    if (!st && n) st = m->dev->create_shaders ? model_shaders(m, b.list, n, err) : build_cached(&b, n, err);
     for (size_t i = 0; b.module && i < n_module; i++) vkDestroyShaderModule(m->dev->device, b.module[i], NULL);
-    free(used);
     free(b.list);
     free(b.module);
     free(b.module_used);
+    return st;
+}
+
+dlvk_status model_build(dlvk_model *m, const bool *used, dlvk_error *err)
+{
+    dlvk_status st = DLVK_OK;
+    pthread_mutex_lock(&m->build_lock);
+    for (size_t i = 0; i < m->plan->n_pipeline; i++) {
+        if (!used[i] || is_built(m, (uint32_t)i)) continue;
+        st = build(m, used, err);
+        break;
+    }
+    pthread_mutex_unlock(&m->build_lock);
+    return st;
+}
+
+dlvk_status model_pipelines(dlvk_model *m, const dlvk_load_options *o, dlvk_error *err)
+{
+    size_t n = m->plan->n_pipeline;
+    bool *used = calloc(n + 1, 1);
+    m->threads = o->threads;
+    m->build_lock_made = pthread_mutex_init(&m->build_lock, NULL) == 0;
+    m->pipeline = calloc(n + 1, sizeof *m->pipeline);
+    if (m->dev->create_shaders) m->shader = calloc(n + 1, sizeof *m->shader);
+    bool ok = used && m->build_lock_made && m->pipeline && (m->shader || !m->dev->create_shaders);
+    dlvk_status st = ok ? pick_variants(m, o->all_variants, used, err) : rt_error(err, DLVK_OUT_OF_MEMORY, "out of memory");
+    if (!st) st = model_build(m, used, err);
+    free(used);
+    return st;
+}
+
+dlvk_status model_keep_code(dlvk_model *m, dlvk_error *err)
+{
+    uint32_t **code = calloc(m->plan->n_module + 1, sizeof *code);
+    dlvk_status st = code ? DLVK_OK : rt_error(err, DLVK_OUT_OF_MEMORY, "out of memory");
+    for (size_t i = 0; !st && i < m->plan->n_pipeline; i++) {
+        uint32_t mod = m->plan->pipeline[i]->module;
+        const Dlvk__Plan__Blob *blob = m->plan->blob[m->plan->module[mod]->blob];
+        if (code[mod] || is_built(m, (uint32_t)i) || (m->plan->module[mod]->features & ~m->dev->info.features)) continue;
+        code[mod] = malloc(blob->length);
+        if (code[mod])
+            memcpy(code[mod], model_code(m, mod), blob->length);
+        else
+            st = rt_error(err, DLVK_OUT_OF_MEMORY, "out of memory");
+    }
+    m->code = code;
     return st;
 }
 
@@ -257,7 +301,10 @@ void model_pipelines_free(dlvk_model *m)
     for (size_t i = 0; m->pipeline && i < m->plan->n_pipeline; i++) vkDestroyPipeline(m->dev->device, m->pipeline[i], NULL);
     for (size_t i = 0; i < sizeof m->layout / sizeof *m->layout; i++) vkDestroyPipelineLayout(m->dev->device, m->layout[i], NULL);
     free(m->pipeline);
+    for (size_t i = 0; m->code && i < m->plan->n_module; i++) free(m->code[i]);
+    if (m->build_lock_made) pthread_mutex_destroy(&m->build_lock);
+    free(m->code);
     free(m->verdict);
-    free(m->proofs);
+    free(m->cache);
     model_shaders_free(m);
 }

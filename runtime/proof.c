@@ -43,7 +43,7 @@ static void read_entries(const dlvk_model *m, CacheFile *c)
     const uint32_t id[4] = {m->dev->info.vendor_id, m->dev->info.device_id, m->dev->driver_number, 2}; /* 2: proofs */
     memcpy(key, id, 16);
     memcpy(key + 16, m->dev->cache_uuid, 16);
-    rt_cache_read(m->proofs, key, c);
+    rt_cache_read(m->cache, key, c);
 }
 
 bool model_on_matrices(const dlvk_model *m, const Variant *v)
@@ -54,8 +54,8 @@ bool model_on_matrices(const dlvk_model *m, const Variant *v)
 dlvk_status model_verdicts(dlvk_model *m, const char *cache, dlvk_error *err)
 {
     m->verdict = calloc(m->plan->n_pipeline + 1, sizeof *m->verdict);
-    m->proofs = cache ? strdup(cache) : NULL;
-    if (!m->verdict || (cache && !m->proofs)) return rt_error(err, DLVK_OUT_OF_MEMORY, "out of memory");
+    m->cache = cache ? strdup(cache) : NULL;
+    if (!m->verdict || (cache && !m->cache)) return rt_error(err, DLVK_OUT_OF_MEMORY, "out of memory");
     CacheFile c;
     read_entries(m, &c);
     for (uint32_t i = 0; c.size && i < m->plan->n_pipeline; i++) {
@@ -74,7 +74,7 @@ dlvk_status model_verdicts(dlvk_model *m, const char *cache, dlvk_error *err)
 static void remember(const dlvk_model *m, const Proof *proof, uint32_t n_proof)
 {
     CacheFile c;
-    if (!m->proofs) return;
+    if (!m->cache) return;
     read_entries(m, &c);
     size_t n = c.size / sizeof(Entry);
     Entry *list = malloc((n + n_proof + 1) * sizeof *list);
@@ -87,7 +87,7 @@ static void remember(const dlvk_model *m, const Proof *proof, uint32_t n_proof)
         list[i] = mine;
         n += i == n;
     }
-    if (list) rt_cache_write(m->proofs, &c, list, n * sizeof *list);
+    if (list) rt_cache_write(m->cache, &c, list, n * sizeof *list);
     free(list);
     rt_cache_free(&c);
 }

@@ -272,7 +272,7 @@ static dlvk_status first_variant(const dlvk_session *s, const Dispatch *d, bool 
     for (size_t i = 0; i < d->n_variant && !*v; i++) {
         const Dlvk__Plan__Variant *x = d->variant[i];
         int64_t when = 1;
-        if (!model_runs(s->m, x) || !model_built(s->m, x) || (plain && model_on_matrices(s->m, x))) continue;
+        if (!model_runs(s->m, x) || (plain && model_on_matrices(s->m, x))) continue;
         dlvk_status st = x->when ? rt_env_get(&s->env, x->when - 1, d->name, &when, err) : DLVK_OK;
         if (st) return st;
         if (when) *v = x;
@@ -289,6 +289,22 @@ dlvk_status session_variant(const dlvk_session *s, uint32_t step, const Dlvk__Pl
     if (st || right) return st;
     st = first_variant(s, d, false, v, err);
     return st || *v ? st : rt_error(err, DLVK_UNSUPPORTED, "no variant of kernel '%s' is right on this device", d->name);
+}
+
+dlvk_status session_pipelines(dlvk_session *s, uint32_t first, uint32_t n, dlvk_error *err)
+{
+    bool *used = calloc(s->m->plan->n_pipeline + 1, 1);
+    dlvk_status st = used ? DLVK_OK : rt_error(err, DLVK_OUT_OF_MEMORY, "out of memory");
+    for (uint32_t i = first; !st && i < first + n; i++) {
+        const Dlvk__Plan__Variant *v, *plain = NULL;
+        if (s->m->step[i]->kind_case != DLVK__PLAN__STEP__KIND_DISPATCH || session_variant(s, i, &v, NULL)) continue;
+        used[v->pipeline] = true;
+        if (proof_wanted(s, v) && !first_variant(s, s->m->step[i]->dispatch, true, &plain, NULL) && plain)
+            used[plain->pipeline] = true;
+    }
+    if (!st) st = model_build(s->m, used, err);
+    free(used);
+    return st;
 }
 
 /* A variant on trial, and then the one that it is compared with, whose results stay; or the latter alone. */
@@ -315,7 +331,7 @@ static dlvk_status record_proof(Recorder *c, uint32_t step, const Dlvk__Plan__Va
 static dlvk_status prepare(dlvk_session *s, const Segment *g, Recorded *r, dlvk_error *err)
 {
     uint64_t bytes = 0;
-    dlvk_status st = DLVK_OK;
+    dlvk_status st = session_pipelines(s, g->first, g->n, err);
     for (uint32_t i = g->first; !st && i < g->first + g->n; i++) {
         const Dlvk__Plan__Variant *v;
         if (s->m->step[i]->kind_case != DLVK__PLAN__STEP__KIND_DISPATCH) continue;

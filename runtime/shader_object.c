@@ -38,10 +38,15 @@ static void make_key(Job *j, int i)
     const Dlvk__Plan__Pipeline *p = plan->pipeline[j->list[i]];
     const Dlvk__Plan__Module *mod = plan->module[p->module];
     const Dlvk__Plan__Blob *blob = plan->blob[mod->blob];
-    uint64_t h = mix(0xcbf29ce484222325u, rt_bundle_blob(&j->m->bundle, blob), blob->length);
+    uint64_t h = mix(0xcbf29ce484222325u, model_code(j->m, p->module), blob->length);
     h = mix(h, p->spec, p->n_spec * sizeof *p->spec);
     h = mix(h, &mod->push_bytes, sizeof mod->push_bytes);
     j->key[i] = (Key){.hash = h, .crc = blob->crc, .length = (uint32_t)blob->length};
+}
+
+static bool same_key(const Key *a, const Key *b)
+{
+    return a->hash == b->hash && a->crc == b->crc && a->length == b->length;
 }
 
 /* Looks every key up in the section. */
@@ -54,7 +59,7 @@ static void find_all(Job *j, int n)
         at += sizeof k;
         if (k.size > j->file.size - at) return;
         for (int i = 0; i < n; i++) {
-            if (k.hash != j->key[i].hash || k.crc != j->key[i].crc || k.length != j->key[i].length) continue;
+            if (!same_key(&k, &j->key[i])) continue;
             j->key[i].size = k.size;
             j->found[i] = 1 + at;
         }
@@ -98,9 +103,10 @@ static void build_one(void *user, int i)
         if (r == VK_SUCCESS) return;
         j->m->shader[j->list[i]] = VK_NULL_HANDLE; /* of another build of the driver, say: compile */
     }
-    const Dlvk__Plan__Blob *blob = j->m->plan->blob[j->m->plan->module[j->m->plan->pipeline[j->list[i]]->module]->blob];
+    uint32_t module = j->m->plan->pipeline[j->list[i]]->module;
+    const Dlvk__Plan__Blob *blob = j->m->plan->blob[j->m->plan->module[module]->blob];
     atomic_store(&j->fresh, true);
-    VkResult r = create(j, i, VK_SHADER_CODE_TYPE_SPIRV_EXT, rt_bundle_blob(&j->m->bundle, blob), blob->length);
+    VkResult r = create(j, i, VK_SHADER_CODE_TYPE_SPIRV_EXT, model_code(j->m, module), blob->length);
     if (r) {
         j->m->shader[j->list[i]] = VK_NULL_HANDLE;
         atomic_store(&j->failed, r);
@@ -108,18 +114,41 @@ static void build_one(void *user, int i)
     }
 }
 
-/* All the shaders' binaries, as a section. Losing it costs time only, so nothing here is an error. */
+/* More than this does not come together for one bundle: what is not of the list is of other ones that lay there before. */
+enum { SECTION = 64 << 20 };
+
+/* Copies the old section's entries that are not of the list; returns where they end. */
+static uint8_t *keep_others(const Job *j, int n, uint8_t *to)
+{
+    const uint8_t *section = rt_cache_data(&j->file);
+    for (size_t at = 0; j->file.size - at >= sizeof(Key);) {
+        Key k;
+        memcpy(&k, section + at, sizeof k);
+        if (k.size > j->file.size - at - sizeof k) break;
+        size_t bytes = sizeof k + (k.size + 15) / 16 * 16;
+        if (bytes > j->file.size - at) break;
+        bool listed = false;
+        for (int i = 0; i < n && !listed; i++) listed = same_key(&k, &j->key[i]);
+        if (!listed) to = (uint8_t *)memcpy(to, section + at, bytes) + bytes;
+        at += bytes;
+    }
+    return to;
+}
+
+/* All the shaders' binaries, as a section. Losing it costs time only, so nothing here is an error. When the bundle is loaded,
+ * what is not of the list is dropped as another bundle's; later it is what was built before. */
 static void save(Job *j, int n, const char *path)
 {
     dlvk_device *d = j->m->dev;
-    uint64_t total = 0;
+    uint64_t total = 0, others = j->m->code && j->file.size < SECTION ? j->file.size : 0;
     for (int i = 0; i < n; i++) {
         size_t size = 0;
         if (d->get_shader_binary(d->device, j->m->shader[j->list[i]], &size, NULL) != VK_SUCCESS) return;
         j->key[i].size = size;
         total += sizeof(Key) + (size + 15) / 16 * 16;
     }
-    uint8_t *section = calloc(1, total), *to = section, *aligned = NULL;
+    uint8_t *section = calloc(1, total + others), *to = section, *aligned = NULL;
+    if (section && others) to = keep_others(j, n, to);
     for (int i = 0; section && i < n; i++) {
         size_t size = j->key[i].size, padded = (size + 15) / 16 * 16;
         free(aligned);
@@ -133,24 +162,24 @@ static void save(Job *j, int n, const char *path)
         memcpy(to + sizeof(Key), aligned, size);
         to += sizeof(Key) + padded;
     }
-    if (section) rt_cache_write(path, &j->file, section, total);
+    if (section) rt_cache_write(path, &j->file, section, (size_t)(to - section));
     free(aligned);
     free(section);
 }
 
-dlvk_status model_shaders(dlvk_model *m, const uint32_t *list, int n, const char *path, int threads, dlvk_error *err)
+dlvk_status model_shaders(dlvk_model *m, const uint32_t *list, int n, dlvk_error *err)
 {
+    const char *path = m->cache;
     uint8_t key[CACHE_KEY];
     const uint32_t id[4] = {m->dev->info.vendor_id, m->dev->info.device_id, m->dev->driver_number, 1}; /* 1: shader objects */
     memcpy(key, id, 16);
     memcpy(key + 16, m->dev->shader_uuid, 16);
     Job j = {.m = m, .list = list, .key = calloc((size_t)n + 1, sizeof *j.key), .found = calloc((size_t)n + 1, sizeof *j.found)};
-    m->shader = calloc(m->plan->n_pipeline + 1, sizeof *m->shader);
-    dlvk_status st = j.key && j.found && m->shader ? DLVK_OK : rt_error(err, DLVK_OUT_OF_MEMORY, "out of memory");
+    dlvk_status st = j.key && j.found ? DLVK_OK : rt_error(err, DLVK_OUT_OF_MEMORY, "out of memory");
     rt_cache_read(path, key, &j.file);
     for (int i = 0; !st && path && i < n; i++) make_key(&j, i);
     if (!st) find_all(&j, n);
-    if (!st) rt_parallel(threads, n, build_one, &j);
+    if (!st) rt_parallel(m->threads, n, build_one, &j);
     if (!st && j.failed) {
         char call[300];
         model_pipeline_call("vkCreateShadersEXT", m, j.where, call, sizeof call);

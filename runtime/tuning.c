@@ -170,7 +170,7 @@ bool dlvk_model_kernel_variant(const dlvk_model *m, int kernel, int variant, uin
     if (!find_step(m, kernel, &step) || variant < 0 || (size_t)variant >= m->step[step]->dispatch->n_variant) return false;
     const Dlvk__Plan__Variant *v = m->step[step]->dispatch->variant[variant];
     if (features) *features = m->plan->module[m->plan->pipeline[v->pipeline]->module]->features;
-    return model_runs(m, v) && model_built(m, v);
+    return model_runs(m, v) && model_built((dlvk_model *)(uintptr_t)m, v); /* its lock is not part of what is const */
 }
 
 int dlvk_session_variant(dlvk_session *s, int kernel)

@@ -172,7 +172,8 @@ Test(runtime, wide_grid_is_folded)
     planner_unload(l, &p);
 }
 
-/* The first variant whose expression is not 0, else the one for all sizes; y is which one ran. */
+/* The first variant whose expression is not 0, else the one for all sizes; y is which one ran. Each is built when it is first
+ * needed. */
 Test(runtime, variants_by_size)
 {
     Planner p;
@@ -191,6 +192,7 @@ Test(runtime, variants_by_size)
         d->variant[0]->when = planner_op(&p, DLVK__PLAN__EXPR__OP__FLOORDIV, n, least) + 1;
     }
     Loaded l = planner_load(&p);
+    for (int v = 0; v < 3; v++) cr_assert_not(dlvk_model_kernel_variant(l.m, 0, v, NULL));
     for (int64_t size = 1; size <= 500; size = size * 3 + 1) {
         uint8_t any[512] = {0};
         int32_t got;
@@ -198,6 +200,9 @@ Test(runtime, variants_by_size)
         OK(dlvk_session_run(l.s, err));
         OK(dlvk_session_get_output(l.s, "y", &got, sizeof got, err));
         cr_assert_eq(got, size >= 100 ? 100 : size >= 10 ? 10 : 1, "%d for %d", got, (int)size);
+        cr_assert(dlvk_model_kernel_variant(l.m, 0, 2, NULL));
+        cr_assert_eq(dlvk_model_kernel_variant(l.m, 0, 1, NULL), size >= 10);
+        cr_assert_eq(dlvk_model_kernel_variant(l.m, 0, 0, NULL), size >= 100);
     }
     planner_unload(l, &p);
 }

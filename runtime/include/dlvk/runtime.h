@@ -89,7 +89,8 @@ typedef struct dlvk_load_options {
         *host_ops; /* functions of the caller's for host steps (dlvk/host.h), which must outlive the model */
     int n_host_ops;
     const char *tuning; /* file of dlvk_session_tuning(), for this model and device; "": not even the bundle's own; NULL: those */
-    bool all_variants;  /* build every variant that this device runs, for dlvk_session_choose() */
+    bool all_variants;  /* build every variant that this device runs, for dlvk_session_choose(), and at once: otherwise what runs
+                         * only at some sizes is built for the first session that has these */
 } dlvk_load_options;
 #define DLVK_LOAD_OPTIONS_INIT                                                                                                   \
     {                                                                                                                            \
