@@ -48,7 +48,9 @@ static bool validate(SpirvJob *j)
     return r == SPV_SUCCESS;
 }
 
-/* The passes of SPIRV-Tools that are worth their time. HERE */
+/* The passes of SPIRV-Tools that are worth their time: each once, and no loop unrolling, which drivers do where it is marked. The
+ * list for performance takes eight times as long for twice the code, of which no kernel became faster. Without scalar replacement
+ * sums lie in memory (a GEMM took ten times as long, and 1.6 times as long without any pass). */
 static const char *recipe[] = {
     "--strip-debug",
     "--eliminate-dead-branches",

@@ -385,9 +385,10 @@ static int run(const Command *self, int argc, char **argv)
 
 const Command command_bench = {
     "bench", "MODEL(.onnx|.dlvk) [options]", "measure loading and running", run,
-    "Measures how long a model takes: to load, for the first run (which allocates and records), and\n"
-    "then per run, on the host's clock (wall: submit until done) and on the device's. Inputs are\n"
-    "uploaded once, outputs are not read back. Load a bundle twice to see its pipeline cache at work.\n\n"
+    "Measures how long a model takes: to load, for the first run (which allocates, records, and builds\n"
+    "what runs at these sizes alone), and then per run, on the host's clock (wall: submit until done)\n"
+    "and on the device's. Inputs are uploaded once, outputs are not read back. Load a bundle twice to\n"
+    "see its pipeline cache at work.\n\n"
     "  dlvkc bench model.dlvk --dim batch=8\n"
     "  dlvkc bench lenet.onnx --train --batch 128 --precision f16 --kernels\n"
     "  dlvkc bench model.dlvk --runs 100 --min-time 5 --kernels --json bench.json\n"};

@@ -1,5 +1,6 @@
 /* Straight-line plans: sizes, hazards, arena, arguments, grids, weights, states. */
 #include "planner.h"
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -172,37 +173,75 @@ Test(runtime, wide_grid_is_folded)
     planner_unload(l, &p);
 }
 
-/* The first variant whose expression is not 0, else the one for all sizes; y is which one ran. Each is built when it is first
- * needed. */
+/* A kernel of three variants: the first for n >= 100, the next for n >= 10, the last for all; y is which one ran. */
+static Loaded load_by_size(Planner *p)
+{
+    planner_init(p);
+    uint32_t n = planner_symbol(p, "n", 1, INT32_MAX, false), one = planner_const(p, 1);
+    uint32_t x = planner_buffer(p, BUF(INPUT), n, 0, 0), y = planner_buffer(p, BUF(OUTPUT), planner_const(p, 4), 0, 0);
+    planner_input(p, "x", DLVK_U8, x, 1, &n);
+    planner_output(p, "y", DLVK_I32, y, 1, &one);
+    static const char *const body[] = {"if (i == 0) y.v[0] = 1;", "if (i == 0) y.v[0] = 10;", "if (i == 0) y.v[0] = 100;"};
+    Dlvk__Plan__Dispatch *d =
+        planner_dispatch(p, planner_top(p), "which", planner_pipeline(p, "", "I y;", 8, body[0], 0, NULL, 0), one,
+                         &(Args){.address = {y}, .n_address = 1, .writes = {y}, .n_writes = 1});
+    for (int i = 1; i < 3; i++) {
+        planner_add_variant(p, d, planner_pipeline(p, "", "I y;", 8, body[i], 0, NULL, 0), one, false);
+        uint32_t least = planner_const(p, i == 1 ? 10 : 100);
+        d->variant[0]->when = planner_op(p, DLVK__PLAN__EXPR__OP__FLOORDIV, n, least) + 1;
+    }
+    return planner_load(p);
+}
+
+static int run_at(dlvk_session *s, int64_t size)
+{
+    uint8_t any[512] = {0};
+    int32_t got = 0;
+    dlvk_error e;
+    bool ok = !dlvk_session_set_input(s, "x", &size, 1, any, (size_t)size, &e) && !dlvk_session_run(s, &e) &&
+              !dlvk_session_get_output(s, "y", &got, sizeof got, &e);
+    return ok ? got : -1;
+}
+
+/* Each is built when it is first needed. */
 Test(runtime, variants_by_size)
 {
     Planner p;
-    planner_init(&p);
-    uint32_t n = planner_symbol(&p, "n", 1, INT32_MAX, false), one = planner_const(&p, 1);
-    uint32_t x = planner_buffer(&p, BUF(INPUT), n, 0, 0), y = planner_buffer(&p, BUF(OUTPUT), planner_const(&p, 4), 0, 0);
-    planner_input(&p, "x", DLVK_U8, x, 1, &n);
-    planner_output(&p, "y", DLVK_I32, y, 1, &one);
-    static const char *const body[] = {"if (i == 0) y.v[0] = 1;", "if (i == 0) y.v[0] = 10;", "if (i == 0) y.v[0] = 100;"};
-    Dlvk__Plan__Dispatch *d =
-        planner_dispatch(&p, planner_top(&p), "which", planner_pipeline(&p, "", "I y;", 8, body[0], 0, NULL, 0), one,
-                         &(Args){.address = {y}, .n_address = 1, .writes = {y}, .n_writes = 1});
-    for (int i = 1; i < 3; i++) {
-        planner_add_variant(&p, d, planner_pipeline(&p, "", "I y;", 8, body[i], 0, NULL, 0), one, false);
-        uint32_t least = planner_const(&p, i == 1 ? 10 : 100);
-        d->variant[0]->when = planner_op(&p, DLVK__PLAN__EXPR__OP__FLOORDIV, n, least) + 1;
-    }
-    Loaded l = planner_load(&p);
+    Loaded l = load_by_size(&p);
     for (int v = 0; v < 3; v++) cr_assert_not(dlvk_model_kernel_variant(l.m, 0, v, NULL));
     for (int64_t size = 1; size <= 500; size = size * 3 + 1) {
-        uint8_t any[512] = {0};
-        int32_t got;
-        OK(dlvk_session_set_input(l.s, "x", &size, 1, any, (size_t)size, err));
-        OK(dlvk_session_run(l.s, err));
-        OK(dlvk_session_get_output(l.s, "y", &got, sizeof got, err));
+        int got = run_at(l.s, size);
         cr_assert_eq(got, size >= 100 ? 100 : size >= 10 ? 10 : 1, "%d for %d", got, (int)size);
         cr_assert(dlvk_model_kernel_variant(l.m, 0, 2, NULL));
         cr_assert_eq(dlvk_model_kernel_variant(l.m, 0, 1, NULL), size >= 10);
         cr_assert_eq(dlvk_model_kernel_variant(l.m, 0, 0, NULL), size >= 100);
+    }
+    planner_unload(l, &p);
+}
+
+static void *run_sizes(void *session)
+{
+    int bad = 0;
+    for (int64_t size = 1; size <= 500; size = size * 3 + 1)
+        bad += run_at(session, size) != (size >= 100 ? 100 : size >= 10 ? 10 : 1);
+    return bad ? session : NULL;
+}
+
+/* Sessions of several threads that need the same variants for the first time. */
+Test(runtime, variants_built_by_several_threads)
+{
+    Planner p;
+    Loaded l = load_by_size(&p);
+    enum { N = 4 };
+    dlvk_session *s[N];
+    pthread_t thread[N];
+    for (int i = 0; i < N; i++) OK(dlvk_session_create(l.m, &s[i], err));
+    for (int i = 0; i < N; i++) cr_assert_eq(pthread_create(&thread[i], NULL, run_sizes, s[i]), 0);
+    for (int i = 0; i < N; i++) {
+        void *bad;
+        pthread_join(thread[i], &bad);
+        cr_assert_null(bad);
+        dlvk_session_free(s[i]);
     }
     planner_unload(l, &p);
 }
