@@ -52,7 +52,10 @@ static int choose_cuts(DimTable *dt, const Contraction *c, Cut *cut)
         return 2;
     }
     Timed few = small;
-    if (dim_is_const(c->steps, &steps) && steps < SHARED_STEPS) few.cut.most = 1;
+    if (c->a.leaf) /* what is computed as it is loaded makes steps dearer: shared even where there are few */
+        few.cut = (Cut){TILE(32, 64, 16, 16, 64, 1), .enough = 256, .least = 128, .most = 64};
+    else if (dim_is_const(c->steps, &steps) && steps < SHARED_STEPS)
+        few.cut.most = 1;
     const Dim *time[N_LARGE], *best = time_of(dt, c, &few);
     int n = 0;
     for (int i = 0; i < N_LARGE; i++) {
