@@ -4,6 +4,7 @@
  */
 #include "codegen/contract.h"
 
+#include <stddef.h>
 #include <string.h>
 
 #include "dlvk/runtime.h"
@@ -420,6 +421,11 @@ void contract_assemble(Shader *s, const char *name, int n, const Hole *holes)
     s->local[0] = 0; /* the template says */
 }
 
+static const char *cut_text(Shader *s, const Tiles *t, size_t at)
+{
+    return t->cut ? sh_printf(s, "%u", *(const uint32_t *)((const char *)t->cut + at)) : "";
+}
+
 void contract_tiles(Shader *s, const Contraction *c, const char *name, const Tiles *t)
 {
     Epilogue behind = contract_epilogue(s, c, t->strips ? LANES_STRIPS : LANES_ALONE);
@@ -430,6 +436,11 @@ void contract_tiles(Shader *s, const Contraction *c, const char *name, const Til
         {"a_whole", t->a == LOAD_ELEMENT ? "0" : "1"},
         {"b_whole", t->b == LOAD_ELEMENT ? "0" : "1"},
         {"splits", t->split.splits},
+        {"bm", cut_text(s, t, offsetof(Cut, m))},
+        {"bn", cut_text(s, t, offsetof(Cut, n))},
+        {"tm", cut_text(s, t, offsetof(Cut, sub_m))},
+        {"tn", cut_text(s, t, offsetof(Cut, sub_n))},
+        {"teams", cut_text(s, t, offsetof(Cut, parts))},
         {"partial", t->split.partial},
         {"counters", t->split.counters},
         {"unroll", t->unroll ? "[[unroll]]" : ""},
@@ -511,7 +522,7 @@ Splits contract_splits(Shader *s, const Cut *cut, int n, const char *splits)
         bytes = bytes ? dim_max(dt, bytes, x) : x;
     }
     if (!bytes) return (Splits){.splits = "1", .partial = "uvec2(0)", .counters = "uvec2(0)"};
-    return (Splits){.splits = splits, .partial = arg_scratch(s, bytes), .counters = arg_counters(s, MOST_TILES)};
+    return (Splits){.splits = splits, .partial = arg_scratch(s, bytes), .counters = arg_counters(s, 4 * MOST_TILES)};
 }
 
 /* One invocation an element, whose sum is a loop: any types, any operands, any number of outputs. */
@@ -548,7 +559,7 @@ bool gen_contract(KernelGen *kg)
     contract_vector(kg, &c);
     if (is_f16(c.a.value) && is_f16(c.b.value) && !c.a.splat && !c.b.splat) contract_matrix(kg, &c);
     const uint32_t gpu = DLVK_FEATURE_WAVE | DLVK_FEATURE_WG512 | DLVK_FEATURE_STORAGE16;
-    if (!contract_tile(kg, &c, gpu)) contract_wave(kg, &c, gpu);
+    if (!contract_team(kg, &c, gpu) && !contract_tile(kg, &c, gpu)) contract_wave(kg, &c, gpu);
     contract_wave(kg, &c, 0);
     return true;
 }

@@ -101,10 +101,10 @@ const char *contract_b_load(Shader *s, const Contraction *c, Load load);
 /* How a kernel's work is cut: specialization constants of its own, and the sizes they are for. */
 typedef struct Cut {
     uint32_t m, n;             /* the tile of a workgroup */
-    uint32_t sub_m, sub_n;     /* matrix units: the piece of a subgroup */
+    uint32_t sub_m, sub_n;     /* matrix units: the piece of a subgroup; contract_team: of an invocation */
     uint32_t slice;            /* steps of k between two barriers */
     uint32_t depth;            /* matrix units: slices under way from memory */
-    uint32_t parts;            /* contract_wave: teams of a workgroup that share out a slice */
+    uint32_t parts;            /* contract_wave, contract_team: teams of a workgroup that share out a slice */
     int64_t enough;            /* workgroups: with fewer tiles, several share one; up to 2 * MOST_TILES */
     int64_t least, most;       /* steps of k for a workgroup, where several share a tile, and how many do; most 1: none */
     const Dim *when;           /* these sizes, as long as no cut before it takes them; NULL: all */
@@ -130,6 +130,7 @@ typedef struct Tiles {
     Load a, b;
     Splits split;
     const char *row_type, *rows, *row; /* contract_rows(), contract_row() */
+    const Cut *cut;                    /* contract_team: holes bm, bn, tm, tn, teams */
     bool unroll;
     bool strips;    /* LANES_STRIPS */
     bool a_by_rows; /* single elements of A, too, are taken by neighbouring rows where these neighbour in memory */
@@ -143,5 +144,6 @@ void contract_matrix(KernelGen *kg, const Contraction *c);                  /* c
 void contract_vector(KernelGen *kg, const Contraction *c);                  /* codegen/contract_vector.c: for a few rows */
 bool contract_tile(KernelGen *kg, const Contraction *c,
                    uint32_t features); /* codegen/contract_tile.c; true: for all sizes there are */
+bool contract_team(KernelGen *kg, const Contraction *c, uint32_t features); /* codegen/contract_team.c; the same */
 
 #endif

@@ -8,6 +8,7 @@
 #include "ir/steps.h"
 
 enum {
+    NEAR = 2,     /* steps that anything may pass */
     AHEAD = 16,   /* steps that are looked at: what is moved further would live for long */
     TYPICAL = 64, /* of a size that is not known */
     SMALL = 16    /* times less than the region's largest value: what may live a little longer */
@@ -42,14 +43,23 @@ static bool ready(const Before *before, const int *wave, int i, int now)
     return true;
 }
 
-/* Bytes that a step leaves, all sizes being typical. */
+static bool is_next_state(const PlanBuilder *b, const Value *v)
+{
+    const Graph *g = b->s->graph;
+    for (int i = g->top->results.n - g->n_states; i < g->top->results.n; i++)
+        if (schedule_storage(b->s, g->top->results.at[i]) == v) return true;
+    return false;
+}
+
+/* Bytes that a step leaves, all sizes being typical. States are written over. */
 static int64_t bytes_left(PlanBuilder *b, const int64_t *sizes, const Kernel *k)
 {
     int64_t sum = 0, bytes;
     for (int p = -1; k && p < k->parts.n; p++) {
         const Kernel *part = p < 0 ? k : k->parts.at[p];
         for (int i = 0; i < part->out.n; i++)
-            sum += dim_eval(plan_value_bytes(b, part->out.at[i]), sizes, &bytes) ? bytes : INT32_MAX;
+            if (!is_next_state(b, part->out.at[i]))
+                sum += dim_eval(plan_value_bytes(b, part->out.at[i]), sizes, &bytes) ? bytes : INT32_MAX;
     }
     return sum;
 }
@@ -84,13 +94,12 @@ void plan_gather_waves(PlanBuilder *b, RegionSchedule *rs)
         if (wave[i]) continue;
         wave[i] = ++now;
         order[at++] = rs->steps.at[i];
-        bool next = true; /* in the schedule's order */
-        for (int k = i + 1, seen = 0; !steps_is_fence(&rs->steps.at[i]) && k < n && seen < AHEAD; k++) {
+        for (int k = i + 1, seen = 0, passed = 0; !steps_is_fence(&rs->steps.at[i]) && k < n; k++) {
             if (wave[k]) continue;
             if (steps_is_fence(&rs->steps.at[k])) break;
-            seen++;
-            if (!ready(before, wave, k, now) || (!next && left[k] > most / SMALL)) {
-                next = false;
+            if (left[k] && ++seen > AHEAD) continue;
+            if (!ready(before, wave, k, now) || (passed > NEAR && left[k] > most / SMALL)) {
+                passed++;
                 continue;
             }
             wave[k] = now;

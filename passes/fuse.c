@@ -143,6 +143,29 @@ static void form_anchored(Fuse *f)
 
 /* ---- the rest ------------------------------------------------------------------------------------------------------ */
 
+/* Whether v is nearly all of what it is a slice of: of a padded value that several see shifted. */
+static bool is_most(const Fuse *f, const Value *v)
+{
+    if (!v->def || v->def->op != OP_SLICE || f->must[v->id] || v->def->in[0]->region != f->region) return false;
+    Type t = v->type, from = v->def->in[0]->type;
+    for (int i = 0; i < t.rank; i++) {
+        int64_t n, all;
+        bool near = dim_is_const(t.dim[i], &n) && dim_is_const(from.dim[i], &all) && all <= n + n / 4;
+        if (t.dim[i] != from.dim[i] && !near) return false;
+    }
+    return true;
+}
+
+/* Memory for v, or for what it is most of, which others see too; a slice is read where it lies. */
+static void keep(Fuse *f, Value *v)
+{
+    Value *x = v;
+    for (Value *at = v; at->def && (is_most(f, at) || (at->def->op == OP_RESHAPE && !f->must[at->id])); at = at->def->in[0])
+        if (at->def->op == OP_SLICE) x = at->def->in[0];
+    if (!f->s->materialized[x->id]) fuse_materialize(f, x);
+    for (Value *at = v; at != x; at = at->def->in[0]) f->cost[at->id] = 1;
+}
+
 static void form_maps(Fuse *f)
 {
     Region *r = f->region;
@@ -170,12 +193,12 @@ static void form_maps(Fuse *f)
             /* Evaluated over and over; an index, for a vector of elements at a time, and it takes a kernel to spare that. */
             bool index = n->op == OP_GATHER && j == 1, many = index || n->op == OP_BROADCAST;
             if (many && !mat[x->id] && !fuse_is_splat(x) && x->def && x->def->parent == r && f->cost[x->id] > (index ? 6 : 2))
-                fuse_materialize(f, x);
+                keep(f, x);
             c += mat[x->id] ? 0 : f->cost[x->id];
         }
         f->cost[v->id] = c;
         bool has_users = f->uses[v->id] > 0;
-        if (f->must[v->id] || (has_users && ((f->uses[v->id] > 1 && c > 3) || c > 60))) fuse_materialize(f, v);
+        if (f->must[v->id] || (has_users && ((f->uses[v->id] > 1 && c > 3) || c > 60))) keep(f, v);
     }
 }
 

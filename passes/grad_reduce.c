@@ -144,6 +144,7 @@ typedef struct Asked {
     const Dim *count[DLVK_MAX_RANK]; /* times s places */
     int64_t back[DLVK_MAX_RANK];     /* the first number on each axis */
     int64_t n[DLVK_MAX_RANK];
+    int64_t most[DLVK_MAX_RANK]; /* back + n at most */
 } Asked;
 
 /* The shape of all that is asked, or of what depends on the numbers alone; the axes of n go to `of_n`, if not NULL. Returns the
@@ -167,10 +168,16 @@ static Value *shifted(Build *b, Value *v, const Asked *q, double outside)
     const Dim *lo[DLVK_MAX_RANK], *hi[DLVK_MAX_RANK], *shape[DLVK_MAX_RANK];
     int axes[DLVK_MAX_RANK], n = 0, rank = q->w->rank;
     for (int i = 0; v && i < rank; i++) {
-        lo[i] = dim_const(t, q->back[i] + q->n[i] - 1);
-        hi[i] = dim_sub(t, q->count[i], dim_add(t, v->type.dim[i], dim_const(t, q->back[i])));
+        lo[i] = dim_const(t, q->most[i] - 1);
+        hi[i] = dim_max(t, dim_sub(t, q->count[i], v->type.dim[i]), dim_const(t, 0));
     }
+    /* Padded for all that is asked alike: one kernel, of which each term reads a part. */
     v = build_pad(b, v, lo, hi, v ? build_scalar(b, v->type.dtype, outside) : NULL);
+    for (int i = 0; v && i < rank; i++) {
+        const Dim *from = dim_const(t, q->most[i] - q->back[i] - q->n[i]),
+                  *all = dim_add(t, q->count[i], dim_const(t, q->n[i] - 1));
+        if (v->type.dim[i] != all) v = build_slice_axis(b, v, i, from, all);
+    }
     for (int i = rank - 1; i >= 0; i--) {
         if (q->n[i] == 1) continue;
         const Dim *all[] = {q->count[i], dim_const(t, q->n[i])};
@@ -269,6 +276,7 @@ static Value *window_extreme(Adjoint *a, const Win *w)
         q.count[i] = dim_ceildiv(t, dim_add(t, x->type.dim[i], w->lo[i]), dim_const(t, w->step[i]));
         whole[i] = dim_mul(t, q.count[i], dim_const(t, w->step[i]));
         q.n[i] = 1;
+        q.most[i] = most[i];
         rank += 1 + (most[i] > 1) + (w->step[i] > 1);
     }
     if (places > MOST_PLACES || rank > DLVK_MAX_RANK) return window_scatter(a);

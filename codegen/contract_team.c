@@ -1,0 +1,69 @@
+/* Contractions in f32 on GPUs, of the kinds that training is full of: what fills codegen/glsl/contract_team.comp.glsl. */
+#include "codegen/contract.h"
+#include "dlvk/runtime.h"
+
+/* Not 0 where d is at least n; where it is less. */
+static const Dim *least(DimTable *dt, const Dim *d, int64_t n)
+{
+    return dim_min(dt, dim_floordiv(dt, d, dim_const(dt, n)), dim_const(dt, 1));
+}
+
+static const Dim *less(DimTable *dt, const Dim *d, int64_t n)
+{
+    return dim_sub(dt, dim_const(dt, 1), least(dt, d, n));
+}
+
+/* Few rows (the gradient of a first layer's weights): all the workgroups there are share out k. Few columns, and tiles that fill
+ * a GPU. Few columns or a short k otherwise; long sums, as gradients of weights are; and columns of B that lie along k, of which
+ * contract_wave takes single elements: small tiles, whose code is short, for it takes longer to load than to run. */
+static int choose_cuts(DimTable *dt, const Contraction *c, Cut *cut)
+{
+    enum { FEW = 16, NARROW = 32, SHORT = 64, LONG = 8192, FULL = 256 };
+    const Dim *small = contract_tiles_of(dt, c, &(Cut){32, 32}),
+              *full = least(dt, contract_tiles_of(dt, c, &(Cut){64, NARROW}), FULL), *long_k = least(dt, c->steps, SHORT);
+    /* What contract_tile is for. */
+    const Dim *ample = dim_mul(dt, least(dt, contract_tiles_of(dt, c, &(Cut){64, 64}), FULL), least(dt, c->n, NARROW + 1)),
+              *other = dim_sub(dt, dim_const(dt, 1), ample);
+    const Dim *narrow = less(dt, c->n, NARROW + 1),
+              *some = contract_b_along_k(c) ? dim_const(dt, 1)
+                                            : dim_max(dt, dim_max(dt, less(dt, c->n, FEW + 1), less(dt, c->steps, SHORT)),
+                                                      least(dt, c->steps, LONG));
+    some = dim_mul(dt, some, other);
+    const Cut list[] = {
+        {16, 32, 4, 4, .parts = 4, .enough = 256, .least = 256, .most = 256,
+         .when = dim_mul(dt, less(dt, c->m, FEW + 1), least(dt, c->steps, LONG))},
+        {64, 32, 8, 4, .parts = 2, .most = 1, .when = dim_mul(dt, dim_mul(dt, narrow, full), long_k)},
+        {32, 32, 4, 4, .parts = 1, .most = 1,
+         .when = dim_mul(dt, dim_mul(dt, less(dt, c->steps, SHORT), other), least(dt, small, FULL))},
+        {32, 32, 4, 4, .parts = 2, .most = 1, .when = dim_mul(dt, some, least(dt, small, FULL))},
+        {32, 32, 4, 4, .parts = 4, .enough = 256, .least = 128, .most = 64, .when = some},
+    };
+    int n = 0;
+    for (size_t i = 0; i < sizeof list / sizeof *list; i++) cut[n++] = list[i];
+    return n;
+}
+
+static void one_cut(KernelGen *kg, const Contraction *c, uint32_t features, const Cut *cut, int n, int i)
+{
+    Shader *s = shader_new(kg, features);
+    *VEC_PUSH(s->pool, s->spec) = !dim_is(cut[i].splits, 1);
+    s->grid[0] = dim_mul(&kg->ctx->dims, cut[i].tiles, cut[i].splits);
+    s->when = cut[i].when;
+    const Tiles t = {.a = contract_a_vectors(kg, c, LOAD_4_F32),
+                     .b = contract_b_vectors(kg, c, LOAD_4_F32),
+                     .split = contract_splits(s, cut, n, "(SHARED ? shares : 1)"),
+                     .row_type = "int",
+                     .rows = "LOADS_A",
+                     .row = "e",
+                     .cut = &cut[i]};
+    contract_tiles(s, c, "contract_team.comp.glsl", &t);
+}
+
+bool contract_team(KernelGen *kg, const Contraction *c, uint32_t features)
+{
+    Cut cut[MOST_CUTS];
+    int n = choose_cuts(&kg->ctx->dims, c, cut);
+    contract_cuts(kg, c, cut, &n);
+    for (int i = 0; i < n; i++) one_cut(kg, c, features, cut, n, i);
+    return n && !cut[n - 1].when;
+}
