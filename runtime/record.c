@@ -430,13 +430,13 @@ dlvk_status session_record_ends(dlvk_session *s, dlvk_error *err)
     }
     if (!st) st = command_begin(s->end, false, err);
     if (st) return st;
-    vk_full_barrier(s->end);
+    if (total || s->dev->unified) vk_full_barrier(s->end);
     for (uint32_t i = 0; i < p->n_output && !s->dev->unified; i++) {
         const Slice *x = &s->slice[p->output[i]->buffer];
         const VkBufferCopy copy = {.srcOffset = x->offset, .dstOffset = s->download_at[i], .size = x->size};
         if (x->size && s->download_at[i] != UINT64_MAX) vkCmdCopyBuffer(s->end, x->buffer, s->download.buffer, 1, &copy);
     }
-    if (!s->dev->unified) vk_full_barrier(s->end);
+    if (total) vk_full_barrier(s->end);
     if (s->queries) vkCmdWriteTimestamp2(s->end, VK_PIPELINE_STAGE_2_ALL_COMMANDS_BIT, s->queries, 1);
     st = command_end(s->end, err);
     if (!st) s->end_generation = s->generation;
