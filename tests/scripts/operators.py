@@ -416,7 +416,7 @@ def microsoft():
     want = np.rint(softmax((image[0].astype(float) - 100) * 0.02) * 256).clip(0, 255)
     expect("ms_qlinear_softmax", "QLinearSoftmax", [*image, np.array(1 / 256, F32), np.array(0, np.uint8)], [want.astype(np.uint8)], 17,
            const=(1, 2, 3, 4), axis=-1, opset_=13, **ms)
-    runtime("ms_qlinear_nhwc", "QLinearGlobalAveragePool", [*image, one, zero], 17, const=(1, 2, 3, 4), channels_last=1, **ms)
+    runtime("ms_qlinear_nhwc", "QLinearGlobalAveragePool", [*image, np.array(0.013, F32), zero], 17, const=(1, 2, 3, 4), channels_last=1, **ms)
     runtime("ms_qlinear_concat", "QLinearConcat", [one, zero, *image, byte(2, 2, 6, 8), np.array(0.03, F32), zero], 17, const=(0, 1, 3, 4, 6, 7),
             axis=1, **ms)
     runtime("ms_qlinear_where", "QLinearWhere", [rng.random((2, 1, 6, 8)) > 0.5, *image, byte(8), np.array(0.03, F32), zero, one, zero], 17,
