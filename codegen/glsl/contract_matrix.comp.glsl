@@ -16,6 +16,7 @@ layout(constant_id = 5) const uint WM = 32;
 layout(constant_id = 6) const uint WN = 32;
 layout(constant_id = 7) const uint BK = 32;
 layout(constant_id = 8) const uint DEPTH = 1; /* slices under way into registers */
+layout(constant_id = 9) const bool WHOLE = false; /* there are no steps or columns in a tile that do not exist */
 layout(local_size_x_id = 0) in;
 
 const uint VECTORS = BK / 8;
@@ -65,7 +66,7 @@ void fetch(int k0, uint d)
 #if @{a_whole}
     [[unroll]] for (uint e = 0; e < LOADS_A; e++) {
         int r = across_a(e), k = k0 + along_a(e);
-        bool live = k < k_end;
+        bool live = WHOLE || k < k_end;
         k = live ? k : 0;
         @{a_slice}
         uvec4 x = uvec4(0);
@@ -76,7 +77,7 @@ void fetch(int k0, uint d)
     float h[LOADS_A * 8];
     [[unroll]] for (int u = 0; u < 8; u++) {
         int k = k0 + along_a(0) + u;
-        bool live = k < k_end;
+        bool live = WHOLE || k < k_end;
         k = live ? k : 0;
         @{a_slice}
         [[unroll]] for (uint e = 0; e < LOADS_A; e++) {
@@ -95,7 +96,7 @@ void fetch(int k0, uint d)
         int k = k0 + along_b(e), n = n0 + across_b(e);
 #if @{b_whole}
         uvec4 x = uvec4(0);
-        if (k < k_end && n < @{n}) {
+        if (WHOLE || (k < k_end && n < @{n})) {
             @{b_load}
         }
         next_b[d * LOADS_B + e] = x;
@@ -103,7 +104,7 @@ void fetch(int k0, uint d)
         float h[8];
         [[unroll]] for (int u = 0; u < 8; u++) {
             float x = 0;
-            if (k < k_end && n < @{n}) {
+            if (WHOLE || (k < k_end && n < @{n})) {
                 @{b_load}
             }
             h[u] = x;
@@ -140,9 +141,10 @@ void fetch(int k0, uint d)
             int m = min(m0 + across_a(e), @{m} - 1);
             @{row}
         }
-        fetch(k_first, 0);
+        if (k_first < k_end) fetch(k_first, 0);
         put(0);
-        [[unroll]] for (uint d = 1; d <= DEPTH; d++) fetch(k_first + int(d * BK), d % DEPTH);
+        [[unroll]] for (uint d = 1; d <= DEPTH; d++)
+            if (k_first + int(d * BK) < k_end) fetch(k_first + int(d * BK), d % DEPTH);
         barrier();
         for (int k1 = k_first; k1 < k_end; k1 += int(DEPTH * BK))
         [[unroll]] for (uint d = 0; d < DEPTH; d++) {
