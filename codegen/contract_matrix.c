@@ -52,8 +52,9 @@ static int choose_cuts(DimTable *dt, const Contraction *c, Cut *cut)
         return 2;
     }
     Timed few = small;
-    if (c->a.leaf) /* what is computed as it is loaded makes steps dearer: shared even where there are few */
-        few.cut = (Cut){TILE(32, 64, 16, 16, 64, 1), .enough = 256, .least = 128, .most = 64};
+    if (c->conv) few.cut.sub_n = 16; /* twice the subgroups, for loads that take longer to work out */
+    if (c->a.leaf)                   /* what is computed as it is loaded makes steps dearer: shared even where there are few */
+        few.cut.least = 128;
     else if (dim_is_const(c->steps, &steps) && steps < SHARED_STEPS)
         few.cut.most = 1;
     const Dim *time[N_LARGE], *best = time_of(dt, c, &few);
