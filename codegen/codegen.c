@@ -31,7 +31,7 @@ static bool compile_modules(PlanBuilder *b, const CodegenOptions *o, Compiled *o
         const ModuleEntry *e = &b->modules.at[i];
         if (find_spirv(out, e)) continue;
         all[out->n_spirv++] = (SpirvText){.key = e->key, .push_bytes = e->push_bytes};
-        jobs[jobs_n++] = (SpirvJob){.name = e->name, .glsl = e->glsl, .optimize = o->optimize};
+        jobs[jobs_n++] = (SpirvJob){.name = e->name, .glsl = e->glsl, .optimize = o->optimize, .unroll = e->unroll};
     }
     SpirvOptions so = {.validate = o->validate, .threads = o->threads, .progress = o->progress, .user = o->user};
     bool ok = spirv_compile(jobs, jobs_n, &so);

@@ -430,6 +430,8 @@ void contract_tiles(Shader *s, const Contraction *c, const char *name, const Til
 {
     Epilogue behind = contract_epilogue(s, c, t->strips ? LANES_STRIPS : LANES_ALONE);
     if (t->a == LOAD_ELEMENT) contract_before(s, c);
+    /* In f16 it would take a while to compile what only GPUs without matrix units run. */
+    s->unroll = t->unroll && !(is_f16(c->a.value) && is_f16(c->b.value));
     const Hole holes[] = {
         {"a_along_k", (t->a == LOAD_ELEMENT && !t->a_by_rows) || contract_a_along_k(c) ? "true" : "false"},
         {"b_along_n", contract_b_along_k(c) ? "false" : "true"},
@@ -444,6 +446,7 @@ void contract_tiles(Shader *s, const Contraction *c, const char *name, const Til
         {"partial", t->split.partial},
         {"counters", t->split.counters},
         {"unroll", t->unroll ? "[[unroll]]" : ""},
+        {"a_affine", c->a.affine ? "1" : "0"},
         {"rows", contract_rows(s, c, t->row_type, t->rows)},
         {"z", arg_int(s, c->z)},
         {"m", arg_size(s, c->m, "m")},

@@ -12,7 +12,8 @@ static void one_tile(KernelGen *kg, const Contraction *c, uint32_t features, int
                      .b = contract_b_vectors(kg, c, LOAD_4_F32),
                      .row_type = "int",
                      .rows = "LOADS_A",
-                     .row = "e"};
+                     .row = "e",
+                     .unroll = true};
     contract_tiles(s, c, "contract_tile.comp.glsl", &t);
 }
 

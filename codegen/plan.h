@@ -10,6 +10,7 @@ typedef struct ModuleEntry {
     uint64_t key;
     const char *name;
     uint32_t features, push_bytes;
+    bool unroll; /* see Shader.unroll */
 } ModuleEntry;
 
 typedef struct BufferEntry {

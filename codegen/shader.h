@@ -36,6 +36,7 @@ typedef struct KernelVariant {
     const Dim *grid[3]; /* workgroups */
     const Dim *when;    /* not 0: for these sizes; NULL: for all */
     bool bound;         /* and at others it would be wrong */
+    bool unroll;        /* see Shader.unroll */
     uint32_t push_bytes;
     bool indirect;
 } KernelVariant;
@@ -109,6 +110,7 @@ struct Shader {
     VEC(uint32_t) spec;
     const Dim *grid[3];
     const Dim *when;     /* not 0: for these sizes; NULL: for all */
+    bool unroll;         /* SPIRV-Tools is to unroll the loops that are marked (codegen/spirv.c) */
     bool bound;          /* and at others it would be wrong, as it is with */
     const Dim *whole[2]; /* sizes that `when` makes multiples of the strip's width */
     int local[3];        /* workgroup size, as literals; 0: local_size ids given by spec constants in decl */

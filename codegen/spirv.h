@@ -9,6 +9,7 @@
 typedef struct SpirvJob {
     const char *name, *glsl; /* in */
     bool optimize;           /* in: by SPIRV-Tools */
+    bool unroll;             /* in: and loops that are marked are unrolled by it, not by the driver */
     uint32_t *words;         /* out: malloc'd; NULL on failure */
     size_t bytes;
     char *error; /* out: malloc'd message with the numbered source, or NULL */
