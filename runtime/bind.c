@@ -231,7 +231,7 @@ dlvk_status session_bind(dlvk_session *s, dlvk_error *err)
     if (!st) st = rt_env_solve(&s->env, shape, err);
     free(shape);
     if (!st) session_tune(s);
-    if (!st) st = session_pipelines(s, 0, s->m->n_step, err);
+    if (!st) st = session_pipelines(s, err);
     for (uint32_t i = 0; !st && i < p->n_input; i++) st = bind_input(s, i, err);
     dlvk_memory planned;
     if (!st) st = rt_footprint(&s->env, &planned, err);

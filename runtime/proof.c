@@ -171,9 +171,11 @@ static void add_piece(Proof *p, uint32_t dtype, uint64_t at, uint64_t bytes)
     p->half += (bytes + 15) / 16 * 16;
 }
 
-static bool is_scratch(const dlvk_session *s, uint32_t buffer)
+/* Whether a kernel's results there can be compared: not scratch, nor a buffer that others write the rest of. */
+static bool is_compared(const dlvk_session *s, uint32_t buffer)
 {
-    return !s->m->plan->buffer[buffer]->dtype;
+    const Dlvk__Plan__Buffer *b = s->m->plan->buffer[buffer];
+    return s->slice[buffer].size && b->dtype && !b->parts && float_bytes(b->dtype - 1);
 }
 
 dlvk_status proof_add(dlvk_session *s, Recorded *r, uint32_t step, const Variant *v, dlvk_error *err)
@@ -190,17 +192,21 @@ dlvk_status proof_add(dlvk_session *s, Recorded *r, uint32_t step, const Variant
     dlvk_status st = DLVK_OK;
     for (size_t i = 0; !st && i < d->n_writes; i++) {
         const Slice *x = &s->slice[d->writes[i]];
-        if (!x->size || is_scratch(s, d->writes[i])) continue;
         uint32_t dtype = s->m->plan->buffer[d->writes[i]]->dtype - 1;
-        if (float_bytes(dtype) && x->size <= WINDOW) {
+        bool compared = is_compared(s, d->writes[i]);
+        if (compared && x->size <= WINDOW) {
             add_piece(p, dtype, 0, x->size);
-        } else if (float_bytes(dtype)) {
+        } else if (compared) {
             add_piece(p, dtype, 0, WINDOW / 2);
             add_piece(p, dtype, (x->size - WINDOW / 2) / 4 * 4, WINDOW / 2);
         }
-        if (read_too(s, d, x)) st = vk_memory_new(s->dev, MEMORY_DEVICE, x->size, "a self-test", &p->saved[i], err);
+        bool kept = x->size && s->m->plan->buffer[d->writes[i]]->dtype && read_too(s, d, x);
+        if (kept) st = vk_memory_new(s->dev, MEMORY_DEVICE, x->size, "a self-test", &p->saved[i], err);
     }
-    return st;
+    if (st || p->half) return st;
+    for (int k = 0; k < PROOF_SAVED; k++) vk_memory_free(s->dev, &p->saved[k]); /* nothing to compare: no trial */
+    r->n_proof--;
+    return DLVK_OK;
 }
 
 dlvk_status proof_memory(dlvk_session *s, Recorded *r, dlvk_error *err)
@@ -216,7 +222,7 @@ dlvk_status proof_memory(dlvk_session *s, Recorded *r, dlvk_error *err)
 const Proof *proof_of(const Recorded *r, uint32_t step)
 {
     for (uint32_t i = 0; i < r->n_proof; i++)
-        if (r->proof[i].step == step && r->proof[i].half) return &r->proof[i];
+        if (r->proof[i].step == step) return &r->proof[i];
     return NULL;
 }
 
@@ -238,7 +244,7 @@ void proof_fetch(const dlvk_session *s, const Recorded *r, const Proof *p, const
     vk_full_barrier(cmd);
     for (size_t i = 0; i < d->n_writes; i++) {
         const Slice *x = &s->slice[d->writes[i]];
-        if (!x->size || is_scratch(s, d->writes[i]) || !float_bytes(s->m->plan->buffer[d->writes[i]]->dtype - 1)) continue;
+        if (!is_compared(s, d->writes[i])) continue;
         for (int k = 0; k < (x->size <= WINDOW ? 1 : 2); k++, piece++) {
             const VkBufferCopy copy = {
                 .srcOffset = x->offset + p->piece[piece].at, .dstOffset = to, .size = p->piece[piece].bytes};
@@ -314,11 +320,15 @@ static void compare(void *user, int trial)
 void proof_judge(dlvk_session *s, Recorded *r)
 {
     rt_parallel(0, (int)r->n_proof, compare, r);
-    /* Zeros say little: good enough for this process, but not for the file. */
-    for (uint32_t i = 0; i < r->n_proof; i++)
-        if (r->proof[i].half)
-            atomic_store(&s->m->verdict[r->proof[i].pipeline],
-                         r->proof[i].verdict == VERDICT_WRONG ? VERDICT_WRONG : VERDICT_RIGHT);
+    /* Once wrong is wrong: another session may have judged the same kernel by other data since this one was recorded. Zeros say
+     * little: good enough for this process, but not for the file. */
+    for (uint32_t i = 0; i < r->n_proof; i++) {
+        unsigned char open = VERDICT_OPEN;
+        if (r->proof[i].verdict == VERDICT_WRONG)
+            atomic_store(&s->m->verdict[r->proof[i].pipeline], VERDICT_WRONG);
+        else
+            atomic_compare_exchange_strong(&s->m->verdict[r->proof[i].pipeline], &open, VERDICT_RIGHT);
+    }
     remember(s->m, r->proof, r->n_proof);
     proof_free(s, r);
     s->tried = true;

@@ -291,57 +291,74 @@ dlvk_status session_variant(const dlvk_session *s, uint32_t step, const Dlvk__Pl
     return st || *v ? st : rt_error(err, DLVK_UNSUPPORTED, "no variant of kernel '%s' is right on this device", d->name);
 }
 
-dlvk_status session_pipelines(dlvk_session *s, uint32_t first, uint32_t n, dlvk_error *err)
+/* What a step of a segment runs: decided once, for another session may settle what is on trial at any time. */
+typedef struct Choice {
+    const Dlvk__Plan__Variant *v;     /* NULL: no dispatch, or its sizes are not known */
+    const Dlvk__Plan__Variant *plain; /* v is on trial beside this one; NULL: it is not */
+} Choice;
+
+static dlvk_status choose(const dlvk_session *s, uint32_t step, Choice *x, dlvk_error *err)
+{
+    *x = (Choice){0};
+    if (s->m->step[step]->kind_case != DLVK__PLAN__STEP__KIND_DISPATCH) return DLVK_OK;
+    dlvk_status st = session_variant(s, step, &x->v, err);
+    if (st) x->v = NULL;
+    return st || !proof_wanted(s, x->v) ? st : first_variant(s, s->m->step[step]->dispatch, true, &x->plain, err);
+}
+
+static dlvk_status build_chosen(dlvk_session *s, const Choice *list, uint32_t n, dlvk_error *err)
 {
     bool *used = calloc(s->m->plan->n_pipeline + 1, 1);
-    dlvk_status st = used ? DLVK_OK : rt_error(err, DLVK_OUT_OF_MEMORY, "out of memory");
-    for (uint32_t i = first; !st && i < first + n; i++) {
-        const Dlvk__Plan__Variant *v, *plain = NULL;
-        if (s->m->step[i]->kind_case != DLVK__PLAN__STEP__KIND_DISPATCH || session_variant(s, i, &v, NULL)) continue;
-        used[v->pipeline] = true;
-        if (proof_wanted(s, v) && !first_variant(s, s->m->step[i]->dispatch, true, &plain, NULL) && plain)
-            used[plain->pipeline] = true;
+    if (!used) return rt_error(err, DLVK_OUT_OF_MEMORY, "out of memory");
+    for (uint32_t i = 0; i < n; i++) {
+        if (list[i].v) used[list[i].v->pipeline] = true;
+        if (list[i].plain) used[list[i].plain->pipeline] = true;
     }
-    if (!st) st = model_build(s->m, used, err);
+    dlvk_status st = model_build(s->m, used, err);
     free(used);
     return st;
 }
 
-/* A variant on trial, and then the one that it is compared with, whose results stay; or the latter alone. */
-static dlvk_status record_proof(Recorder *c, uint32_t step, const Dlvk__Plan__Variant *v)
+dlvk_status session_pipelines(dlvk_session *s, dlvk_error *err)
+{
+    Choice *list = calloc(s->m->n_step + 1, sizeof *list);
+    if (!list) return rt_error(err, DLVK_OUT_OF_MEMORY, "out of memory");
+    for (uint32_t i = 0; i < s->m->n_step; i++) (void)choose(s, i, &list[i], NULL);
+    dlvk_status st = build_chosen(s, list, s->m->n_step, err);
+    free(list);
+    return st;
+}
+
+/* A variant on trial, and then the one that it is compared with, whose results stay; or, where another step tries it, the latter
+ * alone. */
+static dlvk_status record_proof(Recorder *c, uint32_t step, const Choice *x)
 {
     const Dispatch *d = c->s->m->step[step]->dispatch;
-    const Dlvk__Plan__Variant *plain;
     const Proof *p = proof_of(c->r, step);
-    dlvk_status st = first_variant(c->s, d, true, &plain, c->err);
-    if (!st && !plain) return record_dispatch(c, d, v); /* nothing to compare it with */
-    if (st || !p) return st ? st : record_dispatch(c, d, plain);
+    if (!p) return record_dispatch(c, d, x->plain);
     VkQueryPool queries = c->r->queries;
     proof_save(c->s, p, d, c->cmd);
     c->r->queries = NULL;
-    st = record_dispatch(c, d, v);
+    dlvk_status st = record_dispatch(c, d, x->v);
     c->r->queries = queries;
     proof_fetch(c->s, c->r, p, d, c->cmd, false);
-    if (!st) st = record_dispatch(c, d, plain);
+    if (!st) st = record_dispatch(c, d, x->plain);
     proof_fetch(c->s, c->r, p, d, c->cmd, true);
     return st;
 }
 
 /* Memory for indirect arguments, queries and grids. */
-static dlvk_status prepare(dlvk_session *s, const Segment *g, Recorded *r, dlvk_error *err)
+static dlvk_status prepare(dlvk_session *s, const Segment *g, Recorded *r, Choice *list, dlvk_error *err)
 {
     uint64_t bytes = 0;
-    dlvk_status st = session_pipelines(s, g->first, g->n, err);
-    for (uint32_t i = g->first; !st && i < g->first + g->n; i++) {
-        const Dlvk__Plan__Variant *v;
-        if (s->m->step[i]->kind_case != DLVK__PLAN__STEP__KIND_DISPATCH) continue;
-        st = session_variant(s, i, &v, err);
-        uint64_t each = st ? 0 : (rt_plan_arg_bytes(s->m->step[i]->dispatch) + 63) / 64 * 64;
-        bool tried = !st && proof_wanted(s, v);
-        bytes += st ? 0 : tried ? 2 * each : v->indirect ? each : 0;
-        const Dlvk__Plan__Variant *plain = NULL;
-        if (tried) st = first_variant(s, s->m->step[i]->dispatch, true, &plain, err);
-        if (!st && plain) st = proof_add(s, r, i, v, err);
+    dlvk_status st = DLVK_OK;
+    for (uint32_t i = 0; !st && i < g->n; i++) st = choose(s, g->first + i, &list[i], err);
+    if (!st) st = build_chosen(s, list, g->n, err);
+    for (uint32_t i = 0; !st && i < g->n; i++) {
+        if (!list[i].v) continue;
+        uint64_t each = (rt_plan_arg_bytes(s->m->step[g->first + i]->dispatch) + 63) / 64 * 64;
+        bytes += list[i].plain ? 2 * each : list[i].v->indirect ? each : 0;
+        if (list[i].plain) st = proof_add(s, r, g->first + i, list[i].v, err);
     }
     if (!st) st = proof_memory(s, r, err);
     if (!st && bytes > r->args.size) {
@@ -371,16 +388,10 @@ static bool is_current(const dlvk_session *s, const Segment *g, const Recorded *
     return same;
 }
 
-dlvk_status session_record(dlvk_session *s, uint32_t segment, dlvk_error *err)
+static dlvk_status record_segment(dlvk_session *s, const Segment *g, uint32_t segment, Choice *list, dlvk_error *err)
 {
-    const Segment *g = &s->m->segment[segment];
     Recorded *r = &s->rec[segment];
-    if (is_current(s, g, r)) return DLVK_OK;
-    dlvk_status st = r->ticket > s->completed ? session_drain(s, err) : DLVK_OK;
-    if (st) return st;
-    r->generation = 0;
-    proof_free(s, r);
-    st = prepare(s, g, r, err);
+    dlvk_status st = prepare(s, g, r, list, err);
     if (!st) st = command_begin(r->cmd, g->in_loop, err);
     if (st) return st;
     Recorder c = {.s = s, .r = r, .cmd = r->cmd, .err = err};
@@ -396,15 +407,28 @@ dlvk_status session_record(dlvk_session *s, uint32_t segment, dlvk_error *err)
         if (step->kind_case == DLVK__PLAN__STEP__KIND_COPY) {
             st = record_copy(&c, step->copy);
         } else {
-            const Dlvk__Plan__Variant *v;
-            st = session_variant(s, i, &v, err);
-            if (!st) st = proof_wanted(s, v) ? record_proof(&c, i, v) : record_dispatch(&c, step->dispatch, v);
+            const Choice *x = &list[i - g->first];
+            st = x->plain ? record_proof(&c, i, x) : record_dispatch(&c, step->dispatch, x->v);
             c.dispatch++;
         }
     }
     free(c.read.at);
     free(c.written.at);
-    if (!st) st = command_end(c.cmd, err);
+    return st ? st : command_end(c.cmd, err);
+}
+
+dlvk_status session_record(dlvk_session *s, uint32_t segment, dlvk_error *err)
+{
+    const Segment *g = &s->m->segment[segment];
+    Recorded *r = &s->rec[segment];
+    if (is_current(s, g, r)) return DLVK_OK;
+    dlvk_status st = r->ticket > s->completed ? session_drain(s, err) : DLVK_OK;
+    if (st) return st;
+    r->generation = 0;
+    proof_free(s, r);
+    Choice *list = calloc(g->n + 1, sizeof *list);
+    st = list ? record_segment(s, g, segment, list, err) : rt_error(err, DLVK_OUT_OF_MEMORY, "out of memory");
+    free(list);
     if (st) return st;
     for (uint32_t i = 0; i < g->n_symbol; i++) r->symbol[i] = s->env.symbol[g->symbol[i]];
     r->generation = s->generation;

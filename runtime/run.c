@@ -409,7 +409,8 @@ static dlvk_status first_run(dlvk_session *s, dlvk_error *err)
     dlvk_status st = proof_keep_states(s, &states, false, err);
     s->tried = false;
     if (!st) st = run_once(s, err);
-    if (!st && s->tried) {
+    while (!st && s->tried) { /* where the first was wrong, the next variant may be on trial; each trial settles one */
+        s->tried = false;
         st = session_drain(s, err);
         if (!st) st = proof_keep_states(s, &states, true, err);
         if (!st) st = run_once(s, err);
@@ -424,7 +425,9 @@ dlvk_status dlvk_session_submit(dlvk_session *s, dlvk_error *err)
     dlvk_status st = session_drain(s, err);
     if (!st) st = session_bind(s, err);
     if (st) return st;
-    return !s->ran && proof_awaited(s->m) ? first_run(s, err) : run_once(s, err);
+    bool trials = !s->ran && proof_awaited(s->m);
+    for (uint32_t i = 0; !s->ran && i < s->m->n_segment; i++) trials |= s->rec[i].n_proof > 0; /* recorded, and settled since */
+    return trials ? first_run(s, err) : run_once(s, err);
 }
 
 dlvk_status dlvk_session_wait(dlvk_session *s, uint64_t timeout_ns, bool *done, dlvk_error *err)

@@ -127,8 +127,8 @@ void session_tune(dlvk_session *s);
 /* record.c */
 /* What a dispatch runs at the sizes there are. */
 dlvk_status session_variant(const dlvk_session *s, uint32_t step, const Dlvk__Plan__Variant **v, dlvk_error *err);
-/* Builds what those of the steps will run whose sizes are known. */
-dlvk_status session_pipelines(dlvk_session *s, uint32_t first, uint32_t n, dlvk_error *err);
+/* Builds what the steps will run whose sizes are known. */
+dlvk_status session_pipelines(dlvk_session *s, dlvk_error *err);
 dlvk_status session_record(dlvk_session *s, uint32_t segment, dlvk_error *err);
 dlvk_status session_record_ends(dlvk_session *s, dlvk_error *err);
 dlvk_status session_record_upload(dlvk_session *s, uint32_t input, dlvk_error *err);
