@@ -446,7 +446,7 @@ void contract_tiles(Shader *s, const Contraction *c, const char *name, const Til
         {"partial", t->split.partial},
         {"counters", t->split.counters},
         {"unroll", t->unroll ? "[[unroll]]" : ""},
-        {"a_affine", c->a.affine ? "1" : "0"},
+        {"conv", c->conv ? "1" : "0"},
         {"rows", contract_rows(s, c, t->row_type, t->rows)},
         {"z", arg_int(s, c->z)},
         {"m", arg_size(s, c->m, "m")},

@@ -64,7 +64,8 @@ static int choose_cuts(DimTable *dt, const Contraction *c, Cut *cut)
         cut[n] = large[i].cut;
         best = dim_min(dt, best, time[n++] = time_of(dt, c, &large[i]));
     }
-    for (int i = 0; i < n; i++) cut[i].when = dim_floordiv(dt, best, time[i]);
+    for (int i = 0; i < n; i++) /* where there is no tile, none takes any time */
+        cut[i].when = dim_floordiv(dt, best, dim_max(dt, time[i], dim_const(dt, 1)));
     cut[n++] = few.cut;
     return n;
 }

@@ -108,10 +108,10 @@ void fetch(int k0)
             barrier();
             if (k0 + BK < @{k}) fetch(k0 + BK);
             /* Written out whole, convolutions are no faster, and take a long time to compile; products are 3 % faster. */
-#if @{a_affine}
-            [[unroll]] for (int k = 0; k < BK; k++) {
-#else
+#if @{conv}
             [[dont_unroll]] for (int k8 = 0; k8 < BK; k8 += 8) [[unroll]] for (int k = k8; k < k8 + 8; k++) {
+#else
+            [[unroll]] for (int k = 0; k < BK; k++) {
 #endif
                 vec4 u[2] = vec4[](tile_a[k * STRIDE_A + ty], tile_a[k * STRIDE_A + ty + 8]);
                 vec4 v[2] = vec4[](tile_b[k * STRIDE_B + tx], tile_b[k * STRIDE_B + tx + WIDE]);

@@ -11,7 +11,6 @@ const int PIECES = 256 / COLUMNS / int(ROWS); /* of the teams, whose sums are ad
 const int EACH = 1;
 @{width}
 shared float sums[TEAMS * int(ROWS) * COLUMNS];
-shared float pieces[256];
 layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer Vectors { uvec4 d[]; };
 layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer Floats { vec4 d[]; };
 int z, m0; /* the batch; the first row */
@@ -71,13 +70,14 @@ int z, m0; /* the batch; the first row */
         int element = t % (int(ROWS) * COLUMNS);
         float x = 0;
         [[unroll]] for (int i = 0; i < TEAMS / PIECES; i++) x += sums[(t / (int(ROWS) * COLUMNS) + i * PIECES) * int(ROWS) * COLUMNS + element];
-        pieces[t] = x;
+        barrier();
+        sums[t] = x;
         barrier();
         int m = element / COLUMNS;
         n = n0 + element % COLUMNS;
         if (t < int(ROWS) * COLUMNS && m < @{m} && n < @{n}) {
             x = 0;
-            [[unroll]] for (int i = 0; i < PIECES; i++) x += pieces[i * int(ROWS) * COLUMNS + element];
+            [[unroll]] for (int i = 0; i < PIECES; i++) x += sums[i * int(ROWS) * COLUMNS + element];
             const int e = 0;
             @{column_values}
             @{results}
