@@ -23,8 +23,12 @@ static OnnxModel *read_once(dlvk_graph *g, const char *path)
 static void build_file(dlvk_graph *g, const char *path, int n_in, const char *const *names, const dlvk_value *in, int n_out,
                        dlvk_value *out)
 {
-    for (int i = 0; i < n_in; i++)
+    if (!path) diag_error(&g->ctx->diag, DLVK_INVALID_ARGUMENT, "dlvk_onnx: the path is NULL");
+    for (int i = 0; i < n_in; i++) {
+        if (!names[i]) diag_error(&g->ctx->diag, DLVK_INVALID_ARGUMENT, "dlvk_onnx: the name of input %d is NULL", i);
         if (!in[i] || !names[i]) return;
+    }
+    if (!path) return;
     OnnxModel *m = read_once(g, path);
     Value **made = POOL_ARRAY(g->pool, Value *, n_out);
     const char *prefix = g->scope ? g->scope->path : "";

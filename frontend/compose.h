@@ -77,6 +77,8 @@ Value *compose_conv_transpose(Build *b, Value *x, Value *w, const ConvSpec *s);
 
 /* log(1 + e^x), exact at both ends, with its slope of 1/2 at 0. */
 Value *compose_softplus(Build *b, Value *x);
+/* Its small part, log(1 + e^-|x|); *above: the other one, max(x, 0). Slopes at 0 are right for the sum only. */
+Value *compose_softplus_parts(Build *b, Value *x, Value **above);
 
 /* x * Phi(x), by erf or by the tanh approximation of Hendrycks and Gimpel (arXiv:1606.08415). */
 Value *compose_gelu(Build *b, Value *x, bool by_tanh);

@@ -63,10 +63,12 @@ Value *compose_huber_loss(Build *b, Value *x, Value *target, double delta, int r
     return compose_loss_reduce(b, build_map3(b, OP_SELECT, build_map2s(b, OP_LT, d, delta), inner, outer), reduction);
 }
 
-/* softplus(x) - x t */
+/* softplus(x) - x t; what is small comes last, so that it is not lost where max(x, 0) and x t are alike */
 Value *compose_bce_loss(Build *b, Value *x, Value *target, int reduction)
 {
-    return compose_loss_reduce(b, build_map2(b, OP_SUB, compose_softplus(b, x), build_map2(b, OP_MUL, x, target)), reduction);
+    Value *above, *tail = compose_softplus_parts(b, x, &above);
+    Value *rest = build_map2(b, OP_SUB, above, build_map2(b, OP_MUL, x, target));
+    return compose_loss_reduce(b, build_map2(b, OP_ADD, rest, tail), reduction);
 }
 
 Value *compose_kl_loss(Build *b, Value *log_prob, Value *target, int reduction)

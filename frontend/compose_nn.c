@@ -152,13 +152,19 @@ Value *compose_attention(Build *b, Value *q, Value *k, Value *v, const Attention
 }
 
 /* max(x, 0) + log(1 + exp(-|x|)), with selects in the place of functions whose slopes at 0 would not add up */
+Value *compose_softplus_parts(Build *b, Value *x, Value **above)
+{
+    if (!x) return *above = NULL;
+    Value *zero = build_scalar(b, x->type.dtype, 0), *positive = build_map2(b, OP_GT, x, zero);
+    *above = build_map3(b, OP_SELECT, positive, x, zero);
+    Value *below = build_map3(b, OP_SELECT, positive, build_map1(b, OP_NEG, x), x);
+    return build_map1(b, OP_LOG1P, build_map1(b, OP_EXP, below));
+}
+
 Value *compose_softplus(Build *b, Value *x)
 {
-    if (!x) return NULL;
-    Value *zero = build_scalar(b, x->type.dtype, 0), *positive = build_map2(b, OP_GT, x, zero);
-    Value *above = build_map3(b, OP_SELECT, positive, x, zero),
-          *below = build_map3(b, OP_SELECT, positive, build_map1(b, OP_NEG, x), x);
-    return build_map2(b, OP_ADD, above, build_map1(b, OP_LOG1P, build_map1(b, OP_EXP, below)));
+    Value *above, *tail = compose_softplus_parts(b, x, &above);
+    return build_map2(b, OP_ADD, above, tail);
 }
 
 Value *compose_gelu(Build *b, Value *x, bool by_tanh)

@@ -6,7 +6,7 @@ void fuse_require(Fuse *f, Value *v)
     if (v) f->must[v->id] = true;
 }
 
-/* Axes of size 1 come and go, and nothing else. */
+/* Axes of size 1 come and go, and nothing else. There are elements: no view goes through a reshape of none. */
 static bool keeps_axes(const Node *reshape)
 {
     Type from = reshape->in[0]->type, to = reshape->out[0]->type;
@@ -15,7 +15,7 @@ static bool keeps_axes(const Node *reshape)
         while (i < from.rank && dim_is(from.dim[i], 1)) i++;
         while (j < to.rank && dim_is(to.dim[j], 1)) j++;
         if (i == from.rank || j == to.rank) return i == from.rank && j == to.rank;
-        if (from.dim[i++] != to.dim[j++]) return false;
+        if (dim_is(from.dim[i], 0) || from.dim[i++] != to.dim[j++]) return false;
     }
 }
 

@@ -2,6 +2,7 @@
 #include "tools/commands.h"
 #include "tools/train.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -70,10 +71,10 @@ static bool parse_group(char *text, dlvk_group *g)
             if (!strcmp(name, number[i].name)) to = number[i].to;
         if (!equals || !to) return false;
         *to = strtod(equals + 1, &end);
-        if (end == equals + 1 || (*end && *end != ',') || !(*to >= 0)) return false;
+        if (end == equals + 1 || (*end && *end != ',') || !(*to >= 0) || !isfinite(*to)) return false;
         more = *end == ',';
     }
-    return end > text;
+    return end > text && *text;
 }
 
 /* Room for what the training options point to. */

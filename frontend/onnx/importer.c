@@ -51,8 +51,8 @@ static const struct {
      "LinearAttention MatMulNBits Momentum MultiHeadAttention OneHot RNN SkipLayerNormalization SkipSimplifiedLayerNormalization "
      "Range RoiAlign RotaryEmbedding Scatter ScatterElements ScatterND Where "},
     {4, " MatMulIntegerToFloat "},
-    {5, " BatchNormalization MelWeightMatrix QAttention "},
-    {6, " QGemm QLinearConcat "},
+    {5, " BatchNormalization MelWeightMatrix QAttention QLinearConcat "},
+    {6, " QGemm "},
     {7, " QLinearAdd QLinearMul "},
     {8, " QLinearConv QLinearMatMul "},
 };
@@ -467,8 +467,10 @@ static bool bind_argument(Scope *s, const Onnx__GraphProto *g, const char *name,
     else if (type != v->type.dtype)
         diag_error(diag, DLVK_INVALID_ARGUMENT, "input '%s' of graph '%s' is of %s, and %s is given", name,
                    g->name ? g->name : "", dlvk_dtype_name(type), type_to_string(s->im->ctx->pool, v->type));
+    else if (!scope_define(s, name, (OnnxItem){.value = v}))
+        diag_error(diag, DLVK_INVALID_ARGUMENT, "input '%s' of graph '%s' is given twice", name, g->name ? g->name : "");
     else
-        return scope_define(s, name, (OnnxItem){.value = v});
+        return true;
     return false;
 }
 

@@ -97,8 +97,8 @@ static Value *channels(Build *b, Value *x, bool to_last)
     return r < 3 ? x : build_transpose(b, x, perm);
 }
 
-/* Another operator with an activation behind it; n->arg: its operands of rank 3 and more have their channels last. Conv adds its
- * fourth input before that. */
+/* Another operator with an activation behind it; n->arg: x, result and sum have their channels last, and so have the weights of
+ * NhwcConv, but not those of NhwcFusedConv. Conv adds its fourth input before that. */
 void lower_fused(OnnxNode *n)
 {
     Build *b = n->b;
@@ -108,7 +108,10 @@ void lower_fused(OnnxNode *n)
     int params, count, used = 0;
     const float *p = onnx_floats(n, "activation_params", &count);
     OnnxActivation a;
-    for (int i = 0; i < 3; i++) x[i] = n->arg ? channels(b, in(n, i), false) : in(n, i);
+    for (int i = 0; i < 3; i++) {
+        bool last = n->arg && (i == 0 || (i == 1 && strcmp(op, "NhwcConv") == 0));
+        x[i] = last ? channels(b, in(n, i), false) : in(n, i);
+    }
     if (!onnx_apply(n, conv ? "Conv" : "Gemm", 13, 3, x, 1, &y)) return;
     if (n->arg) y = channels(b, y, true);
     if (conv && has_in(n, 3)) y = build_map2(b, OP_ADD, y, in(n, 3));
@@ -201,14 +204,22 @@ void lower_qgemm(OnnxNode *n)
     n->out[0] = has_in(n, 7) ? onnx_requantize(n, real, in(n, 7), in(n, 8), in(n, 0)->type.dtype) : real;
 }
 
-/* Weights [directions, in, gates] as reals [directions, gates, in]; scale and zero point are one a direction, or one a gate of
- * each. */
-static Value *real_weights(Build *b, Value *w, Value *scale, Value *zero)
+/* Weights [directions, in, gates] as reals [directions, gates, in]; scale and zero point, inputs k and k + 1, are one a
+ * direction, or one a gate of each. */
+static Value *real_weights(OnnxNode *n, Value *w, int k)
 {
+    Build *b = n->b;
     const int swap[] = {0, 2, 1}, axes[] = {1, 2};
-    Value *per[] = {scale, zero};
-    if (!w || !scale || !zero) return NULL;
-    for (int i = 0; i < 2; i++) per[i] = build_cast(b, build_unsqueeze(b, per[i], 3 - per[i]->type.rank, axes), DLVK_F32);
+    Value *per[] = {in(n, k), in(n, k + 1)};
+    if (!w || !per[0] || !per[1]) return NULL;
+    for (int i = 0; i < 2; i++) {
+        int rank = per[i]->type.rank;
+        if (rank < 1 || rank > 3) {
+            onnx_error(n, "input %d, scale or zero point of weights, is of rank %d; it must be 1 to 3", k + i, rank);
+            return NULL;
+        }
+        per[i] = build_cast(b, build_unsqueeze(b, per[i], 3 - rank, axes), DLVK_F32);
+    }
     Value *x = build_map2(b, OP_SUB, build_cast(b, w, DLVK_F32), per[1]);
     return build_transpose(b, build_map2(b, OP_MUL, x, per[0]), swap);
 }
@@ -219,7 +230,7 @@ void lower_dynamic_quantize_lstm(OnnxNode *n)
 {
     Value *x[8];
     for (int i = 0; i < 8; i++) x[i] = in(n, i);
-    for (int i = 0; i < 2; i++) x[1 + i] = real_weights(n->b, x[1 + i], in(n, 8 + 2 * i), in(n, 9 + 2 * i));
+    for (int i = 0; i < 2; i++) x[1 + i] = real_weights(n, x[1 + i], 8 + 2 * i);
     if (x[0] && x[1] && x[2]) onnx_apply(n, "LSTM", 14, 8, x, n->n_out, n->out);
 }
 
@@ -279,6 +290,10 @@ static bool pieces(Build *b, Value *x, int count, const Dim *const *width, Value
 void lower_multi_head_attention(OnnxNode *n)
 {
     Value *x[3] = {in(n, 0), in(n, 1), in(n, 2)}, *bias[3], *past[] = {in(n, 6), in(n, 7)}, *present[2];
+    if (has_in(n, 8) || has_in(n, 9)) {
+        onnx_error(n, "inputs 8 and 9, 'past_sequence_length' and 'cache_indirection' of caches with room, are not supported");
+        return;
+    }
     if (!x[0] || !x[1] || !x[2] || x[0]->type.rank != 3) {
         onnx_error(n, "query, key and value must be three inputs, query of rank 3; packed ones are not supported");
         return;
@@ -304,6 +319,13 @@ void lower_packed_attention(OnnxNode *n)
     Value *earlier = in(n, q ? 8 : 4), *x[3], *past[2] = {NULL, NULL}, *present[2];
     const int64_t *sizes = onnx_ints(n, "qkv_hidden_sizes", &count);
     const Dim *width[3];
+    const char *room = onnx_int(n, "past_present_share_buffer", 0) ? "attribute 'past_present_share_buffer'"
+                       : !q && has_in(n, 6)                        ? "input 6, 'past_sequence_length'"
+                                                                   : NULL;
+    if (room) {
+        onnx_error(n, "%s, of caches with room, is not supported", room);
+        return;
+    }
     if (onnx_int(n, "do_rotary", 0) || (sizes && count != 3) || !in(n, 0) || in(n, 0)->type.rank != 3) {
         onnx_error(n, "'do_rotary', 'qkv_hidden_sizes' other than three, or an input not of rank 3, are not supported");
         return;
@@ -334,14 +356,20 @@ void lower_group_query_attention(OnnxNode *n)
         onnx_error(n, "inputs 5 and 6, how many keys there are, are missing");
         return;
     }
+    static const char *const quantized[] = {"k_quant_type", "v_quant_type"};
+    for (int i = 0; i < 2; i++)
+        if (strcmp(onnx_str(n, quantized[i], "NONE"), "NONE") != 0 || has_in(n, 12 + i)) {
+            onnx_error(n, "'%s' other than NONE, and scales of such a cache in input %d, are not supported", quantized[i],
+                       12 + i);
+            return;
+        }
     const Dim *total = onnx_dim(n, 6);
     if (!x[0] || !in(n, 5) || !total) return;
-    if (onnx_int(n, "smooth_softmax", 0) > 0 || has_in(n, 11) || onnx_int(n, "k_quant_type", 0) || has_in(n, 1) != has_in(n, 2) ||
-        heads < 1 || kv < 1 || heads % kv || x[0]->type.rank != 3 || onnx_int(n, "qk_output", 0)) {
+    if (onnx_int(n, "smooth_softmax", 0) > 0 || has_in(n, 11) || has_in(n, 1) != has_in(n, 2) || heads < 1 || kv < 1 ||
+        heads % kv || x[0]->type.rank != 3 || onnx_int(n, "qk_output", 0)) {
         onnx_error(n,
-                   "num_heads %lld, kv_num_heads %lld, a query of rank %d, 'smooth_softmax', 'head_sink', quantized caches or "
-                   "'qk_output' are "
-                   "not supported",
+                   "num_heads %lld, kv_num_heads %lld, a query of rank %d, 'smooth_softmax', 'head_sink' or 'qk_output' are not "
+                   "supported",
                    (long long)heads, (long long)kv, x[0]->type.rank);
         return;
     }

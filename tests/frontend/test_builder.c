@@ -139,6 +139,22 @@ Test(builder, onnx_file_as_a_part)
         cr_expect(strstr(err.text, bad[i].says) != NULL, "%s", err.text);
         dlvk_graph_free(g);
     }
+    static const struct {
+        const char *input[2], *says;
+        bool path;
+    } twice[] = {{{"x", "x"}, "input 'x' of graph 'test' is given twice", true},
+                 {{"x", NULL}, "the name of input 1 is NULL", true},
+                 {{"x", "w"}, "the path is NULL", false}};
+    for (int i = 0; i < 3; i++) {
+        dlvk_error err;
+        g = dlvk_graph_new("bad");
+        x = dlvk_input(g, "x", DLVK_F32, "n");
+        dlvk_onnx(g, twice[i].path ? m.path : NULL, 2, twice[i].input, (dlvk_value[]){x, x}, 1, &y);
+        cr_expect(y == NULL);
+        cr_expect_eq(dlvk_graph_status(g, &err), DLVK_INVALID_ARGUMENT);
+        cr_expect(strstr(err.text, twice[i].says) != NULL, "%s", err.text);
+        dlvk_graph_free(g);
+    }
     model_free(&m);
 }
 

@@ -230,6 +230,36 @@ Test(import, attribute_of_the_wrong_type)
     HAS("attribute 'axis' is not an integer");
 }
 
+/* Caches of keys and values that have room for more, or are quantized, and scales of no axis. */
+Test(import, what_attention_cannot_do)
+{
+    model_init(&m, 17);
+    model_opset(&m, &m.proto.n_opset_import, &m.proto.opset_import, "com.microsoft", 1);
+    model_input(&m, "x", F32, "2,3,8");
+    model_input(&m, "w", F32, "8,24");
+    model_input(&m, "n", I32, "");
+    model_input(&m, "s", F32, "");
+    Onnx__NodeProto *shared[] = {model_node(&m, "com.microsoft.Attention", "x,w,w", "a"),
+                                 model_node(&m, "com.microsoft.QAttention", "x,w,w,s,s", "b")};
+    for (int i = 0; i < 2; i++) node_int(&m, shared[i], "past_present_share_buffer", 1);
+    model_node(&m, "com.microsoft.Attention", "x,w,w,,,,n", "c");
+    model_node(&m, "com.microsoft.MultiHeadAttention", "x,x,x,,,,,,n", "d");
+    Onnx__NodeProto *grouped = model_node(&m, "com.microsoft.GroupQueryAttention", "x,x,x,,,n,n", "e");
+    Onnx__AttributeProto *quantized = node_attr_new(&m, grouped, "k_quant_type", ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__STRING);
+    quantized->s = (ProtobufCBinaryData){.len = 3, .data = (uint8_t[]){"ALL"}};
+    model_node(&m, "com.microsoft.GroupQueryAttention", "x,x,x,,,n,n,,,,,,,s", "f");
+    model_node(&m, "com.microsoft.DynamicQuantizeLSTM", "x,x,x,,,,,,s,s,s,s", "g");
+    model_output(&m, "a");
+    cr_assert_null(import());
+    HAS("node 'Attention_0' (com.microsoft.Attention, opset 1): attribute 'past_present_share_buffer'");
+    HAS("(com.microsoft.QAttention, opset 1): attribute 'past_present_share_buffer'");
+    HAS("input 6, 'past_sequence_length'");
+    HAS("inputs 8 and 9, 'past_sequence_length'");
+    HAS("'k_quant_type' other than NONE");
+    HAS("scales of such a cache in input 13");
+    HAS("input 8, scale or zero point of weights, is of rank 0");
+}
+
 /* What once overflowed, or read what is not there. */
 Test(import, sizes_without_end)
 {

@@ -135,6 +135,14 @@ Test(loss, of_probabilities)
     expect(compose_kl_loss(&f.b, floats(x), floats(p), LOSS_MEAN), kl / ALL);
 }
 
+/* log(1 + e^-40) is below what 40 resolves. */
+Test(loss, of_a_sure_and_right_logit)
+{
+    Value *sure = build_scalar(&f.b, DLVK_F64, 40), *one = build_scalar(&f.b, DLVK_F64, 1);
+    Value *loss = compose_bce_loss(&f.b, sure, one, LOSS_SUM);
+    expect(build_map2s(&f.b, OP_MUL, loss, exp(40)), 1);
+}
+
 /* A layer that starts with zeros gives logits of 0, where max(x, 0) and |x| have no slope but their sum with it does. */
 Test(loss, slope_of_binary_cross_entropy_at_zero)
 {

@@ -419,6 +419,7 @@ def microsoft():
     runtime("ms_qlinear_nhwc", "QLinearGlobalAveragePool", [*image, np.array(0.013, F32), zero], 17, const=(1, 2, 3, 4), channels_last=1, **ms)
     runtime("ms_qlinear_concat", "QLinearConcat", [one, zero, *image, byte(2, 2, 6, 8), np.array(0.03, F32), zero], 17, const=(0, 1, 3, 4, 6, 7),
             axis=1, **ms)
+    runtime("ms_qlinear_concat_one", "QLinearConcat", [one, zero, *image], 17, const=(0, 1, 3, 4), axis=1, **ms)
     runtime("ms_qlinear_where", "QLinearWhere", [rng.random((2, 1, 6, 8)) > 0.5, *image, byte(8), np.array(0.03, F32), zero, one, zero], 17,
             const=(2, 3, 5, 6, 7, 8), symbolic=False, **ms)
     runtime("ms_dequantize", "DequantizeLinear", [rng.integers(0, 60000, (3, 4)).astype(np.uint16), positive(4), np.full(4, 30000, np.uint16)], 17,
@@ -434,6 +435,12 @@ def microsoft():
         runtime(f"ms_fused_conv_{f.lower()}", "FusedConv", [picture, filters, normal(4)], 17, const=(1, 2), activation=f, strides=[2, 1], **how, **ms)
     runtime("ms_fused_conv_sum", "FusedConv", [picture, normal(16, 3, 2, 3), normal(16), normal(2, 16, 5, 6)], 17, const=(1, 2), symbolic=False,
             activation="Relu", **ms)
+    wide, more, padded = normal(2, 16, 5, 6), normal(2, 16, 5, 6), dict(pads=[0, 1, 1, 1], group=4)
+    filters, offsets, turn = normal(16, 4, 2, 3), normal(16), lambda x: np.moveaxis(x, 1, -1)
+    want = computed(Case("", "Conv", [wide, filters, offsets], 17, **padded), 1)[0]
+    expect("ms_nhwc_conv", "NhwcConv", [turn(wide), turn(filters), offsets], [turn(want)], 17, const=(1, 2), symbolic=False, **padded, **ms)
+    expect("ms_nhwc_fused_conv", "NhwcFusedConv", [turn(wide), filters, offsets, turn(more)], [turn(np.maximum(want + more, 0))], 17, const=(1, 2),
+           symbolic=False, activation="Relu", **padded, **ms)
     runtime("ms_fused_gemm", "FusedGemm", [normal(3, 4), normal(5, 4), normal(5)], 17, transB=1, alpha=0.5, activation="LeakyRelu",
             activation_alpha=0.3, **ms)
     words, segments = rng.integers(0, 9, (2, 5)).astype(np.int32), rng.integers(0, 2, (2, 5)).astype(np.int32)

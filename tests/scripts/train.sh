@@ -97,7 +97,7 @@ one_step() { "$DLVKC" train "$tmp/lenet.onnx" --data "$data" --batch 200 --optim
 one_step --out "$tmp/alike" >/dev/null
 check "groups of parameters" one_step --group 'conv1*:lr=0' --group '*bias:lr=2,l1=0,weight-decay=0' --out "$tmp/apart"
 check "have learning rates of their own" "$PYTHON" -c "$grouped" "$tmp/lenet.onnx" "$tmp/alike/model.onnx" "$tmp/apart/model.onnx"
-for group in 'conv1*' 'conv1*:' 'x:lr' 'x:lr=' 'x:lr=2,' 'x:rate=2' 'x:lr=2;l1=3' 'x:lr=-1'; do
+for group in 'conv1*' 'conv1*:' 'x:lr' 'x:lr=' 'x:lr=2,' 'x:rate=2' 'x:lr=2;l1=3' 'x:lr=-1' 'x:lr=inf' ':lr=2'; do
     check_exit "no group: $group" 2 'group takes PATTERN:NAME=X' "$DLVKC" train "$tmp/lenet.onnx" --data "$data" --group "$group"
 done
 for precision in f16 bf16; do
