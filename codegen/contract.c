@@ -432,7 +432,7 @@ void contract_tiles(Shader *s, const Contraction *c, const char *name, const Til
     if (t->a == LOAD_ELEMENT) contract_before(s, c);
     /* In f16 it would take a while to compile what only GPUs without matrix units run. */
     s->unroll = t->unroll && !(is_f16(c->a.value) && is_f16(c->b.value));
-    const Hole holes[] = {
+    Hole holes[] = {
         {"a_along_k", (t->a == LOAD_ELEMENT && !t->a_by_rows) || contract_a_along_k(c) ? "true" : "false"},
         {"b_along_n", contract_b_along_k(c) ? "false" : "true"},
         {"a_whole", t->a == LOAD_ELEMENT ? "0" : "1"},
@@ -463,8 +463,11 @@ void contract_tiles(Shader *s, const Contraction *c, const char *name, const Til
         {"results", behind.results},
         {"value", behind.value},
         {"put", behind.put},
+        {"slices", ""}, /* last: of the others */
     };
-    contract_assemble(s, name, sizeof holes / sizeof *holes, holes);
+    enum { N = sizeof holes / sizeof *holes };
+    holes[N - 1].text = template_fill(s->pool, "contract_slices.glsl", N - 1, holes);
+    contract_assemble(s, name, N, holes);
 }
 
 /* Tiles that are shared: there are counters for so many. */

@@ -51,13 +51,15 @@ static bool validate(SpirvJob *j)
 /* The passes of SPIRV-Tools that are worth their time, each once. Its list for performance takes eight times as long for twice
  * the code, most of it loop unrolling and what cleans up behind it, which drivers do where loops are marked. Without scalar
  * replacement sums lie in memory (a GEMM took ten times as long, and 1.6 times as long without any pass). */
-static const char *const to_values[] = {
+static const char *const inlined[] = {
     "--strip-debug",
     "--eliminate-dead-branches",
     "--merge-return",
     "--inline-entry-points-exhaustive",
     "--eliminate-dead-functions",
     "--private-to-local",
+};
+static const char *const to_values[] = {
     "--scalar-replacement=100",
     "--convert-local-access-chains",
     "--eliminate-local-single-block",
@@ -65,19 +67,13 @@ static const char *const to_values[] = {
     "--ssa-rewrite",
     "--ccp",
 };
-/* For kernels that ask for it: with f32 contractions left to the driver's own unrolling ResNet-50 took 1.01 instead of 0.79 ms on
- * an NVIDIA GPU, while products on matrix units took the same time. */
+/* Values again behind it. For kernels that ask for it: with f32 contractions left to the driver's own unrolling ResNet-50
+ * took 1.01 instead of 0.79 ms on an NVIDIA GPU, while products on matrix units took the same time. */
 static const char *const unrolled[] = {
     "--eliminate-dead-code-aggressive",
     "--loop-unroll",
     "--eliminate-dead-branches",
     "--simplify-instructions",
-    "--scalar-replacement=100",
-    "--convert-local-access-chains",
-    "--eliminate-local-single-block",
-    "--eliminate-local-single-store",
-    "--ssa-rewrite",
-    "--ccp",
 };
 static const char *const tidy[] = {
     "--eliminate-dead-branches", "--simplify-instructions", "--redundancy-elimination",         "--vector-dce",
@@ -94,7 +90,7 @@ static bool add_passes(spv_optimizer_t *opt, const char *const *list, size_t n)
 static bool register_passes(spv_optimizer_t *opt, bool unroll)
 {
 #define ADD(list) add_passes(opt, list, sizeof(list) / sizeof *(list))
-    return ADD(to_values) && (!unroll || ADD(unrolled)) && ADD(tidy);
+    return ADD(inlined) && ADD(to_values) && (!unroll || (ADD(unrolled) && ADD(to_values))) && ADD(tidy);
 #undef ADD
 }
 

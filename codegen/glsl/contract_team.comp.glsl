@@ -13,71 +13,18 @@ const int WIDE = BN / TN, HIGH = BM / TM, TEAM = WIDE * HIGH; /* invocations sid
 const int GROUP = TEAM * TEAMS;
 const int BK = 16, VECTORS = BK / 4;
 const int BAND = 8, FAN = 16;
-const int LOADS_A = BM * VECTORS / TEAM, LOADS_B = BN * VECTORS / TEAM;
 const int STRIDE_A = BM / 4 + 1, STRIDE_B = BN / 4 + 1; /* vectors to a step of k: odd, so that columns fall into different banks */
 const int ROWS = 2 * HIGH;                              /* of the result that pass through shared memory at a time */
 const int PASSES = BM / ROWS, SOME = ROWS * BN / GROUP, EACH = SOME < 4 ? SOME : 4;
-/* Vectors in memory lie along A's steps of k, else along its rows; along B's columns, else along its steps of k. */
-const bool A_STEPS = @{a_along_k}, B_COLUMNS = @{b_along_n};
 shared vec4 tile_a[TEAMS * BK * STRIDE_A];
 shared vec4 tile_b[TEAMS * BK * STRIDE_B];
 shared uint arrived;
-layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer Floats { vec4 d[]; };
 layout(buffer_reference, std430, buffer_reference_align = 4) coherent buffer Partial { float d[]; };
 layout(buffer_reference, std430, buffer_reference_align = 4) coherent buffer Counters { uint d[]; };
 #define SPLITS @{splits}
-int t, z, m0, n0, k_end;               /* this invocation's number in its team; the tile's batch, row and column; where k ends */
-vec4 next_a[LOADS_A], next_b[LOADS_B]; /* this invocation's part of the next slice */
-@{rows}
-int across_a(int e) { return A_STEPS ? t / VECTORS + e * (TEAM / VECTORS) : t % (BM / 4) * 4; }
-int along_a(int e) { return A_STEPS ? t % VECTORS * 4 : t / (BM / 4) + e * (TEAM / (BM / 4)); }
-int across_b(int e) { return B_COLUMNS ? t % (BN / 4) * 4 : t / VECTORS + e * (TEAM / VECTORS); }
-int along_b(int e) { return B_COLUMNS ? t / (BN / 4) + e * (TEAM / (BN / 4)) : t % VECTORS * 4; }
-
-void fetch(int k0)
-{
-    [[unroll]] for (int e = 0; e < LOADS_A; e++) {
-        int r = across_a(e);
-#if @{a_whole}
-        int k = k0 + along_a(e);
-        bool live = k < k_end;
-        k = live ? k : 0;
-        @{a_slice}
-        vec4 x = vec4(0);
-        @{a_load}
-        next_a[e] = x;
-#else
-        [[unroll]] for (int u = 0; u < 4; u++) {
-            int k = k0 + along_a(e) + u;
-            bool live = k < k_end;
-            k = live ? k : 0;
-            @{a_slice}
-            float x = 0;
-            @{a_load}
-            next_a[e][u] = x;
-        }
-#endif
-    }
-    [[unroll]] for (int e = 0; e < LOADS_B; e++) {
-        int k = k0 + along_b(e), n = n0 + across_b(e);
-#if @{b_whole}
-        vec4 x = vec4(0);
-        if (k < k_end && n < @{n}) {
-            @{b_load}
-        }
-        next_b[e] = x;
-#else
-        [[unroll]] for (int u = 0; u < 4; u++) {
-            float x = 0;
-            if (k < k_end && n < @{n}) {
-                @{b_load}
-            }
-            next_b[e][u] = x;
-            B_COLUMNS ? n++ : k++;
-        }
-#endif
-    }
-}
+int k_end;
+#define K_END k_end
+@{slices}
 
 /* Whether this workgroup is the last of `all` to come here; by then all that the others have written can be read. */
 bool arrive(int counter, int all)

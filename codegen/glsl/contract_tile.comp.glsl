@@ -6,70 +6,15 @@
 layout(constant_id = 0) const uint GROUP = 128;
 layout(local_size_x_id = 0) in;
 
-const int BM = 64, BN = int(GROUP), BK = 16, VECTORS = BK / 4;
+const int TEAM = int(GROUP), BM = 64, BN = TEAM, BK = 16, VECTORS = BK / 4;
 const int BAND = 8;
-const int LOADS_A = BM * VECTORS / int(GROUP), LOADS_B = BN * VECTORS / int(GROUP);
 const int WIDE = BN / 8;                               /* invocations side by side */
 const int STRIDE_A = BM / 4 + 1, STRIDE_B = BN / 4 + 1; /* vectors to a step of k: odd, so that columns fall into different banks */
 const int EACH = 16;                                   /* rows of the result that pass through shared memory at a time */
-/* Vectors in memory lie along A's steps of k, else along its rows; along B's columns, else along its steps of k. */
-const bool A_STEPS = @{a_along_k}, B_COLUMNS = @{b_along_n};
 shared vec4 tile_a[BK * STRIDE_A];
 shared vec4 tile_b[BK * STRIDE_B];
-layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer Floats { vec4 d[]; };
-int t, z, m0, n0;                       /* this invocation's number; the tile's batch, row and column */
-vec4 next_a[LOADS_A], next_b[LOADS_B]; /* this invocation's part of the next slice */
-@{rows}
-int across_a(int e) { return A_STEPS ? t / VECTORS + e * (int(GROUP) / VECTORS) : t % (BM / 4) * 4; }
-int along_a(int e) { return A_STEPS ? t % VECTORS * 4 : t / (BM / 4) + e * (int(GROUP) / (BM / 4)); }
-int across_b(int e) { return B_COLUMNS ? t % (BN / 4) * 4 : t / VECTORS + e * (int(GROUP) / VECTORS); }
-int along_b(int e) { return B_COLUMNS ? t / (BN / 4) + e * (int(GROUP) / (BN / 4)) : t % VECTORS * 4; }
-
-void fetch(int k0)
-{
-    [[unroll]] for (int e = 0; e < LOADS_A; e++) {
-        int r = across_a(e);
-#if @{a_whole}
-        int k = k0 + along_a(e);
-        bool live = k < @{k};
-        k = live ? k : 0;
-        @{a_slice}
-        vec4 x = vec4(0);
-        @{a_load}
-        next_a[e] = x;
-#else
-        [[unroll]] for (int u = 0; u < 4; u++) {
-            int k = k0 + along_a(e) + u;
-            bool live = k < @{k};
-            k = live ? k : 0;
-            @{a_slice}
-            float x = 0;
-            @{a_load}
-            next_a[e][u] = x;
-        }
-#endif
-    }
-    [[unroll]] for (int e = 0; e < LOADS_B; e++) {
-        int k = k0 + along_b(e), n = n0 + across_b(e);
-#if @{b_whole}
-        vec4 x = vec4(0);
-        if (k < @{k} && n < @{n}) {
-            @{b_load}
-        }
-        next_b[e] = x;
-#else
-        [[unroll]] for (int u = 0; u < 4; u++) {
-            float x = 0;
-            if (k < @{k} && n < @{n}) {
-                @{b_load}
-            }
-            next_b[e][u] = x;
-            B_COLUMNS ? n++ : k++;
-        }
-#endif
-    }
-}
-
+#define K_END @{k}
+@{slices}
 //# main
     t = int(gl_LocalInvocationID.x);
     int row_tiles = (@{m} + BM - 1) / BM, column_tiles = (@{n} + BN - 1) / BN;
