@@ -43,22 +43,15 @@ static bool ready(const Before *before, const int *wave, int i, int now)
     return true;
 }
 
-static bool is_next_state(const PlanBuilder *b, const Value *v)
-{
-    const Graph *g = b->s->graph;
-    for (int i = g->top->results.n - g->n_states; i < g->top->results.n; i++)
-        if (schedule_storage(b->s, g->top->results.at[i]) == v) return true;
-    return false;
-}
-
 /* Bytes that a step leaves, all sizes being typical. States are written over. */
 static int64_t bytes_left(PlanBuilder *b, const int64_t *sizes, const Kernel *k)
 {
+    const Graph *g = b->s->graph;
     int64_t sum = 0, bytes;
     for (int p = -1; k && p < k->parts.n; p++) {
         const Kernel *part = p < 0 ? k : k->parts.at[p];
         for (int i = 0; i < part->out.n; i++)
-            if (!is_next_state(b, part->out.at[i]))
+            if (!schedule_leaves(b->s, part->out.at[i], g->top->results.n - g->n_states))
                 sum += dim_eval(plan_value_bytes(b, part->out.at[i]), sizes, &bytes) ? bytes : INT32_MAX;
     }
     return sum;

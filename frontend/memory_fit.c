@@ -53,13 +53,13 @@ static Graph *share(const Fit *f, Graph *r)
 {
     int64_t most = f->most_merged;
     dlvk_memory now;
-    for (; most >= MERGE_LEAST; most /= 16) {
+    for (; r && most >= MERGE_LEAST; most /= 16) {
         f->o->merge_bytes = most;
         if (!codegen_footprint(r, f->o, f->t->sizes, f->t->n_sizes, &now)) return NULL;
         if (now.planned <= f->t->max_memory) return r;
     }
     f->o->merge_bytes = 0;
-    return r;
+    return r; /* NULL after an error */
 }
 
 /* Memory for sizes that depend on data is found while a step runs. */
@@ -96,12 +96,12 @@ Graph *memory_fit(Graph *g, const dlvk_training_options *t, CodegenOptions *o)
     int64_t fixed = (int64_t)(whole.planned - whole.planned_arena), target = (int64_t)t->max_memory - fixed;
     for (int i = 0; i < ROUNDS && remat_choose(f.remat, target); i++) {
         Graph *r = apply(&f, &now);
-        if (!r || now.planned <= t->max_memory) return r ? share(&f, r) : NULL;
+        if (!r || now.planned <= t->max_memory) return share(&f, r);
         target -= (int64_t)(now.planned - t->max_memory);
     }
     remat_choose_least(f.remat);
     Graph *r = apply(&f, &now);
-    if (!r || now.planned <= t->max_memory) return r ? share(&f, r) : NULL;
+    if (!r || now.planned <= t->max_memory) return share(&f, r);
     diag_error(&c->diag, DLVK_OUT_OF_MEMORY,
                "max_memory: %" PRIu64 " bytes do not suffice: a step takes %" PRIu64
                " when it keeps all that it needs, and at least %" PRIu64 " when it computes again what it can, %" PRIu64

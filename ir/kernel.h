@@ -78,6 +78,14 @@ static inline Value *schedule_storage(const Schedule *s, Value *v)
     while (s->alias[v->id]) v = s->alias[v->id];
     return s->part[v->id].whole ? s->part[v->id].whole : v;
 }
+/* Whether v's memory is that of a result of the graph, from the one of this number on. */
+static inline bool schedule_leaves(const Schedule *s, const Value *v, int first)
+{
+    const Region *top = s->graph->top;
+    for (int i = first; i < top->results.n; i++)
+        if (schedule_storage(s, top->results.at[i]) == v) return true;
+    return false;
+}
 /* Attention whose second dot is pv, and whose scores and weights nobody else uses; NULL. uses: by value id, of all operand slots
  * and regions' results. passes/attention.c */
 Attention *attention_match(Pool *p, Node *pv, const int *uses);

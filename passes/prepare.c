@@ -34,21 +34,13 @@ bool schedule_sized(const Schedule *s, const Kernel *k)
     return true;
 }
 
-static bool leaves(const Schedule *s, const Value *v)
-{
-    const Region *r = s->graph->top;
-    for (int i = 0; i < r->results.n; i++)
-        if (schedule_storage(s, r->results.at[i]) == v) return true;
-    return false;
-}
-
 /* Whether step i, all before which have been decided on, is one of these. */
 static bool prepares(const Steps *t, int i, const bool *decided)
 {
     const Kernel *k = t->rs->steps.at[i].kernel;
     if (!k || !schedule_sized(t->s, k)) return false;
     for (int o = 0; o < k->out.n; o++)
-        if (leaves(t->s, k->out.at[o])) return false;
+        if (schedule_leaves(t->s, k->out.at[o], 0)) return false;
     for (int r = 0; r < t->reads[i].n; r++) {
         const Value *v = t->reads[i].at[r];
         int maker = t->maker[v->id];

@@ -14,8 +14,8 @@ static inline uint64_t arena_round_up(uint64_t bytes)
 }
 
 typedef struct ArenaItem {
-    uint64_t size;        /* bytes; 0 takes no room */
-    uint32_t first, last; /* alive in these steps, both included */
+    uint64_t size;          /* bytes; 0 takes no room */
+    uint32_t first, last;   /* alive in these steps, both included */
     uint32_t before, after; /* steps around these in which its memory had better not be others' either */
     uint64_t offset;        /* out */
 } ArenaItem;

@@ -101,8 +101,7 @@ static dlvk_status pack(dlvk_session *s, int kind, Space *sp, const char *what, 
         const Buffer *b = p->buffer[i];
         if ((int)b->kind != kind || s->m->data_dep[b->size]) continue;
         index[n] = i;
-        item[n] = kind == KIND(ARENA) ? (ArenaItem){.first = b->first, .last = b->last, .before = b->before, .after = b->after}
-                                      : (ArenaItem){.last = UINT32_MAX};
+        item[n] = kind == KIND(ARENA) ? rt_arena_item(b, 0) : (ArenaItem){.last = UINT32_MAX};
         st = buffer_size(s, i, &item[n].size, err);
         if (!st && item[n].size > s->dev->info.max_allocation_bytes)
             st = rt_error(err, DLVK_OUT_OF_MEMORY,

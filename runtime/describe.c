@@ -5,6 +5,7 @@
 #include "runtime/error.h"
 #include "runtime/expr.h"
 #include "runtime/file.h"
+#include "runtime/footprint.h"
 #include "runtime/json.h"
 #include <ctype.h>
 #include <errno.h>
@@ -322,8 +323,7 @@ static void put_memory(Json *j, const Plan *p)
         if (item && prepared)
             item[n++] = (ArenaItem){.size = (uint64_t)size->value, .last = UINT32_MAX};
         else if (item)
-            item[n++] = (ArenaItem){
-                .size = (uint64_t)size->value, .first = b->first, .last = b->last, .before = b->before, .after = b->after};
+            item[n++] = rt_arena_item(b, (uint64_t)size->value);
     }
     json_open(j, "memory", '{');
     json_int(j, "weights", (int64_t)weights);

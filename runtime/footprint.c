@@ -24,6 +24,11 @@ void rt_constant_owners(const Plan *p, uint32_t *owner, uint32_t *of_blob)
     }
 }
 
+ArenaItem rt_arena_item(const Dlvk__Plan__Buffer *b, uint64_t size)
+{
+    return (ArenaItem){.size = size, .first = b->first, .last = b->last, .before = b->before, .after = b->after};
+}
+
 dlvk_status rt_footprint(const Env *e, dlvk_memory *mem, dlvk_error *err)
 {
     const Plan *p = e->plan;
@@ -38,7 +43,7 @@ dlvk_status rt_footprint(const Env *e, dlvk_memory *mem, dlvk_error *err)
         if (e->state[b->size] != EXPR_KNOWN || e->value[b->size] < 0) continue;
         uint64_t size = (uint64_t)e->value[b->size];
         if (b->kind == KIND(ARENA))
-            item[n++] = (ArenaItem){.size = size, .first = b->first, .last = b->last, .before = b->before, .after = b->after};
+            item[n++] = rt_arena_item(b, size);
         else if (b->kind != KIND(CONSTANT) || !p->n_blob || owner[i] == i)
             sum += arena_round_up(size);
     }

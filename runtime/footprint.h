@@ -3,6 +3,7 @@
 #define DLVK_RUNTIME_FOOTPRINT_H
 
 #include "dlvk/runtime.h"
+#include "runtime/arena.h"
 #include "runtime/expr.h"
 
 /* The planned fields of *mem (planned_arena, planned, limit, unlimited) for the sizes that the environment knows; buffers of
@@ -10,6 +11,8 @@
 dlvk_status rt_footprint(const Env *e, dlvk_memory *mem, dlvk_error *err);
 /* The same for sizes by name. Those that are not named, and have no entry for all others, are an error if an input has them. */
 dlvk_status rt_footprint_at(const Dlvk__Plan__Plan *p, const dlvk_symbol_size *sizes, int n, dlvk_memory *mem, dlvk_error *err);
+/* An ARENA buffer of so many bytes, as arena_pack() takes it. */
+ArenaItem rt_arena_item(const Dlvk__Plan__Buffer *b, uint64_t size);
 /* owner[i]: for every constant, the buffer whose memory it shares: itself, or an earlier one of the same bytes. */
 void rt_constant_owners(const Dlvk__Plan__Plan *p, uint32_t *owner, uint32_t *of_blob);
 /* An error where the plan has a limit that these sizes exceed. */

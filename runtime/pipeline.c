@@ -65,12 +65,6 @@ static dlvk_status no_variant(const dlvk_model *m, const Dlvk__Plan__Dispatch *d
                     model_kernel_text(m->plan, d, text, sizeof text), lack);
 }
 
-/* A variant that has yet to be tried, which takes another one to compare it with. */
-static bool is_open(const dlvk_model *m, const Dlvk__Plan__Variant *v)
-{
-    return model_on_matrices(m, v) && atomic_load(&m->verdict[v->pipeline]) == VERDICT_OPEN;
-}
-
 /* What is certain before sizes are known: of every dispatch the first variant that this device runs, where it is for all sizes,
  * and if it is to be tried, the first that needs no matrix units. Every dispatch must have some variant for all sizes. */
 static dlvk_status pick_variants(dlvk_model *m, bool all, bool *used, dlvk_error *err)
@@ -85,7 +79,7 @@ static dlvk_status pick_variants(dlvk_model *m, bool all, bool *used, dlvk_error
             used[x->pipeline] |= all;
             if (!x->when && !found) {
                 found = true;
-                plain = certain && is_open(m, x);
+                plain = certain && model_on_trial(m, x);
                 used[x->pipeline] |= certain;
             } else if (!x->when && plain && !model_on_matrices(m, x)) {
                 plain = false;

@@ -51,6 +51,11 @@ bool model_on_matrices(const dlvk_model *m, const Variant *v)
     return (m->plan->module[m->plan->pipeline[v->pipeline]->module]->features & DLVK_FEATURE_COOPMAT) != 0;
 }
 
+bool model_on_trial(const dlvk_model *m, const Variant *v)
+{
+    return model_on_matrices(m, v) && atomic_load(&m->verdict[v->pipeline]) == VERDICT_OPEN;
+}
+
 dlvk_status model_verdicts(dlvk_model *m, const char *cache, dlvk_error *err)
 {
     m->verdict = calloc(m->plan->n_pipeline + 1, sizeof *m->verdict);
@@ -109,17 +114,18 @@ int dlvk_model_wrong_kernels(const dlvk_model *m, const char **name)
 
 bool proof_wanted(const dlvk_session *s, const Variant *v)
 {
-    return !s->chosen && model_on_matrices(s->m, v) && atomic_load(&s->m->verdict[v->pipeline]) == VERDICT_OPEN;
+    return !s->chosen && model_on_trial(s->m, v);
 }
 
-bool proof_awaited(const dlvk_model *m)
+bool proof_awaited(const dlvk_session *s)
 {
-    for (uint32_t s = 0; s < m->n_step; s++) {
-        const Dispatch *d = m->step[s]->kind_case == DLVK__PLAN__STEP__KIND_DISPATCH ? m->step[s]->dispatch : NULL;
+    const dlvk_model *m = s->m;
+    for (uint32_t i = 0; i < m->n_segment; i++)
+        if (s->rec[i].n_proof) return true; /* recorded, even where another session has settled it since */
+    for (uint32_t i = 0; i < m->n_step; i++) {
+        const Dispatch *d = m->step[i]->kind_case == DLVK__PLAN__STEP__KIND_DISPATCH ? m->step[i]->dispatch : NULL;
         for (size_t v = 0; d && v < d->n_variant; v++)
-            if (model_runs(m, d->variant[v]) && model_on_matrices(m, d->variant[v]) &&
-                atomic_load(&m->verdict[d->variant[v]->pipeline]) == VERDICT_OPEN)
-                return true;
+            if (model_runs(m, d->variant[v]) && model_on_trial(m, d->variant[v])) return true;
     }
     return false;
 }

@@ -14,7 +14,8 @@ enum { PROOF_PIECES = 16, PROOF_SAVED = 8 };
 /* One pipeline on trial in a recorded segment. */
 typedef struct Proof {
     uint32_t pipeline, step;
-    uint64_t results, half; /* in Recorded.results: where those of the variant on trial lie, and the bytes until the other one's */
+    uint64_t results,
+        half; /* in Recorded.results: where those of the variant on trial lie, and the bytes until the other one's */
     unsigned char verdict;
     struct {
         uint64_t at, bytes;
@@ -26,8 +27,8 @@ typedef struct Proof {
 
 /* Whether variant v has yet to show that it is right. */
 bool proof_wanted(const dlvk_session *s, const Dlvk__Plan__Variant *v);
-/* Whether any pipeline of the model has. */
-bool proof_awaited(const dlvk_model *m);
+/* Whether a run may hold trials: any pipeline of the model has, or had when the session recorded it. */
+bool proof_awaited(const dlvk_session *s);
 /* Copies all states to `kept`, which it makes, or back from there. Waits for it. */
 dlvk_status proof_keep_states(dlvk_session *s, Memory *kept, bool back, dlvk_error *err);
 /* Adds a trial of what a step of the segment would run, unless another step tries the same pipeline. */

@@ -425,9 +425,7 @@ dlvk_status dlvk_session_submit(dlvk_session *s, dlvk_error *err)
     dlvk_status st = session_drain(s, err);
     if (!st) st = session_bind(s, err);
     if (st) return st;
-    bool trials = !s->ran && proof_awaited(s->m);
-    for (uint32_t i = 0; !s->ran && i < s->m->n_segment; i++) trials |= s->rec[i].n_proof > 0; /* recorded, and settled since */
-    return trials ? first_run(s, err) : run_once(s, err);
+    return !s->ran && proof_awaited(s) ? first_run(s, err) : run_once(s, err);
 }
 
 dlvk_status dlvk_session_wait(dlvk_session *s, uint64_t timeout_ns, bool *done, dlvk_error *err)
