@@ -11,15 +11,19 @@
 
 enum { PROOF_PIECES = 16, PROOF_SAVED = 8 };
 
+/* What is copied of the buffers that are compared: as the variant on trial leaves them, as the other one does, and as they were.
+ */
+typedef enum ProofCopy { PROOF_GOT, PROOF_WANT, PROOF_BEFORE, PROOF_COPIES } ProofCopy;
+
 /* One pipeline on trial in a recorded segment. */
 typedef struct Proof {
     uint32_t pipeline, step;
-    uint64_t results,
-        half; /* in Recorded.results: where those of the variant on trial lie, and the bytes until the other one's */
+    uint64_t results, size; /* in Recorded.results: where its copies lie, and the bytes of each */
     unsigned char verdict;
     struct {
         uint64_t at, bytes;
         uint32_t dtype;
+        bool part; /* others write the rest of the buffer */
     } piece[PROOF_PIECES];
     int pieces;
     Memory saved[PROOF_SAVED]; /* by written buffer: what an in-place kernel read */
@@ -37,11 +41,11 @@ dlvk_status proof_add(dlvk_session *s, Recorded *r, uint32_t step, const Dlvk__P
 dlvk_status proof_memory(dlvk_session *s, Recorded *r, dlvk_error *err);
 /* The step's trial; NULL: none, as where it writes nothing that can be compared. */
 const Proof *proof_of(const Recorded *r, uint32_t step);
-/* Commands, with barriers around them: keep what d writes over; fetch its results, the second time those of the other variant,
- * and put back what was there. */
-void proof_save(const dlvk_session *s, const Proof *p, const Dlvk__Plan__Dispatch *d, VkCommandBuffer cmd);
+/* Commands, with barriers around them: keep what d writes over; fetch its results, and behind those of the variant on trial put
+ * back what was there. */
+void proof_save(const dlvk_session *s, const Recorded *r, const Proof *p, const Dlvk__Plan__Dispatch *d, VkCommandBuffer cmd);
 void proof_fetch(const dlvk_session *s, const Recorded *r, const Proof *p, const Dlvk__Plan__Dispatch *d, VkCommandBuffer cmd,
-                 bool second);
+                 ProofCopy which);
 /* After the segment has run: compares, and remembers. */
 void proof_judge(dlvk_session *s, Recorded *r);
 void proof_free(dlvk_session *s, Recorded *r);

@@ -337,13 +337,13 @@ static dlvk_status record_proof(Recorder *c, uint32_t step, const Choice *x)
     const Proof *p = proof_of(c->r, step);
     if (!p) return record_dispatch(c, d, x->plain);
     VkQueryPool queries = c->r->queries;
-    proof_save(c->s, p, d, c->cmd);
+    proof_save(c->s, c->r, p, d, c->cmd);
     c->r->queries = NULL;
     dlvk_status st = record_dispatch(c, d, x->v);
     c->r->queries = queries;
-    proof_fetch(c->s, c->r, p, d, c->cmd, false);
+    proof_fetch(c->s, c->r, p, d, c->cmd, PROOF_GOT);
     if (!st) st = record_dispatch(c, d, x->plain);
-    proof_fetch(c->s, c->r, p, d, c->cmd, true);
+    proof_fetch(c->s, c->r, p, d, c->cmd, PROOF_WANT);
     return st;
 }
 

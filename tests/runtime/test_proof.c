@@ -102,3 +102,43 @@ Test(proof, what_is_right_is_used_and_remembered)
     planner_free(&p);
     unlink(file);
 }
+
+/* One kernel writes the second half of a buffer, large numbers, and one, with a variant on trial, the first. */
+static void halves(Planner *p, const char *usual)
+{
+    planner_init(p);
+    uint32_t n = planner_const(p, N), one = planner_const(p, 1), bytes = planner_const(p, N * sizeof(float));
+    uint32_t y = planner_buffer(p, BUF(OUTPUT), bytes, 0, 0);
+    p->plan.buffer[y]->dtype = DLVK_F32 + 1;
+    p->plan.buffer[y]->parts = true;
+    planner_output(p, "y", DLVK_F32, y, 1, &n);
+    const Args args = {.address = {y}, .n_address = 1, .writes = {y}, .n_writes = 1};
+    uint32_t rest = planner_pipeline(p, "", "F y;", 8, "if (i >= 4 && i < 8) y.v[i] = 1e6;", 0, NULL, 0);
+    uint32_t plain = planner_pipeline(p, "", "F y;", 8, "if (i < 4) y.v[i] = i + 1;", 0, NULL, 0);
+    uint32_t fast = planner_pipeline(p, "", "F y;", 8, usual, DLVK_FEATURE_COOPMAT, NULL, 0);
+    planner_dispatch(p, planner_top(p), "rest", rest, one, &args);
+    planner_add_variant(p, planner_dispatch(p, planner_top(p), "part", plain, one, &args), fast, one, false);
+}
+
+Test(proof, a_part_of_a_buffer_is_judged_by_itself)
+{
+    static const char *const usual[2] = {"if (i < 4) y.v[i] = i == 2 ? 4 : i + 1;", "if (i < 4) y.v[i] = i + 1.001;"};
+    bool tried = has_matrices();
+    for (int right = 0; right < 2; right++) {
+        Planner p;
+        dlvk_model *m;
+        dlvk_session *s;
+        float y[N];
+        halves(&p, usual[right]);
+        load(&p, &m, &s);
+        OK(dlvk_session_run(s, err));
+        OK(dlvk_session_get_output(s, "y", y, sizeof y, err));
+        cr_assert_eq(dlvk_model_wrong_kernels(m, NULL), tried && !right);
+        cr_assert_eq(dlvk_session_variant(s, 1), tried && right ? 0 : 1);
+        for (int i = 0; i < N; i++) cr_assert_float_eq(y[i], i < 4 ? (float)(i + 1) : 1e6f, 2e-3f);
+        dlvk_session_free(s);
+        dlvk_model_free(m);
+        planner_free(&p);
+        unlink(file);
+    }
+}
