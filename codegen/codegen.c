@@ -96,6 +96,7 @@ static void add_signature(PlanBuilder *b, Dlvk__Plan__Plan *plan, bool inputs)
     for (int i = 0; i < n; i++) {
         Value *v = inputs ? g->top->params.at[i] : g->top->results.at[i];
         list[i] = tensor_message(b, inputs ? v->name : g->output_names.at[i], v);
+        if (!inputs && g->chance) list[i]->chance = g->chance[i];
         Dlvk__Plan__Buffer *m = b->buffers.at[list[i]->buffer].msg;
         if (!inputs && m->kind == DLVK__PLAN__BUFFER__KIND__ARENA) m->kind = DLVK__PLAN__BUFFER__KIND__OUTPUT;
     }

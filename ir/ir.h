@@ -176,6 +176,7 @@ struct Graph {
     const char *name;
     Region *top; /* params: inputs, results: outputs; their names in names below */
     VEC(const char *) output_names;
+    const dlvk_chance *chance; /* of each result; NULL: none is random, or it was not asked. Not part of the text form */
     int n_values, n_nodes;
     /* The last n_states parameters of top live from run to run, and its last n_states results are their next values, in the same
      * order and of the same types; a parameter that is its own result is only read. They are no inputs or outputs, and the latter

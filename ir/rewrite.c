@@ -197,6 +197,7 @@ Rewrite *rewrite_begin(Graph *src, RewriteRule rule, void *user, bool cse)
     rw->src = src;
     rw->dst = graph_new(c, src->name);
     rw->dst->signature = src->signature;
+    rw->dst->chance = src->chance;
     rw->dst->n_states = src->n_states;
     rw->dst->state = src->state;
     rw->map = POOL_ARRAY(c->pool, Value *, src->n_values);

@@ -228,7 +228,8 @@ static dlvk_status tensor_info(const dlvk_model *m, bool output, int i, dlvk_ten
     if (!m || !info || i < 0 || (size_t)i >= (output ? m->plan->n_output : m->plan->n_input)) return DLVK_INVALID_ARGUMENT;
     const Dlvk__Plan__Tensor *t = output ? m->plan->output[i] : m->plan->input[i];
     char **text = &m->dim_text[((output ? m->plan->n_input : 0) + (size_t)i) * DLVK_MAX_RANK];
-    *info = (dlvk_tensor_info){.name = t->name, .dtype = (dlvk_dtype)t->dtype, .rank = (int)t->n_dim};
+    *info = (dlvk_tensor_info){
+        .name = t->name, .dtype = (dlvk_dtype)t->dtype, .rank = (int)t->n_dim, .chance = (dlvk_chance)t->chance};
     for (size_t d = 0; d < t->n_dim; d++) {
         info->dim[d] = text[d] ? -1 : m->plan->expr[t->dim[d]]->value;
         info->symbol[d] = text[d];

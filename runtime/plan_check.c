@@ -152,6 +152,7 @@ static dlvk_status check_signature(Check *c)
         for (size_t i = 0; i < (out ? p->n_output : p->n_input); i++) {
             const Dlvk__Plan__Tensor *t = out ? p->output[i] : p->input[i];
             TRY(check_dims(c, t->name, t->dtype, t->n_dim, t->dim, t->buffer));
+            if (t->chance > DLVK_RANDOM_BITS) FAIL(c, "tensor '%s' is random in no way that is known", t->name);
             if (t->n_dim_name && t->n_dim_name != t->n_dim) FAIL(c, "tensor '%s' does not name all its dimensions", t->name);
             Dlvk__Plan__Buffer__Kind kind = p->buffer[t->buffer]->kind;
             if (out ? kind == DLVK__PLAN__BUFFER__KIND__ARENA : kind != DLVK__PLAN__BUFFER__KIND__INPUT)

@@ -248,7 +248,8 @@ dlvk_status dlvk_session_output_info(dlvk_session *s, int i, dlvk_tensor_info *i
     if (!s || i < 0 || (size_t)i >= s->m->plan->n_output)
         return rt_error(err, DLVK_INVALID_ARGUMENT, "dlvk_session_output_info: no such output");
     const Dlvk__Plan__Tensor *t = s->m->plan->output[i];
-    dlvk_tensor_info out = {.name = t->name, .dtype = (dlvk_dtype)t->dtype, .rank = (int)t->n_dim};
+    dlvk_tensor_info out = {
+        .name = t->name, .dtype = (dlvk_dtype)t->dtype, .rank = (int)t->n_dim, .chance = (dlvk_chance)t->chance};
     size_t n = 0;
     dlvk_status st = finished(s, err);
     if (!st) st = session_output_dims(s, (uint32_t)i, out.dim, &n, err);

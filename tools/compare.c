@@ -83,16 +83,20 @@ static bool strings_compare(const dlvk_host_tensor *got, const dlvk_host_tensor 
     return false;
 }
 
-bool tensor_compare(const dlvk_host_tensor *got, const dlvk_host_tensor *want, double rtol, double atol, char *why, size_t size)
+static bool same_type(const dlvk_host_tensor *got, const dlvk_host_tensor *want, char *why, size_t size)
 {
     char a[256], b[256];
-    bool same = got->dtype == want->dtype && got->rank == want->rank &&
-                !memcmp(got->dim, want->dim, (size_t)got->rank * sizeof *got->dim);
-    if (!same) {
-        snprintf(why, size, "got %s, expected %s", type_text(got->dtype, got->rank, got->dim, NULL, a, sizeof a),
-                 type_text(want->dtype, want->rank, want->dim, NULL, b, sizeof b));
-        return false;
-    }
+    if (got->dtype == want->dtype && got->rank == want->rank &&
+        !memcmp(got->dim, want->dim, (size_t)got->rank * sizeof *got->dim))
+        return true;
+    snprintf(why, size, "got %s, expected %s", type_text(got->dtype, got->rank, got->dim, NULL, a, sizeof a),
+             type_text(want->dtype, want->rank, want->dim, NULL, b, sizeof b));
+    return false;
+}
+
+bool tensor_compare(const dlvk_host_tensor *got, const dlvk_host_tensor *want, double rtol, double atol, char *why, size_t size)
+{
+    if (!same_type(got, want, why, size)) return false;
     int64_t n = count_of(got), wrong = 0, worst = 0;
     double top = -1;
     if (got->dtype == DLVK_STRING) return strings_compare(got, want, n, why, size);
@@ -120,4 +124,26 @@ bool tensor_compare_stored(const dlvk_host_tensor *got, const dlvk_host_tensor *
     bits.dtype = DLVK_U16;
     char ignored[1024];
     return tensor_compare(got, &values, rtol, atol, why, size) || tensor_compare(&bits, want, 0, 1, ignored, sizeof ignored);
+}
+
+bool tensor_compare_random(const dlvk_host_tensor *got, const dlvk_host_tensor *want, dlvk_chance chance, char *why, size_t size)
+{
+    dlvk_host_tensor values = *want;
+    if (got->dtype == DLVK_BF16 && want->dtype == DLVK_U16) values.dtype = DLVK_BF16; /* as stored: see above */
+    want = &values;
+    if (!same_type(got, want, why, size)) return false;
+    int64_t n = got->dtype == DLVK_STRING ? 0 : count_of(got);
+    bool all_finite = true;
+    for (int64_t i = 0; i < n; i++) all_finite = all_finite && isfinite(dlvk_host_tensor_get(want, i));
+    for (int64_t i = 0; i < n; i++) {
+        double x = dlvk_host_tensor_get(got, i);
+        bool off = chance == DLVK_RANDOM_BITS && x != 0 && x != 1;
+        if (!off && (isfinite(x) || !all_finite)) continue;
+        char at[256];
+        index_text(got, n, i, at, sizeof at);
+        snprintf(why, size, "it is random, and [%s] is %.9g where %s", at, x,
+                 off ? "only 0 and 1 can be" : "all that is expected is finite");
+        return false;
+    }
+    return true;
 }

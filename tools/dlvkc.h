@@ -190,6 +190,9 @@ bool tensor_compare(const dlvk_host_tensor *got, const dlvk_host_tensor *want, d
  * unit in the last place off will do. (The suite allows 1e-3 of the integer, up to 32 units.) */
 bool tensor_compare_stored(const dlvk_host_tensor *got, const dlvk_host_tensor *want, double rtol, double atol, char *why,
                            size_t size);
+/* For outputs that depend on random numbers, whose values may be others: type and shape must agree; where `want` is finite
+ * everywhere `got` is, too; and DLVK_RANDOM_BITS are zeros and ones. Types are as tensor_compare_stored() takes them. */
+bool tensor_compare_random(const dlvk_host_tensor *got, const dlvk_host_tensor *want, dlvk_chance chance, char *why, size_t size);
 /* Whether a value that was read is of the kind and length of the model's. An optional's value is read as a sequence of one. */
 bool value_fits(const dlvk_value_info *info, const dlvk_host_value *v, char *why, size_t size);
 

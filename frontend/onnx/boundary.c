@@ -217,6 +217,7 @@ void onnx_export_outputs(Importer *im, const Onnx__GraphProto *g, const OnnxItem
     Pool *p = im->ctx->pool;
     Graph *graph = im->graph;
     bool tensors = true;
+    VEC(dlvk_chance) chance = {0};
     for (size_t i = 0; i < g->n_output; i++) {
         const char *name = g->output[i]->name;
         const OnnxSeq *s = items[i].seq;
@@ -226,9 +227,11 @@ void onnx_export_outputs(Importer *im, const Onnx__GraphProto *g, const OnnxItem
         for (int k = 0; k < (s ? s->n : 1); k++) {
             *VEC_PUSH(p, graph->top->results) = s ? s->at[k] : items[i].value;
             *VEC_PUSH(p, graph->output_names) = s ? pool_printf(p, "%s[%d]", name, k) : name;
+            *VEC_PUSH(p, chance) = items[i].chance;
         }
         tensors = tensors && kind == DLVK_VALUE_TENSOR;
     }
+    if (!im->parts) graph->chance = chance.at; /* results of models in parts are replaced */
     for (int i = 0; i < im->signature.inputs.n; i++) tensors = tensors && im->signature.inputs.at[i].kind == DLVK_VALUE_TENSOR;
     if (!tensors) graph->signature = pool_dup(p, &im->signature, sizeof im->signature);
 }

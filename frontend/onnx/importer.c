@@ -107,6 +107,11 @@ bool onnx_apply(OnnxNode *n, const char *op, int opset, int n_in, Value *const *
     return n->im->ctx->diag.errors == errors && out[0];
 }
 
+void onnx_random(OnnxNode *n)
+{
+    n->im->random = true;
+}
+
 /* The row for a node, or an error that says whether domain, operator or version is at fault. */
 static const OpRow *find_row(OnnxNode *n)
 {
@@ -153,6 +158,7 @@ static bool resolve_inputs(OnnxNode *n)
         } else {
             n->in[i] = e->item.value;
             n->seq_in[i] = e->item.seq;
+            n->im->random |= e->item.chance != DLVK_CERTAIN;
         }
     }
     return ok;
@@ -183,6 +189,18 @@ static bool check_inputs(OnnxNode *n)
     return true;
 }
 
+/* Whether output i is random: if the node draws numbers, in a graph inside it too, or reads what is random. Which of several
+ * outputs depends on which input is not asked. */
+static dlvk_chance chance_of(const OnnxNode *n, const Value *v)
+{
+    const char *op = n->proto->op_type ? n->proto->op_type : "";
+    if (!n->im->random) return DLVK_CERTAIN;
+    if (v && (v->type.dtype == DLVK_BOOL || strcmp(op, "Bernoulli") == 0)) return DLVK_RANDOM_BITS;
+    bool keeps = strcmp(op, "Cast") == 0 || strcmp(op, "CastLike") == 0 || strcmp(op, "Identity") == 0;
+    const Entry *from = keeps && n->n_in ? scope_find(n->scope, n->proto->input[0]) : NULL;
+    return from && from->item.chance == DLVK_RANDOM_BITS ? DLVK_RANDOM_BITS : DLVK_RANDOM;
+}
+
 static void define_outputs(OnnxNode *n)
 {
     for (int i = 0; i < n->n_out; i++) {
@@ -190,7 +208,7 @@ static void define_outputs(OnnxNode *n)
         if (!*name) continue;
         Value *v = onnx_variable(n->scope, n->b, name, n->out[i]);
         if (v && !v->name && !n->scope->frame) v->name = name;
-        if (!scope_define(n->scope, name, (OnnxItem){.value = v, .seq = n->seq_out[i]}))
+        if (!scope_define(n->scope, name, (OnnxItem){v, n->seq_out[i], chance_of(n, v)}))
             onnx_error(n, "output '%s' has the name of an earlier value", name);
     }
 }
@@ -249,9 +267,12 @@ static void import_node(Scope *s, Build *b, const Onnx__NodeProto *p, int index)
     Origin *o = POOL_NEW(pool, Origin);
     *o = (Origin){.name = name, .op = op};
     const Origin *outer = im->ctx->origin;
+    bool random = im->random; /* the node around it, so far */
     im->ctx->origin = o;
+    im->random = false;
     lower_node(&n);
     define_outputs(&n);
+    im->random |= random;
     im->ctx->origin = outer;
 }
 
@@ -344,7 +365,9 @@ static bool import_subgraph(OnnxNode *n, Build *b, const Onnx__GraphProto *g, co
     import_initializers(&s, b, g);
     import_nodes(&s, b, g->n_node, g->node);
     n->im->depth--;
-    return find_outputs(&s, g, out);
+    bool found = find_outputs(&s, g, out);
+    for (size_t i = 0; found && i < g->n_output; i++) n->im->random |= out[i].chance != DLVK_CERTAIN; /* from further out */
+    return found;
 }
 
 bool onnx_inline(OnnxNode *n, const char *name, int n_in, const OnnxItem *items, int n_out, OnnxItem *out)

@@ -29,6 +29,7 @@ struct Importer {
     const OnnxAssumed *assumed;
     Assume assume;
     int depth;         /* of nested subgraphs and functions */
+    bool random;       /* the node at hand has drawn random numbers, or read what depends on some */
     ModelParts *parts; /* or NULL */
 };
 

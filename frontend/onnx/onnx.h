@@ -30,6 +30,7 @@ typedef struct OnnxSeq {
 typedef struct OnnxItem {
     Value *value;
     const OnnxSeq *seq;
+    dlvk_chance chance;
 } OnnxItem;
 
 typedef struct OnnxNode {
@@ -92,6 +93,8 @@ void onnx_error(OnnxNode *n, const char *fmt, ...) __attribute__((format(printf,
  * operators that are others with something before or behind them. has_out() in there asks about this node. False: it failed, and
  * an error tells why. */
 bool onnx_apply(OnnxNode *n, const char *op, int opset, int n_in, Value *const *in, int n_out, Value **out);
+/* Tells that the node's outputs depend on random numbers. */
+void onnx_random(OnnxNode *n);
 /* Cast to or from strings. */
 Value *onnx_cast_string(OnnxNode *n, Value *x, DType t);
 

@@ -274,6 +274,7 @@ static Value *counted(OnnxNode *n, int rank, const Dim *const *shape, uint64_t s
 {
     Build *b = n->b;
     Value *seed = seed_of(n, salt);
+    onnx_random(n);
     Attr a = at_dims(A_SHAPE, rank, shape);
     Value *bits = build_op(b, OP_RANDOM, 1, &seed, 1, &a);
     Value *top = build_map2(b, OP_SHR, bits, build_scalar_i(b, DLVK_U32, 8));
@@ -284,6 +285,7 @@ static Value *counted(OnnxNode *n, int rank, const Dim *const *shape, uint64_t s
 static Value *uniform(OnnxNode *n, int rank, const Dim *const *shape)
 {
     double seed;
+    onnx_random(n);
     Value *u = given_seed(n, &seed) ? legacy_uniform(n->b, seed, rank, shape) : NULL;
     if (!u || !trained(n)) return u ? u : counted(n, rank, shape, 0);
     return build_map3(n->b, OP_SELECT, trained(n)->training, counted(n, rank, shape, 0), u);

@@ -191,6 +191,48 @@ Test(import, symbols_of_inputs)
     cr_assert_str_eq(g->output_names.at[0], "x");
 }
 
+/* What depends on a random operator, in a branch or a function too, is known to; the rest is not. */
+Test(import, chance)
+{
+    model_init(&m, 17);
+    model_input(&m, "x", F32, "4");
+    model_input(&m, "c", BOOL, "");
+    Onnx__NodeProto *branch = model_node(&m, "If", "c", "chosen"), *sample = model_node(&m, "Bernoulli", "x", "sample");
+    node_int(&m, sample, "dtype", F64);
+    static const char *const arms[] = {"then_branch", "else_branch"};
+    for (int i = 0; i < 2; i++) {
+        Onnx__GraphProto *g = POOL_NEW(&m.pool, Onnx__GraphProto);
+        *g = (Onnx__GraphProto)ONNX__GRAPH_PROTO__INIT;
+        g->name = (char *)arms[i];
+        graph_node(&m, g, i ? "RandomNormalLike" : "Identity", "x", "r");
+        Onnx__ValueInfoProto *r = POOL_NEW(&m.pool, Onnx__ValueInfoProto);
+        *r = (Onnx__ValueInfoProto)ONNX__VALUE_INFO_PROTO__INIT;
+        r->name = "r";
+        list_add(&m, &g->n_output, &g->output, r);
+        node_attr_new(&m, branch, arms[i], ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__GRAPH)->g = g;
+    }
+    node_int(&m, model_node(&m, "Cast", "sample", "cast"), "to", I32);
+    model_node(&m, "Neg", "cast", "negative");
+    model_node(&m, "Dropout", "x", "kept,mask");
+    Onnx__FunctionProto *f = model_function(&m, "local", "Noise", "a", "b");
+    Onnx__NodeProto *noise = node_new_proto(&m, "RandomUniformLike", "a", "b");
+    list_add(&m, &f->n_node, &f->node, noise);
+    model_opset(&m, &f->n_opset_import, &f->opset_import, "", 17);
+    model_opset(&m, &m.proto.n_opset_import, &m.proto.opset_import, "local", 1);
+    model_node(&m, "local.Noise", "x", "noise");
+    model_node(&m, "Less", "x,noise", "less");
+    static const struct {
+        const char *name;
+        dlvk_chance chance;
+    } want[] = {{"x", DLVK_CERTAIN},        {"chosen", DLVK_RANDOM}, {"sample", DLVK_RANDOM_BITS},
+                {"cast", DLVK_RANDOM_BITS}, {"kept", DLVK_CERTAIN},  {"negative", DLVK_RANDOM},
+                {"mask", DLVK_CERTAIN},     {"noise", DLVK_RANDOM},  {"less", DLVK_RANDOM_BITS}};
+    for (size_t i = 0; i < sizeof want / sizeof *want; i++) model_output(&m, want[i].name);
+    Graph *g = import();
+    cr_assert(g, "%s", diag_text(ctx));
+    for (size_t i = 0; i < sizeof want / sizeof *want; i++) cr_expect_eq(g->chance[i], want[i].chance, "%s", want[i].name);
+}
+
 /* All faults of a model in one go. */
 Test(import, all_errors_are_gathered)
 {

@@ -76,6 +76,34 @@ check "a folder with a wrong expectation" bash -c "mkdir -p '$tmp/bad/test_data_
     cp '$in' '$tmp/bad/test_data_set_0' && cp '$wrong' '$tmp/bad/test_data_set_0'"
 check_exit "test: a failure" 1 '^FAIL bad ' "$DLVKC" test "$tmp/bad" --json "$tmp/t.json"
 check_exit "test: JSON" 0 '"status": "FAIL"' cat "$tmp/t.json"
+# p -> Bernoulli -> y (cast, negated), and z = p + p beside it; expected is another sample, then one of another shape, type, kind, and a wrong z.
+"$PYTHON" - "$tmp" <<'END'
+import os, sys
+import numpy as np
+from onnx import TensorProto as T, helper as h, numpy_helper as nh, save
+nodes = [h.make_node("Bernoulli", ["p"], ["b"]), h.make_node("Cast", ["b"], ["y"], to=T.INT32), h.make_node("Neg", ["b"], ["n"]),
+         h.make_node("Add", ["p", "p"], ["z"])]
+value = lambda name, t=T.FLOAT: h.make_tensor_value_info(name, t, [40])
+model = h.make_model(h.make_graph(nodes, "g", [value("p")], [value("y", T.INT32), value("n"), value("z")]),
+                     opset_imports=[h.make_opsetid("", 17)], ir_version=8)
+p = np.linspace(0.2, 0.8, 40, dtype=np.float32)
+y, n, z = np.arange(40, dtype=np.int32) % 2, -(np.arange(40) % 3 == 0).astype(np.float32), p + p
+cases = {"sample": (y, n, z), "shape": (y[:39], n, z), "type": (y.astype(np.int64), n, z), "certain": (y, n, z + (np.arange(40) == 7))}
+for name, outputs in cases.items():
+    d = f"{sys.argv[1]}/random_{name}"
+    os.makedirs(d + "/test_data_set_0")
+    save(model, d + "/model.onnx")
+    for i, x in enumerate((p,)): open(f"{d}/test_data_set_0/input_{i}.pb", "wb").write(nh.from_array(x).SerializeToString())
+    for i, x in enumerate(outputs):
+        open(f"{d}/test_data_set_0/output_{i}.pb", "wb").write(nh.from_array(x.astype(x.dtype)).SerializeToString())
+END
+check_exit "test: another random sample passes" 0 '^PASS random_sample [0-9]+ ms \(random: type and shape\)$' "$DLVKC" test "$tmp/random_sample" --json "$tmp/t.json"
+check_exit "test: JSON says so" 0 '"random": true' cat "$tmp/t.json"
+check_exit "test: a random output of another shape" 1 "^FAIL random_shape output 'y': got i32\[40\], expected i32\[39\]" "$DLVKC" test "$tmp/random_shape"
+check_exit "test: a random output of another type" 1 "^FAIL random_type output 'y': got i32\[40\], expected i64\[40\]" "$DLVKC" test "$tmp/random_type"
+check_exit "test: beside random outputs others count" 1 "^FAIL random_certain output 'z': 1 of 40 elements differ" "$DLVKC" test "$tmp/random_certain" \
+    --json "$tmp/t.json"
+check_exit "test: JSON of a failure" 0 '"random": false' cat "$tmp/t.json"
 check_exit "test: no such folder" 2 'no such file' "$DLVKC" test "$tmp/nosuch"
 check_exit "bench" 0 'median' "$DLVKC" bench "$tmp/relu.dlvk" --runs 5 --min-time 0 --kernels --json "$tmp/b.json"
 for key in wall_ms device_ms min median p90 p99 load_ms first_run_ms memory_bytes device driver; do

@@ -46,6 +46,25 @@ Test(compare, type_and_shape)
     cr_assert_not(tensor_compare(&x, &z, 1, 1, why, sizeof why));
 }
 
+Test(compare, random)
+{
+    char why[512];
+    const float v[] = {1, 0, 0.5f, 2}, bits[] = {1, 0, 0, 1}, others[] = {0, 1, 1, 0}, broken[] = {1, 0, NAN, 1};
+    dlvk_host_tensor x = f32(4, v), b = f32(4, bits), o = f32(4, others), nan = f32(4, broken), wide = b;
+    wide.dim[0] = 1, wide.dim[1] = 4;
+    cr_assert(tensor_compare_random(&x, &b, DLVK_RANDOM, why, sizeof why));
+    cr_assert(tensor_compare_random(&o, &b, DLVK_RANDOM_BITS, why, sizeof why));
+    cr_assert_not(tensor_compare_random(&x, &b, DLVK_RANDOM_BITS, why, sizeof why));
+    cr_assert(strstr(why, "[1,0] is 0.5 where only 0 and 1 can be"), "%s", why);
+    cr_assert_not(tensor_compare_random(&nan, &b, DLVK_RANDOM, why, sizeof why));
+    cr_assert(strstr(why, "[1,0] is nan"), "%s", why);
+    cr_assert(tensor_compare_random(&nan, &nan, DLVK_RANDOM, why, sizeof why));
+    cr_assert_not(tensor_compare_random(&b, &wide, DLVK_RANDOM, why, sizeof why));
+    cr_assert_str_eq(why, "got f32[2,2], expected f32[1,4]");
+    wide = b, wide.dtype = DLVK_I32;
+    cr_assert_not(tensor_compare_random(&b, &wide, DLVK_RANDOM, why, sizeof why));
+}
+
 /* What is set comes back, in every type; the values are exact in all of them. */
 Test(compare, elements_of_every_type)
 {

@@ -110,6 +110,7 @@ typedef struct dlvk_tensor_info {
     int rank;
     int64_t dim[DLVK_MAX_RANK];        /* -1 where it depends on a symbol */
     const char *symbol[DLVK_MAX_RANK]; /* the expression's text where dim is -1, else NULL; owned by the model */
+    dlvk_chance chance;                /* of an output of an ONNX file: whether it depends on random numbers */
 } dlvk_tensor_info;
 DLVK_API int dlvk_model_inputs(const dlvk_model *m);
 DLVK_API int dlvk_model_outputs(const dlvk_model *m);

@@ -96,6 +96,10 @@ typedef struct dlvk_symbol_size {
  * length from the compilation, and each of its tensors is an input or output by itself: NAME[0], NAME[1], ... */
 typedef enum dlvk_value_kind { DLVK_VALUE_TENSOR, DLVK_VALUE_SEQUENCE, DLVK_VALUE_NONE } dlvk_value_kind;
 
+/* Whether an output depends on random numbers (of the operators that ONNX declares not deterministic, even with a seed): not; it
+ * does; it does, and has zeros and ones alone, as a sample of Bernoulli's or a comparison. */
+typedef enum dlvk_chance { DLVK_CERTAIN, DLVK_RANDOM, DLVK_RANDOM_BITS } dlvk_chance;
+
 #ifdef __cplusplus
 }
 #endif
