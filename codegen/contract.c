@@ -368,7 +368,9 @@ Epilogue contract_epilogue(Shader *s, const Contraction *c, Lanes lanes)
     if (c->conv) column = ix_add(s, column, ix_mul(s, group_index(s, c, "z"), c->n));
     for (int i = 0; i < t.rank - 1; i++) ax[i] = contract_row_axis(s, c, i, "m", "z");
     ax[t.rank - 1] = column;
-    for (int i = 0; !strips && i < k->out.n; i++) emit_column_values(s, c, k->out.at[i], column, 0);
+    if (strips) strip_open(s);
+    for (int i = 0; i < k->out.n; i++) emit_column_values(s, c, k->out.at[i], column, 0);
+    if (strips) strip_close(s);
     p.column_values = cut(s, outer.text);
 
     /* Inside the block of the column values: they are in scope. */
@@ -459,6 +461,7 @@ void contract_tiles(Shader *s, const Contraction *c, const char *name, const Til
         {"a_load", contract_a_load(s, c, t->a, t->row)},
         {"b_load", contract_b_load(s, c, t->b)},
         {"column_values", behind.column_values},
+        {"strips", *behind.width ? "0" : "1"},
         {"width", behind.width},
         {"results", behind.results},
         {"value", behind.value},

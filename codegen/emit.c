@@ -361,11 +361,29 @@ const Ix *emit_view(Shader *s, Value *v, Index idx, const Value *root)
     return idx.flat;
 }
 
+/* 1 + erf(x) and 1 + tanh(x), of which GELU consists, in half the instructions of the functions themselves, and without
+ * cancellation where x is below 0; NULL: v is no such sum, or has to be exact. */
+static const char *emit_loose_sum(Shader *s, const Value *v, Index *idx)
+{
+    const Node *n = v->def;
+    const Tensor *t;
+    for (int i = 0; n->op == OP_ADD && is_loose(s, v) && i < 2; i++) {
+        Value *f = n->in[i], *other = n->in[1 - i];
+        if (other->def && other->def->op == OP_BROADCAST) other = other->def->in[0];
+        bool one = value_const(other, &t) && (t->splat || t->count == 1) && elem_get_f(t->dtype, t->data, 0) == 1;
+        if (!one || s->kg->sched->materialized[f->id] || !f->def || (f->def->op != OP_ERF && f->def->op != OP_TANH)) continue;
+        return sh_printf(s, "loose_1_and_%s(%s)", op_info[f->def->op].name, emit_value(s, f->def->in[0], *idx));
+    }
+    return NULL;
+}
+
 static const char *emit_def(Shader *s, Value *v, Index *idx)
 {
     Node *n = v->def;
     Index at;
     if (moved_index(s, v, idx, &at)) return emit_value(s, n->in[0], at);
+    const char *sum = emit_loose_sum(s, v, idx);
+    if (sum) return sum;
     if (op_info[n->op].point) {
         const char *x[3];
         for (int i = 0; i < n->n_in; i++) x[i] = emit_value(s, n->in[i], *idx);

@@ -125,7 +125,9 @@ static Cells cells_of(Shader *s, const Value *v, const Ix *flat)
 static const char *piece_at(Shader *s, const Cells *c, const char *buffer, const char *at, bool write, int k)
 {
     int bits = 32 * c->piece;
-    if (bits > c->bits) at = sh_printf(s, "%s / %d", at, bits / c->bits);
+    int shift = 0; /* nothing is negative, which the driver cannot know */
+    while (c->bits << shift < bits) shift++;
+    if (shift) at = sh_printf(s, "(%s >> %d)", at, shift);
     if (bits < c->bits) at = sh_printf(s, "%s * %d", at, c->bits / bits);
     if (k) at = sh_printf(s, "%s + %d", at, k);
     return sh_printf(s, "Words%d%s(%s).d[%s]", c->piece, write ? "W" : "", buffer, at);

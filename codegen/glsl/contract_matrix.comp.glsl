@@ -33,7 +33,7 @@ const uint SIZE_A = (A_ROWS ? BM : BK) * STRIDE_A, SIZE_B = (B_ROWS ? BK : BN) *
  * subgroup's matrices at a time, of which lanes finish strips of WIDTH neighbouring columns. */
 @{width}
 const int QUADS = (WIDTH + 3) / 4;
-const uint STRIDE_C = WN / 4 + 1, SIZE_C = GROUP / LANES * MAT * STRIDE_C;
+const uint STRIDE_C = WN / 4 + 2, SIZE_C = GROUP / LANES * MAT * STRIDE_C;
 const int STRIPS = int(WN) / WIDTH, ALL = int(MAT) * STRIPS, EACH = (ALL + int(LANES) - 1) / int(LANES);
 shared uvec4 tiles[SIZE_A + SIZE_B > SIZE_C ? SIZE_A + SIZE_B : SIZE_C];
 shared uint arrived;
@@ -200,8 +200,18 @@ void fetch(int k0, uint d)
             memoryBarrierBuffer();
             last = arrived == uint(SPLITS - 1);
         }
-        if (last)
-            for (int p = 0; p < int(FM); p++) {
+        if (last) {
+            /* A lane's strips lie below each other, in as many columns as it has turns in a row: where strips are wide one, and what only columns
+             * tell is known before. */
+            const int TURNS = max(STRIPS / int(LANES), 1), BELOW = max(int(LANES) / STRIPS, 1);
+            int row = m0 + row0, own_row = int(min(uint(lane), uint(ALL - 1)) / uint(STRIPS));
+            int column = n0 + column0, own_column = int(uint(lane) % uint(STRIPS)) * WIDTH;
+            bool inside = ALL >= int(LANES) || lane < ALL;
+#if @{strips}
+            int n = WHOLE ? column + own_column : min(column + own_column, @{n} - WIDTH), strip = n / WIDTH;
+            @{column_values}
+#endif
+            for (int p = 0; p < int(FM); p++, row += int(MAT)) {
                 /* The code behind stands here once, for all rows of matrices. */
                 float sum[EACH][WIDTH];
                 if (SPLITS > 1) {
@@ -214,11 +224,11 @@ void fetch(int k0, uint d)
                         vec4 x[4 * EACH * QUADS];
                         [[unroll]] for (int s = 0; s < 4; s++)
                             [[unroll]] for (int e = 0; e < EACH; e++) {
-                                int i = min(lane + e * int(LANES), ALL - 1), c = i % STRIPS * WIDTH, q = (s * EACH + e) * QUADS;
+                                int r = own_row + e / TURNS * BELOW, c = own_column + e % TURNS * int(LANES), q = (s * EACH + e) * QUADS;
                                 int at = (number * SPLITS + min(s0 + s, SPLITS - 1)) * piece_end + piece;
-                                at += (p * int(FN) + c / int(MAT)) * int(MAT * MAT) + i / STRIPS * int(MAT) + c % int(MAT);
+                                at += (p * int(FN) + c / int(MAT)) * int(MAT * MAT) + r * int(MAT) + c % int(MAT);
                                 if (WIDTH % 4 == 0) {
-                                    [[unroll]] for (int j = 0; j < QUADS; j++) x[q + j] = quads.d[at / 4 + j];
+                                    [[unroll]] for (int j = 0; j < QUADS; j++) x[q + j] = quads.d[(at >> 2) + j];
                                 } else {
                                     x[q].x = partial.d[at];
                                 }
@@ -236,29 +246,36 @@ void fetch(int k0, uint d)
                     subgroupMemoryBarrierShared();
                     subgroupBarrier();
                     [[unroll]] for (int e = 0; e < EACH; e++) {
-                        int i = min(lane + e * int(LANES), ALL - 1), at = own + i / STRIPS * int(STRIDE_C), c = i % STRIPS * WIDTH;
-                        if (WIDTH % 4 == 0) {
-                            [[unroll]] for (int j = 0; j < WIDTH; j++) sum[e][j] = uintBitsToFloat(tiles[at + c / 4 + j / 4][j % 4]);
-                        } else {
-                            sum[e][0] = uintBitsToFloat(tiles[at + c / 4][c % 4]);
-                        }
+                        int at = own + (own_row + e / TURNS * BELOW) * int(STRIDE_C), c = own_column + e % TURNS * int(LANES);
+#if @{strips}
+                        /* Of eight lanes that load side by side, half begin with the second vector: then no two use one bank. */
+                        int second = lane >> 2 & 1;
+                        uvec4 x = tiles[at + (c >> 2) + second], y = tiles[at + (c >> 2) + 1 - second];
+                        uvec4 low = mix(x, y, bvec4(second != 0)), high = mix(y, x, bvec4(second != 0));
+                        [[unroll]] for (int j = 0; j < 4; j++) sum[e][j] = uintBitsToFloat(low[j]), sum[e][4 + j] = uintBitsToFloat(high[j]);
+#else
+                        sum[e][0] = uintBitsToFloat(tiles[at + (c >> 2)][c & 3]);
+#endif
                     }
                     subgroupMemoryBarrierShared();
                     subgroupBarrier();
                 }
-                int row = m0 + row0 + p * int(MAT), column = n0 + column0;
                 @{results}
                 [[unroll]] for (int e = 0; e < EACH; e++) {
-                    int i = lane + e * int(LANES), m = min(row + i / STRIPS, @{m} - 1), n = min(column + i % STRIPS * WIDTH, @{n} - WIDTH), strip = n / WIDTH;
-                    float x = sum[e][0];
+                    int m = min(row + own_row + e / TURNS * BELOW, @{m} - 1);
+#if !@{strips}
+                    int n = min(column + own_column + e % TURNS * int(LANES), @{n} - 1);
                     @{column_values}
+#endif
+                    float x = sum[e][0];
                     @{value}
                 }
                 [[unroll]] for (int e = 0; e < EACH; e++) {
-                    int i = lane + e * int(LANES), m = row + i / STRIPS, n = column + i % STRIPS * WIDTH, strip = n / WIDTH;
-                    if (i < ALL && n < @{n} && m < @{m}) {
+                    int m = row + own_row + e / TURNS * BELOW, n = column + own_column + e % TURNS * int(LANES), strip = n / WIDTH;
+                    if (inside && m < @{m} && (WHOLE || n < @{n})) {
                         @{put}
                     }
                 }
             }
+        }
     }
