@@ -38,9 +38,9 @@ static Value *coordinates_of(OnnxNode *n, const Resize *r, const ResizeAxis *a, 
         return build_map3(b, OP_SELECT, build_map2s(b, OP_EQ, a->scale, 1), i, build_map2s(b, OP_ADD, half, 0.5));
     if (strcmp(how, "asymmetric") == 0) return build_map2(b, OP_DIV, i, a->scale);
     if (strcmp(how, "pytorch_half_pixel") == 0) return build_map3(b, OP_SELECT, is_one, build_scalar(b, u, -0.5), half);
-    if (strcmp(how, "half_pixel_symmetric") == 0) {
-        Value *adjust = build_map2(b, OP_SUB, one, build_map2(b, OP_DIV, dim_value(b, u, a->out), size));
-        return build_map2(b, OP_ADD, half, build_map2(b, OP_MUL, build_map2s(b, OP_MUL, in_size, 0.5), adjust));
+    if (strcmp(how, "half_pixel_symmetric") == 0) { /* from the middle, which is exact, outwards */
+        Value *off = build_map2(b, OP_SUB, build_map2s(b, OP_ADD, i, 0.5), build_map2s(b, OP_MUL, dim_value(b, u, a->out), 0.5));
+        return build_map2(b, OP_ADD, build_map2(b, OP_DIV, off, a->scale), build_map2s(b, OP_MUL, last, 0.5));
     }
     if (strcmp(how, "align_corners") == 0) {
         Value *x = build_map2(b, OP_DIV, build_map2(b, OP_MUL, i, last), size_less_1);
