@@ -103,19 +103,44 @@ Value *compose_arg_pool(Build *b, Kind k, Value *x, const PoolSpec *s)
     return build_op(b, OP_ARGWINDOW, 1, &x, 6, attr);
 }
 
+/* Along one axis: how many elements of each window lie in the operand or its padding, where rounding up makes the last ones reach
+ * beyond it. */
+static Value *count_padded(Build *b, const Dim *in, const Dim *out, const PoolSpec *s, int i)
+{
+    const Dim *padded = plus(b, plus(b, in, s->lo[i]), s->hi[i]);
+    Value *start = build_map2s(b, OP_MUL, build_iota(b, DLVK_I64, 1, &out, 0), (double)s->step[i]);
+    Value *left = build_map2(b, OP_SUB, build_dims(b, DLVK_I64, -1, &padded), start);
+    left = build_map2s(b, OP_DIV, build_map2s(b, OP_ADD, left, (double)s->dilation[i] - 1), (double)s->dilation[i]);
+    return build_map2s(b, OP_MIN, left, (double)s->window[i]);
+}
+
+/* The mean over what lies in the operand or its padding, the latter as zeros. */
+static Value *mean_of_padded(Build *b, Value *sum, const Dim *const *in, const FullWindow *f, const PoolSpec *s)
+{
+    int64_t taps = 1;
+    int rank = sum->type.rank, lead = rank - s->n;
+    for (int i = 0; i < s->n; i++) {
+        if (!s->ceil_mode || f->hi[lead + i] == s->hi[i]) {
+            taps *= s->window[i];
+            continue;
+        }
+        Value *count = build_cast(b, count_padded(b, in[lead + i], sum->type.dim[lead + i], s, i), sum->type.dtype);
+        const Dim *shape[DLVK_MAX_RANK];
+        for (int a = 0; a < rank; a++) shape[a] = a == lead + i ? sum->type.dim[a] : dim_of_int(b, 1);
+        sum = build_map2(b, OP_DIV, sum, build_reshape(b, count, rank, shape));
+    }
+    return build_map2s(b, OP_MUL, sum, 1.0 / (double)taps);
+}
+
 Value *compose_average_pool(Build *b, Value *x, const PoolSpec *s, bool count_padding)
 {
     FullWindow f;
     if (!full_window(b, x, s, &f)) return NULL;
     Value *sum = build_window(b, KIND_SUM, x, f.window, f.step, f.dilation, f.lo, f.hi);
-    int64_t taps = 1;
     bool padded = false;
     int rank = x->type.rank, lead = rank - s->n;
-    for (int i = 0; i < s->n; i++) {
-        taps *= s->window[i];
-        padded |= !dim_is(f.lo[lead + i], 0) || !dim_is(f.hi[lead + i], 0);
-    }
-    if (count_padding || !padded) return build_map2s(b, OP_MUL, sum, 1.0 / (double)taps);
+    for (int i = 0; i < s->n; i++) padded |= !dim_is(f.lo[lead + i], 0) || !dim_is(f.hi[lead + i], 0);
+    if (count_padding || !padded) return sum ? mean_of_padded(b, sum, x->type.dim, &f, s) : NULL;
 
     const Dim *shape[DLVK_MAX_RANK];
     for (int a = 0; a < rank; a++) shape[a] = a < lead ? dim_of_int(b, 1) : x->type.dim[a];

@@ -68,7 +68,8 @@ typedef struct PoolSpec {
 } PoolSpec;
 Value *compose_pool(Build *b, Kind k, Value *x, const PoolSpec *s);
 Value *compose_arg_pool(Build *b, Kind k, Value *x, const PoolSpec *s); /* flat indices into x, i64 */
-/* count_padding: divide by the window's size; otherwise by the number of its elements that lie in the operand. */
+/* count_padding: divide by the number of a window's elements that lie in the operand or its padding, which is its size save where
+ * ceil_mode lets it reach beyond; otherwise by the number of those that lie in the operand. */
 Value *compose_average_pool(Build *b, Value *x, const PoolSpec *s, bool count_padding);
 
 /* Transposed convolution: x [n,ci,s...], w [ci,co/group,k...], lo and hi crop the full result

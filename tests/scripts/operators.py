@@ -111,6 +111,8 @@ def convolution():
                 runtime(f"conv_transpose_{n}d_{pad}", "ConvTranspose", [x, wt, bias], 11, const=(1, 2), group=2, strides=step, **how)
         runtime(f"max_pool_{n}d_ceil", "MaxPool", [x], 12, kernel_shape=[2] * n, strides=[3] * n, ceil_mode=1)
         runtime(f"average_pool_{n}d_ceil", "AveragePool", [x], 11, kernel_shape=[2] * n, strides=[3] * n, ceil_mode=1)
+        runtime(f"average_pool_{n}d_ceil_counted", "AveragePool", [x], 19, kernel_shape=[3] * n, strides=[2] * n, ceil_mode=1, count_include_pad=1,
+                pads=[1] * 2 * n, **({"dilations": [1, 1, 2]} if n == 3 else {}))
         runtime(f"lp_pool_{n}d", "LpPool", [x], 11, kernel_shape=kernel, strides=step, p=3)
     x, w = normal(1, 2, 5, 5), normal(2, 3, 3, 3)
     runtime("conv_transpose_extra", "ConvTranspose", [x, w], 11, strides=[2, 3], output_padding=[1, 2], pads=[1, 0, 1, 1], dilations=[2, 1])
@@ -583,6 +585,8 @@ def sizes_at_run_time():
     runtime("resize_tf_half_pixel", "Resize", [normal(1, 2, 4, 6), none, np.array([1, 1, 1.5, 0.5], F32)], 11, const=(1, 2), mode="nearest",
             coordinate_transformation_mode="tf_half_pixel_for_nn", nearest_mode="floor")
     line = np.ones((1, 5), F32)
+    runtime("resize_symmetric", "Resize", [normal(1, 2, 3), none, np.array([1.8629432], F32)], 19, const=(1, 2), mode="nearest", nearest_mode="floor",
+            axes=[2], coordinate_transformation_mode="half_pixel_symmetric")
     expect("resize_floor_of_size", "Resize", [line, none, np.array([2.6], F32)], [np.ones((1, 12), F32)], 18, const=(1,), axes=[1])
     # ONNX leaves open what an index outside its axis means: here gathers clamp it, scatters drop the update; other rows stay untouched
     table, far = np.arange(12, dtype=F32).reshape(3, 4), np.array([[7, -9], [1, 4], [-5, 3]], I64)

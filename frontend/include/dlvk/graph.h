@@ -176,7 +176,7 @@ typedef struct dlvk_window {
     int64_t kernel[3], stride[3], dilation[3], pad[3], pad_end[3];
     int64_t groups;                                         /* convolutions */
     bool ceil_mode;                                         /* pools: round result sizes up */
-    bool count_padding;                                     /* average pool: divide by the window's size everywhere */
+    bool count_padding;                                     /* average pool: divide by the window's size at borders, too */
     bool no_bias;                                           /* convolution layers */
     int64_t output_padding[3];                              /* transposed convolution */
 } dlvk_window;
