@@ -309,3 +309,47 @@ Test(prelude, u64_emulated)
 {
     check_all(DLVK_U64, false);
 }
+
+static double one_and_erf(double x)
+{
+    return erfc(-x);
+}
+static double one_and_tanh(double x)
+{
+    return 2 / (1 + exp(-2 * x));
+}
+
+/* Functions for results that are rounded to 16 bits: right to a quarter of f16's last place, or of its smallest number once they
+ * are multiplied by x, as in GELU. */
+Test(prelude, loose)
+{
+    static const struct {
+        const char *name;
+        double (*of)(double);
+    } f[] = {{"loose_erf", erf}, {"loose_tanh", tanh}, {"loose_1_and_erf", one_and_erf}, {"loose_1_and_tanh", one_and_tanh}};
+    enum { N = 20000 };
+    static uint64_t x[N], y[N];
+    for (uint32_t i = 0; i < N; i++) {
+        double u = (double)(next() >> 11) * 0x1p-53 * 2 - 1;
+        x[i] = float_bits(DLVK_F32, i % 2 ? 9 * u : i % 8 ? ldexp(u, -(int)(next() % 20)) : 100 * u);
+    }
+    cr_assert(device != NULL, "no Vulkan device");
+    uint32_t features = dlvk_device_get_info(device)->features;
+    x[0] = float_bits(DLVK_F32, INFINITY), x[1] = float_bits(DLVK_F32, -INFINITY);
+    if (features & DLVK_FEATURE_FLOAT16) x[2] = float_bits(DLVK_F32, NAN); /* which SwiftShader's exp2 loses */
+    for (size_t k = 0; k < sizeof f / sizeof *f; k++) {
+        const char *code =
+            pool_printf(&pool,
+                        "void main()\n{\n    uint i = gl_GlobalInvocationID.x;\n"
+                        "    if (i < p.n) p.y.d[i] = uvec2(floatBitsToUint(%s(uintBitsToFloat(p.x.d[i].x))), 0u);\n}\n",
+                        f[k].name);
+        dlvk_error err;
+        const char *glsl = gpu_source(&pool, code, features);
+        cr_assert(gpu_run(device, glsl, N, x, N, y, N, &err), "%s: %s", f[k].name, err.text);
+        for (uint32_t i = 0; i < N; i++) {
+            double a = elem_get_f(DLVK_F32, &x[i], 0), want = f[k].of(a), got = elem_get_f(DLVK_F32, &y[i], 0);
+            bool same = isnan(a) ? isnan(got) : fabs(got - want) <= 0x1p-13 * fabs(want) || fabs((got - want) * a) <= 0x1p-26;
+            cr_expect(same, "%s(%a) is %a, should be %a", f[k].name, a, got, want);
+        }
+    }
+}
