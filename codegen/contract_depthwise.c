@@ -88,6 +88,7 @@ static bool one_count(KernelGen *kg, const Contraction *c, int pixels, const Dim
         {"b", arg_buffer(s, c->b.at.buffer, false, "BufU32")},
         {"b_row", arg_int(s, ty->b_stride)},
         {"b_column", arg_int(s, tx->b_stride)},
+        {"column_values", behind.column_values},
         {"results", behind.results},
         {"value", behind.value},
         {"put", behind.put},

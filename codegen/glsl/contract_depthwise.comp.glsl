@@ -41,6 +41,7 @@ layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer Ve
     }
     const int z = 0;
     @{results}
+    @{column_values}
     [[unroll]] for (int e = 0; e < EACH; e++) {
         int m = m_first + min(e, m_last), n = strip * WIDTH;
         @{value}

@@ -54,6 +54,14 @@ int along_a(uint e) { return int(A_ROWS ? t % VECTORS * 8 : t / ACROSS + e * (GR
 int across_b(uint e) { return int(B_ROWS ? t % BCROSS * 8 : t / VECTORS + e * (GROUP / VECTORS)); }
 int along_b(uint e) { return int(B_ROWS ? t / BCROSS + e * (GROUP / BCROSS) : t % VECTORS * 8); }
 
+/* a / b, neither negative: a division of integers takes a while, and so much has to be known before the first load. */
+int quotient(int a, int b)
+{
+    if (a >= 1 << 22) return a / b;
+    int q = int(float(a) * (1.0 / float(b))), rest = a - q * b; /* one too many or too few at most */
+    return q + int(rest >= b) - int(rest < 0);
+}
+
 void put(uint d)
 {
     uint at_a = t / ACROSS * STRIDE_A + t % ACROSS, at_b = t / BCROSS * STRIDE_B + t % BCROSS;
@@ -119,19 +127,19 @@ void fetch(int k0, uint d)
     t = int(gl_LocalInvocationID.x);
     int lane = int(gl_SubgroupInvocationID), team = int(gl_SubgroupID);
     int row_tiles = (@{m} + int(BM) - 1) / int(BM), column_tiles = (@{n} + int(BN) - 1) / int(BN);
-    int shares = max(int(gl_NumWorkGroups.x) / (row_tiles * column_tiles * @{z}), 1); /* a grid folded into y has none */
-    int whole = int(gl_WorkGroupID.x + gl_WorkGroupID.y * gl_NumWorkGroups.x), number = whole / SPLITS, part = whole - number * SPLITS;
-    z = number / (row_tiles * column_tiles);
-    int tile = number - z * row_tiles * column_tiles;
+    int tiles_z = row_tiles * column_tiles, shares = max(quotient(int(gl_NumWorkGroups.x), tiles_z * @{z}), 1); /* a grid folded into y has none */
+    int whole = int(gl_WorkGroupID.x + gl_WorkGroupID.y * gl_NumWorkGroups.x), number = quotient(whole, SPLITS), part = whole - number * SPLITS;
+    z = @{z} == 1 ? int(number >= tiles_z) : quotient(number, tiles_z);
+    int tile = number - z * tiles_z;
     /* CPU drivers, whose matrices are smaller, would take minutes to compile the steps unrolled, which elsewhere keep matrices in registers:
      * there the number of steps looks as if it could vary. */
     uint steps = MAT < 16 ? STEPS + uint(@{k} < 0) : STEPS;
     if (z < @{z}) {
         /* Bands of rows, walked column by column: what runs at one time shares A and B. */
-        int band = tile / (BAND * column_tiles), within = tile - band * BAND * column_tiles;
-        int band_rows = min(BAND, row_tiles - band * BAND);
-        m0 = (band * BAND + within % band_rows) * int(BM), n0 = within / band_rows * int(BN);
-        int slices = (@{k} + int(BK) - 1) / int(BK), share = (slices + SPLITS - 1) / SPLITS * int(BK);
+        int band = quotient(tile, BAND * column_tiles), within = tile - band * BAND * column_tiles;
+        int band_rows = min(BAND, row_tiles - band * BAND), column_tile = quotient(within, band_rows);
+        m0 = (band * BAND + within - column_tile * band_rows) * int(BM), n0 = column_tile * int(BN);
+        int slices = (@{k} + int(BK) - 1) / int(BK), share = quotient(slices + SPLITS - 1, SPLITS) * int(BK);
         int k_first = part * share;
         k_end = min(k_first + share, @{k});
         int row0 = team / int(BN / WN) * int(WM), column0 = team % int(BN / WN) * int(WN);
