@@ -234,9 +234,25 @@ void lower_dynamic_quantize_lstm(OnnxNode *n)
     if (x[0] && x[1] && x[2]) onnx_apply(n, "LSTM", 14, 8, x, n->n_out, n->out);
 }
 
+/* Which keys are none of padding, [batch, 1, 1, keys]. ends: their number [batch]; or where they end and then where they begin,
+ * [2 * batch]; or [3 * batch + 2], their number and then where each batch element would begin if padding were left out, which
+ * does not matter here. */
+static Value *real_keys(Build *b, Value *ends, const Dim *batch, const Dim *keys)
+{
+    const Dim *one = dim_of_int(b, 1), *row[] = {one, one, one, keys}, *none = dim_of_int(b, 0), *count = ends->type.dim[0];
+    Value *at = build_iota(b, DLVK_I64, 4, row, 3);
+    bool begins = dim_is(minus(b, count, times_int(b, batch, 2)), 0),
+         packed = dim_is(minus(b, count, plus_int(b, times_int(b, batch, 3), 2)), 0);
+    Value *end = begins || packed ? build_slice_axis(b, ends, 0, none, batch) : ends;
+    Value *real = build_map2(b, OP_LT, at, compose_along(b, end, 4, 0));
+    if (!begins) return real;
+    Value *begin = build_slice_axis(b, ends, 0, batch, batch);
+    return build_map2(b, OP_AND, real, build_map2(b, OP_GE, at, compose_along(b, begin, 4, 0)));
+}
+
 /* Attention of x = query, key, value, [batch, seq, hidden] each, or [batch, heads, seq, size]. padding: integers [batch, keys] or
- * [batch, queries, keys], 0 where a key is padding, or [batch], the number of keys that are none; bias is added to the scores;
- * either may be NULL. past: earlier keys and values, or NULL; present: gets them with the new ones behind. */
+ * [batch, queries, keys], 0 where a key is padding, or of rank 1 (real_keys); bias is added to the scores; either may be NULL.
+ * past: earlier keys and values, or NULL; present: gets them with the new ones behind. */
 static void microsoft_attention(OnnxNode *n, Value **x, Value *padding, Value *bias, Value **past, Value **present)
 {
     Build *b = n->b;
@@ -249,11 +265,11 @@ static void microsoft_attention(OnnxNode *n, Value **x, Value *padding, Value *b
     DType t = x[0]->type.dtype;
     AttentionSpec s = {.scale = onnx_head_scale(n, &x[0], 0), .softmax_type = t, .mask = bias};
     if (padding) {
-        const Dim *keys = x[1]->type.dim[2], *row[] = {dim_of_int(b, 1), dim_of_int(b, 1), dim_of_int(b, 1), keys};
+        const Dim *keys = x[1]->type.dim[2];
         int middle[] = {1, 2}, rank = padding->type.rank;
         padding = build_cast(b, padding, DLVK_I64);
         if (rank == 1)
-            padding = build_map2(b, OP_LT, build_iota(b, DLVK_I64, 4, row, 3), compose_along(b, padding, 4, 0));
+            padding = real_keys(b, padding, x[0]->type.dim[0], keys);
         else if (rank == 2 || rank == 3)
             padding = build_map2s(b, OP_NE, build_unsqueeze(b, padding, 4 - rank, middle), 0);
         else {
@@ -286,7 +302,8 @@ static bool pieces(Build *b, Value *x, int count, const Dim *const *width, Value
     return true;
 }
 
-/* Inputs: query, key, value, bias of all three in a row, padding, bias of the scores, past keys, past values. */
+/* Inputs: query, key, value, bias of all three in a row (but not for keys and values that come as heads), padding, bias of the
+ * scores, past keys, past values. */
 void lower_multi_head_attention(OnnxNode *n)
 {
     Value *x[3] = {in(n, 0), in(n, 1), in(n, 2)}, *bias[3], *past[] = {in(n, 6), in(n, 7)}, *present[2];
@@ -300,9 +317,13 @@ void lower_multi_head_attention(OnnxNode *n)
     }
     if (has_in(n, 3)) {
         const Dim *width[3];
-        for (int i = 0; i < 3; i++) width[i] = x[i]->type.dim[x[i]->type.rank - 1];
+        for (int i = 0; i < 3; i++) {
+            const Dim *const *d = x[i]->type.dim;
+            width[i] = x[i]->type.rank == 4 ? times(n->b, d[1], d[3]) : d[x[i]->type.rank - 1];
+        }
         if (!pieces(n->b, in(n, 3), 3, width, bias)) return;
-        for (int i = 0; i < 3; i++) x[i] = build_map2(n->b, OP_ADD, x[i], bias[i]);
+        for (int i = 0; i < 3; i++)
+            if (x[i]->type.rank == 3) x[i] = build_map2(n->b, OP_ADD, x[i], bias[i]);
     }
     microsoft_attention(n, x, in(n, 4), in(n, 5), past, present);
     for (int i = 0; i < 2; i++)
@@ -408,6 +429,7 @@ void lower_group_query_attention(OnnxNode *n)
         write[2] = start;
         if (!write[0] || !onnx_apply(n, "TensorScatter", 24, 3, write, 1, &x[i])) return;
         if (has_out(n, i)) n->out[i] = x[i];
+        if (x[i]->type.dim[2] != total) x[i] = build_slice_axis(b, x[i], 2, dim_of_int(b, 0), total); /* caches may have room */
         x[i] = onnx_repeat_heads(n, x[i], dim_of_int(b, heads));
     }
     if (!x[0] || !x[1] || !x[2]) return;

@@ -474,6 +474,13 @@ def microsoft():
     runtime("ms_attention", "Attention", [k, normal(8, 24), normal(24), kept], 17, symbolic=False, num_heads=4, **ms)
     runtime("ms_attention_lengths", "Attention", [k, normal(8, 24), normal(24), np.array([3, 5], np.int32)], 17, symbolic=False, num_heads=2,
             unidirectional=1, **ms)
+    runtime("ms_attention_begins", "Attention", [k, normal(8, 24), normal(24), np.array([3, 5, 0, 2], np.int32)], 17, symbolic=False, num_heads=2, **ms)
+    packed, w = np.array([3, 5, 0, 3, 8, 0, 3, 8], np.int32), [normal(8, 24), normal(24)]
+    expect("ms_attention_packed", "Attention", [k, *w, packed],
+           computed(Case("", "Attention", [k, *w, packed[:2]], 17, symbolic=False, num_heads=2, **ms), 1), 17, symbolic=False, num_heads=2, **ms)
+    b3 = normal(24)
+    expect("ms_attention_cross", "MultiHeadAttention", [q, heads(k, 2), heads(v, 2), b3],
+           computed(Case("", "MultiHeadAttention", [q + b3[:8], k, v], 17, symbolic=False, num_heads=2, **ms), 1), 17, symbolic=False, num_heads=2, **ms)
     earlier = normal(2, 2, 4, 3, 2)
     runtime("ms_attention_past_packed", "Attention", [k, normal(8, 24), normal(24), np.ones((2, 8), np.int32), earlier], 17, outputs=2,
             symbolic=False, num_heads=4, unidirectional=1, **ms)
@@ -496,6 +503,11 @@ def microsoft():
     room = [normal(2, 2, 6, 16) * (np.arange(6) < [[3], [1]])[:, None, :, None].astype(F32) for _ in range(2)]
     runtime("ms_grouped_room", "GroupQueryAttention", [*grouped(1), *room, total([3, 1]), total(4)], 17, outputs=3,
             symbolic=False, scale=0.2, **size, **ms)
+    fresh, raised = grouped(1), normal(1, 1, 1, 4)
+    after = [np.concatenate([p[:, :, :3], heads(x, 2), p[:, :, 4:]], 2) for p, x in zip(room, fresh[1:])]
+    want = attend(heads(fresh[0], 4), *(np.repeat(p[:, :, :4], 2, 1) for p in after), raised)[0]
+    expect("ms_grouped_room_biased", "GroupQueryAttention", [*fresh, *room, total([3, 3]), total(4), None, None, None, raised],
+           [flat(want), *after], 17, const=(6,), symbolic=False, **size, **ms)
     w, r = (rng.integers(-99, 99, (1, size, 16)).astype(np.int8) for size in (3, 4))
     per, zeros, state = np.full((1, 16), 0.02, F32), np.zeros((1, 16), np.int8), normal(5, 2, 3)
     whole = lambda x: (x * F32(0.02)).transpose(0, 2, 1)
