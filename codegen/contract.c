@@ -442,6 +442,7 @@ void contract_tiles(Shader *s, const Contraction *c, const char *name, const Til
         {"splits", t->split.splits},
         {"bm", cut_text(s, t, offsetof(Cut, m))},
         {"bn", cut_text(s, t, offsetof(Cut, n))},
+        {"bk", cut_text(s, t, offsetof(Cut, slice))},
         {"tm", cut_text(s, t, offsetof(Cut, sub_m))},
         {"tn", cut_text(s, t, offsetof(Cut, sub_n))},
         {"teams", cut_text(s, t, offsetof(Cut, parts))},
@@ -565,9 +566,16 @@ bool gen_contract(KernelGen *kg)
     bool thin = !dim_is(c.z, 1) && c.conv && dim_is_const(c.n, &columns) && columns < 8;
     if (!f32_sum || thin) return gen_elements(kg, &c);
     if (c.a.affine && (c.b.affine || c.b.splat)) contract_scalar(kg, &c);
+    if (contract_short(kg, &c)) {
+        contract_wave(kg, &c, 0);
+        return true;
+    }
     contract_vector(kg, &c);
-    if (is_f16(c.a.value) && is_f16(c.b.value) && !c.a.splat && !c.b.splat) contract_matrix(kg, &c);
+    bool f16 = is_f16(c.a.value) && is_f16(c.b.value);
+    if (f16 && !c.a.splat && !c.b.splat) contract_matrix(kg, &c);
     const uint32_t gpu = DLVK_FEATURE_WAVE | DLVK_FEATURE_WG512 | DLVK_FEATURE_STORAGE16;
+    if (!f16) /* what runs on matrix units nearly everywhere is not worth another module */
+        contract_few(kg, &c, gpu);
     if (!contract_team(kg, &c, gpu) && !contract_tile(kg, &c, gpu)) contract_wave(kg, &c, gpu);
     contract_wave(kg, &c, 0);
     return true;

@@ -142,6 +142,8 @@ void contract_scalar(KernelGen *kg, const Contraction *c);                  /* c
 void contract_wave(KernelGen *kg, const Contraction *c, uint32_t features); /* codegen/contract_wave.c */
 void contract_matrix(KernelGen *kg, const Contraction *c);                  /* codegen/contract_matrix.c */
 void contract_vector(KernelGen *kg, const Contraction *c);                  /* codegen/contract_vector.c: for a few rows */
+bool contract_short(KernelGen *kg, const Contraction *c);                   /* codegen/contract_few.c; true: done on GPUs */
+void contract_few(KernelGen *kg, const Contraction *c, uint32_t features);
 bool contract_tile(KernelGen *kg, const Contraction *c,
                    uint32_t features); /* codegen/contract_tile.c; true: for all sizes there are */
 bool contract_team(KernelGen *kg, const Contraction *c, uint32_t features); /* codegen/contract_team.c; the same */

@@ -30,13 +30,13 @@ static int choose_cuts(DimTable *dt, const Contraction *c, Cut *cut)
                                                       least(dt, c->steps, LONG));
     some = dim_mul(dt, some, other);
     const Cut list[] = {
-        {16, 32, 4, 4, .parts = 4, .enough = 256, .least = 256, .most = 256,
+        {16, 32, 4, 4, .slice = 16, .parts = 4, .enough = 256, .least = 256, .most = 256,
          .when = dim_mul(dt, less(dt, c->m, FEW + 1), least(dt, c->steps, LONG))},
-        {64, 32, 8, 4, .parts = 2, .most = 1, .when = dim_mul(dt, dim_mul(dt, narrow, full), long_k)},
-        {32, 32, 4, 4, .parts = 1, .most = 1,
+        {64, 32, 8, 4, .slice = 16, .parts = 2, .most = 1, .when = dim_mul(dt, dim_mul(dt, narrow, full), long_k)},
+        {32, 32, 4, 4, .slice = 16, .parts = 1, .most = 1,
          .when = dim_mul(dt, dim_mul(dt, less(dt, c->steps, SHORT), other), least(dt, small, FULL))},
-        {32, 32, 4, 4, .parts = 2, .most = 1, .when = dim_mul(dt, some, least(dt, small, FULL))},
-        {32, 32, 4, 4, .parts = 4, .enough = 256, .least = 128, .most = 64, .when = some},
+        {32, 32, 4, 4, .slice = 16, .parts = 2, .most = 1, .when = dim_mul(dt, some, least(dt, small, FULL))},
+        {32, 32, 4, 4, .slice = 16, .parts = 4, .enough = 256, .least = 128, .most = 64, .when = some},
     };
     int n = 0;
     for (size_t i = 0; i < sizeof list / sizeof *list; i++) cut[n++] = list[i];

@@ -390,19 +390,33 @@ static DType acc_type(DType t)
     return dtype_is_float(t) && t != DLVK_F64 ? DLVK_F32 : t;
 }
 
+/* Steps of a sum; on a GPU the loads of a few are to be under way at a time. */
+static const Ix *open_steps(Shader *s, const Dim *count)
+{
+    enum { FEW = 16 };
+    const Ix *k;
+    int64_t n;
+    if (!s->strip.width || !dim_is_const(count, &n) || n > FEW) {
+        open_loop(s, count, "k", &k);
+        return k;
+    }
+    const char *name = sh_fresh(s, "k");
+    sh_open(s, "[[unroll]] for (int %s = 0; %s < %d; %s++) {", name, name, (int)n, name);
+    return ix_var(s, name, count);
+}
+
 static const char *emit_dot(Shader *s, Value *v, Index *idx)
 {
     Value *x = v->def->in[0], *y = v->def->in[1];
     int r = v->type.rank;
     DType t = acc_type(v->type.dtype);
-    const Ix *ax[DLVK_MAX_RANK], *bx[DLVK_MAX_RANK], *k;
+    const Ix *ax[DLVK_MAX_RANK], *bx[DLVK_MAX_RANK];
     for (int i = 0; i < r - 2; i++) ax[i] = bx[i] = index_axis(s, v->type, idx, i);
     ax[r - 2] = index_axis(s, v->type, idx, r - 2);
     bx[r - 1] = index_axis(s, v->type, idx, r - 1);
     Accumulate a0 = accumulate(s, v, idx, true, t, emit_identity(s, KIND_SUM, t));
     const char *acc = a0.acc;
-    open_loop(s, x->type.dim[r - 1], "k", &k);
-    ax[r - 1] = bx[r - 2] = k;
+    ax[r - 1] = bx[r - 2] = open_steps(s, x->type.dim[r - 1]);
     if (a0.each) strip_open(s);
     const char *a = emit_value(s, x, index_of_axes(x->type, ax)), *b = emit_value(s, y, index_of_axes(y->type, bx));
     emit_fma(s, t, acc, x->type.dtype, a, y->type.dtype, b);

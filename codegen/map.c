@@ -121,8 +121,7 @@ static int strip_width(KernelGen *kg, const Value *v, const Dim *count)
     return width >= per && width > 1 ? width : 0;
 }
 
-/* On a GPU. */
-static bool write_strips(KernelGen *kg)
+bool gen_strips(KernelGen *kg)
 {
     DimTable *dt = &kg->ctx->dims;
     const Kernel *k = kg->kernel;
@@ -159,7 +158,7 @@ static bool write_strips(KernelGen *kg)
 bool gen_map(KernelGen *kg)
 {
     if (!write_vectors(kg)) write_map(kg, true);
-    bool strips = gen_depthwise(kg) || (gen_tiles(kg) && !kg->variants.at[kg->variants.n - 1]->when) || write_strips(kg);
+    bool strips = gen_depthwise(kg) || (gen_tiles(kg) && !kg->variants.at[kg->variants.n - 1]->when) || gen_strips(kg);
     write_map(kg, false);
     if (strips) kg->variants.at[kg->variants.n - 1]->twin = TWIN_PLAIN;
     return true;

@@ -92,6 +92,7 @@ static Shape choose_strips(const Dim *rows, const Dim *length, bool columns, uin
 /* Whether a value of the kernel has the rows' full length; else it has one element a row. */
 static bool is_full(Type rows, const bool *reduced, Type t)
 {
+    if (t.rank != rows.rank) return false;
     for (int d = 0; d < t.rank; d++)
         if (reduced[d] && t.dim[d] != rows.dim[d]) return false;
     for (int d = 0; d < t.rank; d++)
@@ -108,24 +109,38 @@ static int strip_width(KernelGen *kg)
     return bits < 16 ? 8 : 128 / bits;
 }
 
-/* An output at ax, each element of a strip where there is one. */
-static bool write_output(Shader *s, Value *v, const Ix *const *ax, const char *condition)
+/* Whether it has an element a row with the row's own axes; else they are reshaped. */
+static bool is_row(Type rows, const bool *reduced, Type t)
 {
-    Index at = index_of_axes(v->type, ax);
-    const Ix *flat = index_flat(s, v->type, &at);
-    if (!s->strip.width || !ix_depends(flat, s->strip.j)) {
-        const char *x = emit_stored(s, v, at);
-        if (condition) sh_open(s, "if (%s) {", condition);
-        emit_store(s, v, ix_text(s, index_memory(s, v, &at)), x);
-        if (condition) sh_close(s);
-        return true;
+    bool same = t.rank == rows.rank;
+    for (int d = 0; same && d < rows.rank; d++) same = reduced[d] ? dim_is(t.dim[d], 1) : t.dim[d] == rows.dim[d];
+    return same;
+}
+
+/* Outputs, each element of a strip where there is one. All are computed before any is stored: one may take the place of something
+ * that another is computed from (codegen/states.c). */
+static bool write_outputs(Shader *s, Value *const *v, Index *at, int n, const char *condition)
+{
+    const char **x = POOL_ARRAY(s->pool, const char *, n);
+    bool *each = POOL_ARRAY(s->pool, bool, n), ok = true;
+    for (int i = 0; i < n; i++) {
+        each[i] = s->strip.width && ix_depends(index_flat(s, v[i]->type, &at[i]), s->strip.j);
+        if (!each[i]) {
+            x[i] = emit_stored(s, v[i], at[i]);
+            continue;
+        }
+        x[i] = strip_declare(s, glsl_class(v[i]->type.dtype), NULL, true);
+        strip_open(s);
+        sh_line(s, "%s = %s;", x[i], emit_stored(s, v[i], at[i]));
+        strip_close(s);
     }
-    const char *result = strip_declare(s, glsl_class(v->type.dtype), NULL, true);
-    strip_open(s);
-    sh_line(s, "%s = %s;", result, emit_stored(s, v, at));
-    strip_close(s);
     if (condition) sh_open(s, "if (%s) {", condition);
-    bool ok = strip_store(s, v, index_memory(s, v, &at), result);
+    for (int i = 0; i < n; i++) {
+        if (each[i])
+            ok &= strip_store(s, v[i], index_memory(s, v[i], &at[i]), x[i]);
+        else
+            emit_store(s, v[i], ix_text(s, index_memory(s, v[i], &at[i])), x[i]);
+    }
     if (condition) sh_close(s);
     return ok;
 }
@@ -290,19 +305,26 @@ static bool write_rows(KernelGen *kg, Style style, bool alone)
     }
 
     /* Outputs of one value a row, by lane 0; then one loop for those with the rows' full length. */
-    int n_full = 0;
-    bool ok = true;
+    Value **list = POOL_ARRAY(s->pool, Value *, k->out.n);
+    Index *at = POOL_ARRAY(s->pool, Index, k->out.n);
+    int n = 0;
     for (int i = 0; i < k->out.n; i++) {
         Value *v = k->out.at[i];
-        if (is_full(t, reduced, v->type))
-            n_full++;
-        else
-            ok &= write_output(s, v, ax, "live && lane == 0");
+        if (is_full(t, reduced, v->type)) continue;
+        at[n] = is_row(t, reduced, v->type) ? index_of_axes(v->type, ax) : index_of_flat(s, v->type, row);
+        list[n++] = v;
     }
-    if (n_full) {
+    bool ok = !n || write_outputs(s, list, at, n, "live && lane == 0");
+    if (n < k->out.n) {
         full_axes(s, t, reduced, ax, open_shared_loop(s, "live", length), full);
-        for (int i = 0; i < k->out.n; i++)
-            if (is_full(t, reduced, k->out.at[i]->type)) ok &= write_output(s, k->out.at[i], full, NULL);
+        n = 0;
+        for (int i = 0; i < k->out.n; i++) {
+            Value *v = k->out.at[i];
+            if (!is_full(t, reduced, v->type)) continue;
+            at[n] = index_of_axes(v->type, full);
+            list[n++] = v;
+        }
+        ok &= write_outputs(s, list, at, n, NULL);
         sh_close(s);
         sh_close(s);
     }

@@ -287,6 +287,7 @@ void shader_finish(Shader *s, KernelVariant *out);
 /* Archetypes: fill kg->variants. False: an error is recorded. */
 bool gen_map(KernelGen *kg);
 bool gen_tiles(KernelGen *kg);     /* a variant of map; false: none, and no error */
+bool gen_strips(KernelGen *kg);    /* the same, and of small convolutions: neighbours of the result by one invocation of a GPU */
 bool gen_depthwise(KernelGen *kg); /* the same; codegen/contract_depthwise.c */
 bool gen_rows(KernelGen *kg);
 bool gen_contract(KernelGen *kg);  /* codegen/contract.c */

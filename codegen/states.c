@@ -151,7 +151,10 @@ static bool in_place(States *s, const Value *p, uint32_t state, Value *next, uin
     const Kernel *lead = NULL, *k = kernel_of(s, next, &lead);
     if (!k || others_read(s, lead, k, p)) return false;
     for (int i = 0; i < k->out.n; i++) {
-        bool mine = k->out.at[i] == next || (k->arch == ARCH_MAP && !k->anchor); /* which computes all before it stores any */
+        /* Maps compute all before they store any, and so do rows for each row and for each element of one. */
+        bool together = (k->arch == ARCH_MAP && !k->anchor) ||
+                        (k->arch == ARCH_ROWS && type_count(s->b->ctx, k->out.at[i]->type) == type_count(s->b->ctx, next->type));
+        bool mine = k->out.at[i] == next || together;
         memset(s->seen, 0, (size_t)g->n_values * 2);
         if (!reads_own(s, k, k->out.at[i], p, mine, true)) return false;
     }

@@ -146,8 +146,10 @@ static void leave_tail(Fuse *f, Kernel *k, const Node *first, Node *n)
 
 /* The shape of a rows kernel: full, or with the reduced axes of size 1. */
 typedef struct Rows {
+    Context *ctx;
     Type full;
     bool reduced[DLVK_MAX_RANK];
+    const Dim *count; /* of the rows */
 } Rows;
 
 static bool is_full(const Rows *r, Type t)
@@ -161,6 +163,12 @@ static bool is_row(const Rows *r, Type t)
     for (int i = 0; i < t.rank; i++)
         if (r->reduced[i] ? !dim_is(t.dim[i], 1) : t.dim[i] != r->full.dim[i]) return false;
     return true;
+}
+
+/* Or reshaped: as many elements as there are rows, in their order. An optimizer knows a sum by channel as a vector. */
+static bool is_row_like(const Rows *r, Type t)
+{
+    return is_row(r, t) || (r->count != type_count(r->ctx, r->full) && type_count(r->ctx, t) == r->count);
 }
 
 static bool same_axes(const Node *a, const Node *b)
@@ -265,7 +273,8 @@ static bool joins_rows(const void *shape, const Node *first, const Node *n)
 {
     const Rows *r = shape;
     if (n->op == OP_REDUCE) return is_full(r, n->in[0]->type) && same_axes(first, n);
-    if (fuse_is_pointwise(n)) return is_full(r, n->out[0]->type) || is_row(r, n->out[0]->type);
+    if (fuse_is_pointwise(n)) return is_full(r, n->out[0]->type) || is_row_like(r, n->out[0]->type);
+    if (n->op == OP_RESHAPE) return is_row_like(r, n->in[0]->type) && is_row_like(r, n->out[0]->type);
     if (n->op == OP_BROADCAST) return is_full(r, n->out[0]->type) && is_row(r, n->in[0]->type);
     return false;
 }
@@ -274,7 +283,7 @@ void fuse_rows(Fuse *f, int at)
 {
     Node *first = f->region->nodes.at[at];
     Kernel *k = fuse_kernel(f, ARCH_ROWS, NULL);
-    Rows rows = {.full = first->in[0]->type};
+    Rows rows = {.ctx = f->g->ctx, .full = first->in[0]->type, .count = type_count(f->g->ctx, first->out[0]->type)};
     const Attr *axes = node_attr(first, A_AXES);
     for (int i = 0; i < axes->n; i++) rows.reduced[axes->ints[i]] = true;
     *VEC_PUSH(f->pool, k->reduces) = first;

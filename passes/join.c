@@ -1,6 +1,6 @@
 /* Joins map kernels: where one reads, element by element, what another of the same shape computes, one kernel computes both, so
  * that the value between stays in a register for the second and a launch (with the barrier before it) goes away. An optimizer's
- * update of a parameter and of what it keeps beside it is one kernel by this.
+ * update of a parameter and of what it keeps beside it is one kernel by this. So are windows over the same elements.
  *
  * Works on a schedule whose steps are in order. Steps that the host decides are not crossed. */
 #include <string.h>
@@ -15,14 +15,20 @@ static bool whole_words(const Schedule *s, const Value *v)
     return dtype_bits(v->type.dtype) >= 32 && !s->alias[v->id];
 }
 
-static bool joins(const Schedule *s, const Kernel *a, const Kernel *b)
+/* Whether one kernel can have the results of both. */
+static bool fits(const Schedule *s, const Kernel *a, const Kernel *b)
 {
-    if (a->arch != ARCH_MAP || b->arch != ARCH_MAP || a->anchor || b->anchor || a->out.n + b->out.n > MAX_OUT) return false;
+    if (a->out.n + b->out.n > MAX_OUT) return false;
     for (int i = 0; i < a->out.n; i++)
         if (!whole_words(s, a->out.at[i])) return false;
     for (int i = 0; i < b->out.n; i++)
         if (!whole_words(s, b->out.at[i])) return false;
     return type_same_shape(a->out.at[0]->type, b->out.at[0]->type) && schedule_sized(s, a) == schedule_sized(s, b);
+}
+
+static bool joins(const Schedule *s, const Kernel *a, const Kernel *b)
+{
+    return a->arch == ARCH_MAP && b->arch == ARCH_MAP && !a->anchor && !b->anchor && fits(s, a, b);
 }
 
 typedef struct Walk {
@@ -93,9 +99,28 @@ static bool try_join(Steps *t, int first, int second)
     return true;
 }
 
+static bool is_window(const Kernel *k)
+{
+    return k && k->arch == ARCH_MAP && k->anchor && (k->anchor->op == OP_WINDOW || k->anchor->op == OP_ARGWINDOW);
+}
+
+/* Windows over the same elements are seen by one kernel, whatever each makes of them: max pooling, and what its gradient will
+ * want to know of it. */
+static void join_windows(Steps *t, int i)
+{
+    for (int from = 0; is_window(t->rs->steps.at[i].kernel) && from < i; from++) {
+        const Kernel *a = t->rs->steps.at[from].kernel, *b = t->rs->steps.at[i].kernel;
+        if (!is_window(a) || !fits(t->s, a, b) || !steps_independent(t, from, i) || !steps_can_rise(t, i, from)) continue;
+        bool same = t->reads[from].n == t->reads[i].n;
+        for (int k = 0; same && k < t->reads[i].n; k++) same = t->reads[from].at[k] == t->reads[i].at[k];
+        if (same) join(t, from, i, from);
+    }
+}
+
 static void join_region(Schedule *s, RegionSchedule *rs)
 {
     Steps *t = steps_of(s, rs);
+    for (int i = 0; i < rs->steps.n; i++) join_windows(t, i);
     for (int i = 0; i < rs->steps.n; i++) {
         bool more = true;
         while (more && rs->steps.at[i].kernel && rs->steps.at[i].kernel->arch == ARCH_MAP) {

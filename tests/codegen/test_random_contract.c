@@ -163,13 +163,14 @@ FAMILY(conv_half, 20)
     any_conv(c, chance(c, 50) ? DLVK_F16 : DLVK_F32, true);
 }
 
-/* Operands of 16 bits that lie along k or across it, sizes about the edges of the large tiles, sums long enough to be shared out;
+/* Operands that lie along k or across it, sizes about the edges of the large tiles, sums long enough to be shared out;
  * every variant of the kernel. */
 FAMILY(contract_variants, 4)
 {
+    static const DType types[] = {DLVK_F16, DLVK_F16, DLVK_F32, DLVK_F32, DLVK_BF16};
     c->variants = true;
     c->bindings = chance(c, 70) ? BINDINGS : 1;
-    DType t = chance(c, 80) ? DLVK_F16 : DLVK_BF16;
+    DType t = types[pick(c, 5)];
     bool wide = chance(c, 25);
     const Dim *m = any_dim(c, 1, 140), *n = fixed(c, wide ? 256 : between(c, 1, 12) * (chance(c, 70) ? 8 : 1)),
               *batch = fixed(c, chance(c, 70) ? 1 : 2);
@@ -186,10 +187,11 @@ FAMILY(contract_variants, 4)
     result(c, epilogue(c, build_matmul(&c->b, x, y)));
 }
 
-FAMILY(conv_variants, 2)
+FAMILY(conv_variants, 3)
 {
     c->variants = true;
-    any_conv(c, DLVK_F16, true);
+    bool half = chance(c, 50);
+    any_conv(c, half ? DLVK_F16 : DLVK_F32, half);
 }
 
 /* A normalisation before a convolution of 1 x 1, of values that mixed precision stores: computed where they are loaded. */
