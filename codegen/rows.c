@@ -9,7 +9,7 @@
 void emit_lane_reduce(Shader *s, Kind k, DType t, const char *acc, bool each)
 {
     /* In two steps of about the root of LANES: the first HEAD lanes combine what they and the lanes HEAD, 2 * HEAD, ... behind
-     * them have, then everyone combines theirs. */
+     * them have, then everyone who goes on with it combines theirs. */
     char c = glsl_class_letter(t);
     const char *step = s->columns ? " * (GROUP / LANES)" : ""; /* between neighbouring lanes */
     const char *each_j = each ? "[[unroll]] for (int j = 0; j < WIDTH; j++) " : "", *row = each ? " + j * GROUP" : "";
@@ -30,9 +30,11 @@ void emit_lane_reduce(Shader *s, Kind k, DType t, const char *acc, bool each)
     sh_line(s, "barrier();");
     sh_close(s);
     const char *first = sh_printf(s, "red_%c[gl_LocalInvocationID.x%s - lane%s]%s", c == 'b' ? 'u' : c, row, step, back);
+    if (s->first_alone) sh_open(s, "if (lane == 0) {");
     sh_line(s, "%s%s = %s;", each_j, acc, first);
     sh_line(s, "[[unroll]] for (uint l = 1; l < HEAD; l++)");
     sh_line(s, "    %s%s = %s;", each_j, acc, emit_combine(s, k, t, acc, sh_printf(s, "(%s%s)", other, back)));
+    if (s->first_alone) sh_close(s);
     sh_close(s);
 }
 
@@ -278,6 +280,8 @@ static bool write_rows(KernelGen *kg, Style style, bool alone)
     sh_line(s, "int row = live ? int(row_number) : 0; /* a row too many is computed and not stored: barriers want everyone */");
     s->lanes = "int(LANES)";
     s->lane = "int(lane)";
+    s->first_alone = k->reduces.n == 1;
+    for (int i = 0; i < k->out.n; i++) s->first_alone &= !is_full(t, reduced, k->out.at[i]->type);
 
     const Ix *row = ix_var(s, "row", rows), *ax[DLVK_MAX_RANK], *full[DLVK_MAX_RANK];
     if (shape.width && s->columns) row = ix_add(s, ix_mul(s, row, dim_const(dt, shape.width)), s->strip.j);

@@ -5,6 +5,9 @@
  * size has to be divisible; where that makes too few of them an axis is cut by a divisor, and so is a single one, near its square
  * root. Sums are also the more accurate for it.
  *
+ * The place of an extremum along a long axis becomes the extremum, and the first or last of the places that have it: reductions,
+ * which many share, where a search is one invocation's.
+ *
  * Requires: primitives. Keeps: types and symbols; narrow floats are summed in float32 between the two. Breaks: nothing. */
 #include "passes/passes.h"
 
@@ -16,6 +19,8 @@ enum {
     WORK = 1 << 17,  /* elements in all */
     PART = 128,      /* in a part; more, */
     PARTS = 1 << 15, /* where there are more parts than these, of all rows together */
+    FULL = 2048,     /* parts of contiguous rows, all together: with more of them adding up the parts takes a while */
+    SEARCH = 256,    /* elements along an axis that one invocation had better not search alone */
     USUAL = 16       /* what a symbol counts for */
 };
 
@@ -68,8 +73,52 @@ static Value *cut_large(Build *b, Value *x, double rows, int *n, int *axes)
     return x;
 }
 
+/* Which of the n axes, the last of which is contiguous, begin the parts: so many that they are few enough. An axis may be cut for
+ * that: x is replaced, and the list of axes. */
+static Value *cut_rows(Build *b, Value *x, double rows, int *n, int *axes, int *first)
+{
+    double parts = rows, part = 1;
+    for (int i = 0; i < *n; i++) parts *= (double)usual(x->type.dim[axes[i]]);
+    for (*first = *n; *first > 0 && (part < PART || parts > FULL);) {
+        int axis = axes[*first - 1];
+        int64_t size = 0, d = 2;
+        double all = (double)usual(x->type.dim[axis]);
+        bool known = dim_is_const(x->type.dim[axis], &size);
+        if (part >= PART && !known) break;
+        if (part >= PART && parts / all < FULL) {
+            while (d < size && (size % d || parts / (double)d > FULL)) d++;
+            if (d < size && x->type.rank < DLVK_MAX_RANK) {
+                x = cut(b, x, axis, size, d);
+                for (int k = *n; k >= *first; k--) axes[k] = axes[k - 1] + 1;
+                ++*n;
+            }
+            break;
+        }
+        part *= all;
+        parts /= all;
+        --*first;
+    }
+    return x;
+}
+
+static bool search(Build *b, const Node *old, Value *x, Value **out)
+{
+    int axis = (int)attr_i(old, A_AXIS, 0);
+    bool last = attr_i(old, A_LAST, 0) != 0;
+    int64_t size;
+    if (!dim_is_const(x->type.dim[axis], &size) || size < SEARCH || size > INT32_MAX) return false;
+    Value *best = build_reduce(b, (Kind)attr_i(old, A_KIND, KIND_MAX), x, 1, &axis, true);
+    Value *has = build_map2(b, OP_EQ, x, best);
+    if (dtype_is_float(x->type.dtype)) has = build_map2(b, OP_OR, has, build_map1(b, OP_IS_NAN, x)); /* which wins */
+    Value *place = build_iota(b, DLVK_I32, x->type.rank, x->type.dim, axis);
+    place = build_map3(b, OP_SELECT, has, place, build_scalar_i(b, DLVK_I32, last ? 0 : size - 1));
+    out[0] = build_cast(b, build_reduce(b, last ? KIND_MAX : KIND_MIN, place, 1, &axis, true), old->out[0]->type.dtype);
+    return out[0] != NULL;
+}
+
 static bool split(Rewrite *rw, const Node *old, Value *const *in, Value **out)
 {
+    if (old->op == OP_ARGREDUCE) return search(&rw->b, old, in[0], out);
     if (old->op != OP_REDUCE) return false;
     Build *b = &rw->b;
     Value *x = in[0];
@@ -87,10 +136,11 @@ static bool split(Rewrite *rw, const Node *old, Value *const *in, Value **out)
         length *= (double)usual(x->type.dim[all[i]]);
     }
     if (rows > (contiguous ? FEW_INNER : FEW) || length < (contiguous ? LONG_INNER : LONG) || rows * length < WORK) return false;
-    if (!contiguous) x = cut_large(b, x, rows, &n, all);
+    int first = 0;
+    x = contiguous ? cut_rows(b, x, rows, &n, all, &first) : cut_large(b, x, rows, &n, all);
     for (int i = n - 1; i >= 0; i--) {
         int axis = all[i];
-        if (part >= PART)
+        if (contiguous ? i < first : part >= PART)
             outer[n_outer++] = axis;
         else {
             inner[n_inner++] = axis;
