@@ -169,6 +169,7 @@ static const char *store_text(Shader *s, const Attend *t)
 void attend_holes(Shader *s, const Attend *t, const char *vector, Hole *holes)
 {
     const Attention *a = t->a;
+    int64_t ahead = attend_ahead(t);
     const Hole all[ATTEND_HOLES] = {
         {"m", arg_size(s, t->m, "m")},
         {"n", arg_size(s, t->n, "n")},
@@ -184,6 +185,8 @@ void attend_holes(Shader *s, const Attend *t, const char *vector, Hole *holes)
         {"v_col", arg_int(s, t->v.col)},
         {"score", score_text(s, t, vector)},
         {"dead", dead_text(s, t)},
+        {"causal", ahead > -ATTEND_FAR && ahead < ATTEND_FAR ? "1" : "0"},
+        {"ahead", sh_printf(s, "%lld", (long long)ahead)},
         {"store", store_text(s, t)},
     };
     memcpy(holes, all, sizeof all);
@@ -195,6 +198,7 @@ bool gen_attention(KernelGen *kg)
     attention_scalar(kg, &t);
     if (t.q.root->type.dtype == DLVK_F16 && t.k.root->type.dtype == DLVK_F16 && t.v.root->type.dtype == DLVK_F16)
         attention_matrix(kg, &t);
-    attention_wave(kg, &t);
+    attention_wave(kg, &t, DLVK_FEATURE_WAVE | DLVK_FEATURE_WG512 | DLVK_FEATURE_STORAGE16);
+    attention_wave(kg, &t, 0);
     return true;
 }

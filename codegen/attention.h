@@ -26,15 +26,21 @@ typedef struct Attend {
  *                          int at which a vector of neighbouring n begins on a CPU driver, all of which exist; NULL
  *   dead                   statements behind the loop: `dead` becomes true where row m of batch z, of the GLSL floats top and
  *                          total, gives zeros
+ *   causal, ahead          "1" where a mask hides the keys whose number is above their query's plus `ahead`, else "0"
  *   store                  statements that store x, the result at the GLSL ints z, m and e */
-enum { ATTEND_HOLES = 15 };
+enum { ATTEND_HOLES = 17 };
 void attend_holes(Shader *s, const Attend *t, const char *vector, Hole *holes);
 /* Whether an operand's batches begin at multiples of `by` for certain. */
 bool attend_base_divides(Shader *s, const Attend *t, Value *operand, const View *view, int by);
 /* An element of an operand, as a float expression; at: a GLSL int variable, counted from the beginning of its memory. */
 const char *attend_load(Shader *s, const View *view, const char *at);
 
-void attention_wave(KernelGen *kg, const Attend *t);   /* codegen/attention_wave.c */
+/* Scores of keys farther ahead of their query than this are those of hidden ones, -6e4 or less; at least ATTEND_FAR: nobody knows.
+ * codegen/attention_causal.c */
+#define ATTEND_FAR (1 << 30)
+int64_t attend_ahead(const Attend *t);
+
+void attention_wave(KernelGen *kg, const Attend *t, uint32_t features); /* codegen/attention_wave.c */
 void attention_scalar(KernelGen *kg, const Attend *t); /* codegen/attention_scalar.c */
 void attention_matrix(KernelGen *kg, const Attend *t); /* codegen/attention_matrix.c */
 

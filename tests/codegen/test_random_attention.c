@@ -74,12 +74,13 @@ static Value *without_nan(Case *c, Value *s, Value *p)
     return build_map3(b, OP_SELECT, none, zero, p);
 }
 
-static void any_attention(Case *c, DType t, int64_t longest)
+/* eights: of a head's elements, at most */
+static void any_attention(Case *c, DType t, int64_t longest, int64_t eights)
 {
     Build *b = &c->b;
     int64_t times = chance(c, 25) ? 2 : 1, kv_heads = between(c, 1, 3);
     Heads h = {any_dim(c, 1, 2), fixed(c, kv_heads * times), any_dim(c, 1, longest), any_dim(c, 2, longest), 0, 0};
-    h.d = chance(c, 60) ? 8 * between(c, 1, 5) : between(c, 1, 40);
+    h.d = chance(c, 60) ? 8 * between(c, 1, eights) : between(c, 1, 40);
     h.e = chance(c, 70) ? h.d : between(c, 1, 70);
     Value *q = heads(c, t, &h, h.heads, h.m, h.d), *k = heads(c, t, &h, fixed(c, kv_heads), h.n, h.d);
     Value *v = repeated(c, heads(c, t, &h, fixed(c, kv_heads), h.n, h.e), times);
@@ -119,15 +120,22 @@ static void any_attention(Case *c, DType t, int64_t longest)
 
 FAMILY(attention, 16)
 {
-    any_attention(c, float_type(c), 40);
+    any_attention(c, float_type(c), 40, 5);
 }
 
 FAMILY(attention_half, 3)
 {
-    any_attention(c, DLVK_F16, 80);
+    any_attention(c, DLVK_F16, 80, 5);
+}
+
+/* Every variant of the kernel; heads of all sizes. */
+FAMILY(attention_variants, 1)
+{
+    c->variants = true;
+    any_attention(c, chance(c, 50) ? DLVK_F16 : DLVK_F32, 140, chance(c, 40) ? 32 : 8);
 }
 
 FAMILY(attention_long, 3)
 {
-    any_attention(c, DLVK_F32, 200);
+    any_attention(c, DLVK_F32, 200, 5);
 }
