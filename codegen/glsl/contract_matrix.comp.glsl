@@ -16,7 +16,7 @@ layout(constant_id = 5) const uint WM = 32;
 layout(constant_id = 6) const uint WN = 32;
 layout(constant_id = 7) const uint BK = 32;
 layout(constant_id = 8) const uint DEPTH = 1; /* slices under way into registers */
-layout(constant_id = 9) const bool WHOLE = false; /* there are no steps or columns in a tile that do not exist */
+layout(constant_id = 9) const bool WHOLE = false; /* there are no steps in a slice that do not exist */
 layout(local_size_x_id = 0) in;
 
 const uint VECTORS = BK / 8;
@@ -104,7 +104,8 @@ void fetch(int k0, uint d)
         int k = k0 + along_b(e), n = n0 + across_b(e);
 #if @{b_whole}
         uvec4 x = uvec4(0);
-        if (WHOLE || (k < k_end && n < @{n})) {
+        n = min(n, @{n} - 1) & (B_ROWS ? -8 : -1); /* for columns that do not exist some others: nobody stores them */
+        if (WHOLE || k < k_end) {
             @{b_load}
         }
         next_b[d * LOADS_B + e] = x;
@@ -112,7 +113,7 @@ void fetch(int k0, uint d)
         float h[8];
         [[unroll]] for (int u = 0; u < 8; u++) {
             float x = 0;
-            if (WHOLE || (k < k_end && n < @{n})) {
+            if ((WHOLE || k < k_end) && n < @{n}) {
                 @{b_load}
             }
             h[u] = x;
@@ -197,15 +198,17 @@ void fetch(int k0, uint d)
             Partial partial = Partial(@{partial});
             [[unroll]] for (uint q = 0; q < FM * FN; q++)
                 coopMatStore(acc[q], partial.d, whole * piece_end + piece + q * MAT * MAT, MAT, gl_CooperativeMatrixLayoutRowMajor);
-            memoryBarrierBuffer();
-            barrier();
+            /* One invocation speaks for all of them: what the others have stored is behind the barrier of its workgroup. */
+#define AROUND gl_ScopeWorkgroup, gl_ScopeWorkgroup, gl_StorageSemanticsBuffer | gl_StorageSemanticsShared, gl_SemanticsAcquireRelease
             Counters counters = Counters(@{counters});
+            controlBarrier(AROUND);
             if (t == 0) {
+                memoryBarrier(gl_ScopeDevice, gl_StorageSemanticsBuffer, gl_SemanticsRelease);
                 arrived = atomicAdd(counters.d[number], 1u);
                 if (arrived == uint(SPLITS - 1)) counters.d[number] = 0;
+                memoryBarrier(gl_ScopeDevice, gl_StorageSemanticsBuffer, gl_SemanticsAcquire);
             }
-            barrier();
-            memoryBarrierBuffer();
+            controlBarrier(AROUND);
             last = arrived == uint(SPLITS - 1);
         }
         if (last) {
@@ -216,7 +219,7 @@ void fetch(int k0, uint d)
             int column = n0 + column0, own_column = int(uint(lane) % uint(STRIPS)) * WIDTH;
             bool inside = ALL >= int(LANES) || lane < ALL;
 #if @{strips}
-            int n = WHOLE ? column + own_column : min(column + own_column, @{n} - WIDTH), strip = n / WIDTH;
+            int n = min(column + own_column, @{n} - WIDTH), strip = n / WIDTH;
             @{column_values}
 #endif
             for (int p = 0; p < int(FM); p++, row += int(MAT)) {
@@ -280,7 +283,7 @@ void fetch(int k0, uint d)
                 }
                 [[unroll]] for (int e = 0; e < EACH; e++) {
                     int m = row + own_row + e / TURNS * BELOW, n = column + own_column + e % TURNS * int(LANES), strip = n / WIDTH;
-                    if (inside && m < @{m} && (WHOLE || n < @{n})) {
+                    if (inside && m < @{m} && n < @{n}) {
                         @{put}
                     }
                 }
