@@ -26,17 +26,29 @@ static int any_axes(Case *c, int rank, int *axes)
     return n;
 }
 
+/* Many NaN in a line. */
+static Value *with_nan(Case *c, Value *x)
+{
+    return build_map3(&c->b, OP_SELECT, build_map2s(&c->b, OP_GT, x, 0), x, build_scalar(&c->b, x->type.dtype, NAN));
+}
+
 FAMILY(reduce, 25)
 {
     const Dim *d[5];
     int rank = pick(c, 5), axes[5];
     DType t = sound_type(c);
     any_shape(c, rank, d);
-    Value *x = operand(c, t, rank, d, FILL_POSITIVE);
+    Kind k = any_kind(c, t);
+    bool extreme = (k == KIND_MAX || k == KIND_MIN) && chance(c, 30);
+    Value *x = operand(c, t, rank, d, extreme ? FILL_WIDE : FILL_POSITIVE);
     for (int n = pick(c, 2); n > 0 && rank; n--) x = moved(c, x);
-    if (chance(c, 40)) x = epilogue(c, x);
+    if (!extreme && k != KIND_PROD && chance(c, 40)) x = epilogue(c, x); /* products overflow before a zero comes */
     rank = x->type.rank;
-    Value *y = build_reduce(&c->b, any_kind(c, t), x, any_axes(c, rank, axes), axes, chance(c, 50));
+    Value *y = build_reduce(&c->b, k, x, any_axes(c, rank, axes), axes, chance(c, 50));
+    if (extreme) {
+        result(c, y);
+        return;
+    }
     if (chance(c, 30) && y->type.rank) {
         int first = pick(c, y->type.rank);
         y = build_reduce(&c->b, any_kind(c, t), y, 1, &first, chance(c, 50));
@@ -122,10 +134,7 @@ FAMILY(argreduce, 15)
     if (t == DLVK_BOOL) t = DLVK_U8;
     if (least(c, d[axis]) == 0) d[axis] = fixed(c, 5);
     Value *x = operand(c, t, rank, d, chance(c, 50) ? FILL_WIDE : FILL_EVERYDAY);
-    if (dtype_is_float(t) && chance(c, 30)) { /* many NaN in a line */
-        Value *gone = build_map2s(&c->b, OP_GT, x, 0);
-        x = build_map3(&c->b, OP_SELECT, gone, x, build_scalar(&c->b, t, NAN));
-    }
+    if (dtype_is_float(t) && chance(c, 30)) x = with_nan(c, x);
     Value *y = build_argreduce(&c->b, chance(c, 50) ? KIND_MAX : KIND_MIN, x, axis, chance(c, 50), chance(c, 50));
     result(c, chance(c, 50) ? y : build_map2s(&c->b, OP_ADD, y, 1));
     if (chance(c, 40)) result(c, build_gather(&c->b, x, y, axis));
@@ -159,20 +168,27 @@ static void any_window(Case *c, Type t, int64_t *window, int64_t *step, int64_t 
     }
 }
 
-FAMILY(window, 20)
+FAMILY(window, 24)
 {
     const Dim *d[4], *lo[4], *hi[4];
     int64_t window[4], step[4], dilation[4];
     int rank = 1 + pick(c, 4);
     DType t = sound_type(c);
     any_shape(c, rank, d);
-    for (int i = 0; i < rank; i++)
-        if (least(c, d[i]) == 0) d[i] = fixed(c, 8);
+    bool empty = false; /* windows may lie in padding alone */
+    for (int i = 0; i < rank; i++) {
+        if (least(c, d[i]) == 0 && chance(c, 70)) d[i] = fixed(c, 8);
+        empty |= least(c, d[i]) == 0;
+    }
     if (t == DLVK_BOOL) t = DLVK_F32;
-    Value *x = operand(c, t, rank, d, FILL_POSITIVE);
+    Kind k = any_kind(c, t);
+    bool extreme = (k == KIND_MAX || k == KIND_MIN) && chance(c, 50);
+    Value *x = operand(c, t, rank, d, extreme ? FILL_WIDE : FILL_POSITIVE), *y;
+    if (extreme && dtype_is_float(t) && chance(c, 50)) x = with_nan(c, x);
     any_window(c, x->type, window, step, dilation, lo, hi);
-    result(c, epilogue(c, build_window(&c->b, any_kind(c, t), x, window, step, dilation, lo, hi)));
-    if (chance(c, 40)) {
+    y = build_window(&c->b, k, x, window, step, dilation, lo, hi);
+    result(c, extreme ? y : epilogue(c, y));
+    if (!empty && chance(c, 40)) {
         Attr attr[] = {at_i(A_KIND, chance(c, 50) ? KIND_MAX : KIND_MIN),
                        at_ints(A_WINDOW, rank, window),
                        at_ints(A_STEP, rank, step),
