@@ -169,3 +169,25 @@ FAMILY(barrier, 8)
     }
     result(c, chance(c, 70) ? epilogue(c, v) : v);
 }
+
+/* Branches that need nothing of each other, and run side by side; some depend on the sizes alone, and are prepared. */
+FAMILY(side_by_side, 8)
+{
+    const Dim *d[] = {any_dim(c, 1, 40), any_dim(c, 1, 30)};
+    Value *sum = NULL;
+    for (int branches = 2 + pick(c, 3); branches > 0; branches--) {
+        Value *x;
+        if (chance(c, 40)) { /* of positions */
+            x = build_map2(&c->b, OP_SUB, build_iota(&c->b, DLVK_I64, 2, d, 0), build_iota(&c->b, DLVK_I64, 2, d, 1));
+            x = build_cast(&c->b, build_cumulate(&c->b, KIND_SUM, x, pick(c, 2), false, chance(c, 50)), DLVK_F32);
+        } else {
+            x = operand(c, DLVK_F32, 2, d, FILL_EVERYDAY);
+        }
+        for (int steps = pick(c, 3); steps > 0; steps--)
+            x = chance(c, 50) ? build_softmax(&c->b, x, pick(c, 2), false)
+                              : build_cumulate(&c->b, chance(c, 50) ? KIND_SUM : KIND_MAX, x, pick(c, 2), false, false);
+        if (chance(c, 30)) result(c, x);
+        sum = sum ? build_map2(&c->b, OP_ADD, sum, x) : x;
+    }
+    result(c, epilogue(c, sum));
+}

@@ -1,11 +1,13 @@
-/* Whether the random families make everything there is: each row of ops.def, each archetype of kernels. Needs no device. */
+/* Whether the random families make everything there is: each row of ops.def, each archetype of kernels, steps that are prepared,
+ * and that need nothing of each other. Needs no device. */
 #include "ir/kernel.h"
+#include "ir/steps.h"
 #include "passes/pass.h"
 #include "passes/passes.h"
 #include "tests/codegen/random.h"
 
 typedef struct Cover {
-    bool op[OP_COUNT], archetype[ARCH_CUMULATE + 1];
+    bool op[OP_COUNT], archetype[ARCH_CUMULATE + 1], prepared, independent;
 } Cover;
 
 /* Rows that no random graph holds, and who tests them. */
@@ -30,10 +32,14 @@ static bool see_kernels(Graph *g, Cover *seen)
     bool stopped;
     PassOptions options = {0};
     g = passes_run(g, &options, &stopped);
-    const Schedule *s = g ? schedule_build(g, true) : NULL;
-    for (int i = 0; s && i < s->regions.n; i++)
-        for (int k = 0; k < s->regions.at[i]->steps.n; k++)
-            if (s->regions.at[i]->steps.at[k].kernel) seen->archetype[s->regions.at[i]->steps.at[k].kernel->arch] = true;
+    Schedule *s = g ? schedule_build(g, true) : NULL;
+    for (int i = 0; s && i < s->regions.n; i++) {
+        RegionSchedule *rs = s->regions.at[i];
+        for (int k = 0; k < rs->steps.n; k++)
+            if (rs->steps.at[k].kernel) seen->archetype[rs->steps.at[k].kernel->arch] = true;
+        seen->prepared |= rs->prepared > 0;
+        if (rs->steps.n > 1) seen->independent |= steps_independent(steps_of(s, rs), 0, 1);
+    }
     return s != NULL;
 }
 
@@ -45,7 +51,7 @@ Test(random, everything_is_made)
             Case c;
             random_build(&c, l->name, l->f, (uint64_t)seed);
             see_ops(c.g->top, &seen);
-            if (seed <= 3) cr_assert(see_kernels(c.g, &seen), "random/%s, seed %d", l->name, seed);
+            if (seed <= 8) cr_assert(see_kernels(c.g, &seen), "random/%s, seed %d", l->name, seed);
             pool_free(&c.pool);
         }
     for (size_t i = 0; i < sizeof elsewhere / sizeof *elsewhere; i++) {
@@ -53,5 +59,7 @@ Test(random, everything_is_made)
         seen.op[elsewhere[i]] = true;
     }
     for (int i = 0; i < OP_COUNT; i++) cr_expect(seen.op[i], "no random graph has the op '%s'", op_info[i].name);
+    cr_expect(seen.prepared, "no random graph has a step that is prepared");
+    cr_expect(seen.independent, "no random graph has steps that need nothing of each other");
     for (int i = 0; i <= ARCH_CUMULATE; i++) cr_expect(seen.archetype[i], "no random graph has a kernel of archetype %d", i);
 }
