@@ -442,6 +442,7 @@ void contract_tiles(Shader *s, const Contraction *c, const char *name, const Til
         {"splits", t->split.splits},
         {"bm", cut_text(s, t, offsetof(Cut, m))},
         {"bn", cut_text(s, t, offsetof(Cut, n))},
+        {"clamp", t->cut && t->unroll ? "1" : "0"},
         {"bk", cut_text(s, t, offsetof(Cut, slice))},
         {"tm", cut_text(s, t, offsetof(Cut, sub_m))},
         {"tn", cut_text(s, t, offsetof(Cut, sub_n))},
@@ -475,7 +476,7 @@ void contract_tiles(Shader *s, const Contraction *c, const char *name, const Til
 }
 
 /* Tiles that are shared: there are counters for so many. */
-enum { MOST_TILES = 128 };
+enum { MOST_TILES = 512 };
 
 bool contract_may_run(const Dim **when)
 {

@@ -131,7 +131,7 @@ typedef struct Tiles {
     Splits split;
     const char *row_type, *rows, *row; /* contract_rows(), contract_row() */
     const Cut *cut;                    /* contract_team: holes bm, bn, tm, tn, teams */
-    bool unroll;                       /* Shader.unroll, where operands are f32 */
+    bool unroll;                       /* Shader.unroll, where operands are f32; contract_team: few branches, too */
     bool strips;                       /* LANES_STRIPS */
     bool a_by_rows; /* single elements of A, too, are taken by neighbouring rows where these neighbour in memory */
 } Tiles;

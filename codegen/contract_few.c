@@ -16,6 +16,9 @@ void contract_few(KernelGen *kg, const Contraction *c, uint32_t features)
     enum { RESULTS = 4096, LEAST = 32, MOST = 1 << 20, GROUP = 4 };
     DimTable *dt = &kg->ctx->dims;
     const Dim *one = dim_const(dt, 1), *results = dim_max(dt, dim_mul(dt, dim_mul(dt, c->m, c->n), c->z), one);
+    int64_t least, most;
+    dim_range(results, &least, &most);
+    if (c->conv || least > RESULTS) return; /* convolutions are seldom so small, and many */
     const Dim *when = dim_floordiv(dt, dim_const(dt, RESULTS), results);
     when = dim_min(dt, dim_min(dt, when, dim_floordiv(dt, c->steps, dim_const(dt, LEAST))), one);
     when = dim_min(dt, when, dim_floordiv(dt, dim_const(dt, MOST), dim_max(dt, dim_mul(dt, results, c->steps), one)));

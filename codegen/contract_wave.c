@@ -30,7 +30,13 @@ const char *contract_rows(Shader *s, const Contraction *c, const char *type, con
     return text;
 }
 
-/* A row of the tile: where it begins in A and where its window begins. */
+/* Whether a step of the window is one through memory, so that a row's place and a step's need only be added. */
+static bool shifts(const Contraction *c, const Tap *p)
+{
+    return c->a.affine && !p->plain && p->in_dilation == 1;
+}
+
+/* A row of the tile: where its window begins, and where that is in A. */
 const char *contract_row(Shader *s, const Contraction *c, const char *row)
 {
     Piece piece = contract_begin(s);
@@ -42,6 +48,10 @@ const char *contract_row(Shader *s, const Contraction *c, const char *row)
         if (p->plain && c->a.affine) continue;
         const Ix *x = ix_mul(s, contract_row_axis(s, c, p->axis, "m", "z"), dim_const(dt, p->step));
         sh_line(s, "origin%d[%s] = %s;", i, row, ix_text(s, ix_sub(s, x, ix_dim(s, p->lo))));
+        if (!shifts(c, p)) continue;
+        s->role = "taps"; /* whose argument it is */
+        sh_line(s, "row_at[%s] += origin%d[%s] * %s;", row, i, row, arg_int(s, p->a_stride));
+        s->role = "rows";
     }
     s->role = NULL;
     return contract_end(s, piece);
@@ -63,6 +73,10 @@ const char *contract_a_slice(Shader *s, const Contraction *c)
         else
             sh_line(s, "int w%d = %s * %s;", i, w, arg_int(s, dim_const(&s->ctx->dims, p->dilation)));
     }
+    const char *shift = dim_is(c->a_k, 1) ? "inner" : sh_printf(s, "inner * %s", c->a.affine ? arg_int(s, c->a_k) : "0");
+    for (int i = 0; i < c->n_tap; i++)
+        if (shifts(c, &c->tap[i])) shift = sh_printf(s, "%s + w%d * %s", shift, i, arg_int(s, c->tap[i].a_stride));
+    if (c->a.affine) sh_line(s, "int shift = %s;", shift);
     s->role = NULL;
     return contract_end(s, piece);
 }
@@ -148,7 +162,7 @@ const char *contract_a_load(Shader *s, const Contraction *c, Load load, const ch
     DimTable *dt = &s->ctx->dims;
     Type ta = c->a.value->type;
     int r = c->out->type.rank;
-    const char *ok = "live", *at = sh_printf(s, "row_at[%s]", row);
+    const char *ok = "live", *at = sh_printf(s, "row_at[%s] + shift", row);
     const Ix *ax[DLVK_MAX_RANK];
     for (int i = 0; i < c->n_tap; i++) {
         const Tap *p = &c->tap[i];
@@ -165,11 +179,10 @@ const char *contract_a_load(Shader *s, const Contraction *c, Load load, const ch
         }
         const char *q = sh_printf(s, "q%d", i);
         ax[p->axis] = ix_var(s, q, p->size);
-        if (c->a.affine) at = sh_printf(s, "%s + %s * %s", at, q, arg_int(s, p->a_stride));
+        if (c->a.affine && !shifts(c, p)) at = sh_printf(s, "%s + %s * %s", at, q, arg_int(s, p->a_stride));
     }
     sh_open(s, "if (%s) {", ok);
     if (c->a.affine) {
-        at = dim_is(c->a_k, 1) ? sh_printf(s, "%s + inner", at) : sh_printf(s, "%s + inner * %s", at, arg_int(s, c->a_k));
         const char *x = load_text(s, &c->a, at, load);
         if (c->a.leaf) x = load == LOAD_ELEMENT ? sh_printf(s, "before(%s, inner)", x) : contract_before_vector(s, c, x);
         sh_line(s, "x = %s;", x);

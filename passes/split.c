@@ -19,7 +19,7 @@ enum {
     WORK = 1 << 17,  /* elements in all */
     PART = 128,      /* in a part; more, */
     PARTS = 1 << 15, /* where there are more parts than these, of all rows together */
-    FULL = 2048,     /* parts of contiguous rows, all together: with more of them adding up the parts takes a while */
+    FULL = 4096,     /* parts of contiguous rows, all together: with more of them adding up the parts takes a while */
     SEARCH = 256,    /* elements along an axis that one invocation had better not search alone */
     USUAL = 16       /* what a symbol counts for */
 };

@@ -61,16 +61,16 @@ void gather(int at, int n, int step)
 //# main
     int id = int(gl_LocalInvocationID.x), team = id / TEAM;
     t = id % TEAM;
-    int row_tiles = (@{m} + BM - 1) / BM, column_tiles = (@{n} + BN - 1) / BN;
-    int shares = max(int(gl_NumWorkGroups.x) / (row_tiles * column_tiles * @{z}), 1); /* a grid folded into y has none */
-    int whole = int(gl_WorkGroupID.x + gl_WorkGroupID.y * gl_NumWorkGroups.x), number = whole / SPLITS, share = whole - number * SPLITS;
-    z = number / (row_tiles * column_tiles);
-    int tile = number - z * row_tiles * column_tiles;
-    if (z < @{z}) {
+    uint row_tiles = uint(@{m} + BM - 1) / BM, column_tiles = uint(@{n} + BN - 1) / BN; /* divisions of unsigned numbers are shorter */
+    uint group = gl_WorkGroupID.x + gl_WorkGroupID.y * gl_NumWorkGroups.x, place = group / uint(SPLITS), tiles = row_tiles * column_tiles;
+    int whole = int(group), number = int(place), share = whole - number * SPLITS;
+    if (place < tiles * @{z}) {
+        z = @{z} == 1 ? 0 : int(place / tiles);
+        place -= z * tiles;
         /* Bands of rows, walked column by column: what runs at one time shares A and B. */
-        int band = tile / (BAND * column_tiles), within = tile - band * BAND * column_tiles;
-        int band_rows = min(BAND, row_tiles - band * BAND);
-        m0 = (band * BAND + within % band_rows) * BM, n0 = within / band_rows * BN;
+        uint band = place / (BAND * column_tiles), within = place - band * BAND * column_tiles;
+        uint band_rows = min(BAND, row_tiles - band * BAND), column_tile = within / band_rows;
+        m0 = int(band * BAND + within - column_tile * band_rows) * BM, n0 = int(column_tile) * BN;
         int at_a = team * BK * STRIDE_A, at_b = TEAMS * BK * STRIDE_A + team * BK * STRIDE_B;
         /* 4 x 8 invocations stand together. */
         int tx = WIDE < 8 ? t % WIDE : t / 32 % max(WIDE / 8, 1) * 8 + t % 8, ty = WIDE < 8 ? t / WIDE : t / 32 / max(WIDE / 8, 1) * 4 + t / 8 % 4;
@@ -84,22 +84,7 @@ void gather(int at, int n, int step)
         k_end = min(k_first + (slices + SPLITS - 1) / SPLITS * (TEAMS * BK), @{k});
         /* Code takes time to load, more than it runs for where there is little to do: each part stands here once. */
         [[dont_unroll]] for (int k0 = k_first - TEAMS * BK; k0 < k_end; k0 += TEAMS * BK) {
-            if (k0 >= k_first) {
-                [[unroll]] for (int e = 0; e < LOADS_A; e++) {
-                    int r = across_a(e), k = along_a(e);
-                    if (A_STEPS)
-                        [[unroll]] for (int u = 0; u < 4; u++) pool[at_a + (k + u) * STRIDE_A + r / 4][r % 4] = next_a[e][u];
-                    else
-                        pool[at_a + k * STRIDE_A + r / 4] = next_a[e];
-                }
-                [[unroll]] for (int e = 0; e < LOADS_B; e++) {
-                    int n = across_b(e), k = along_b(e);
-                    if (B_COLUMNS)
-                        pool[at_b + k * STRIDE_B + n / 4] = next_b[e];
-                    else
-                        [[unroll]] for (int u = 0; u < 4; u++) pool[at_b + (k + u) * STRIDE_B + n / 4][n % 4] = next_b[e][u];
-                }
-            }
+            if (k0 >= k_first) put(at_a, at_b);
             barrier();
             if (k0 + TEAMS * BK < k_end) fetch(k0 + TEAMS * BK + team * BK);
             if (k0 >= k_first)
@@ -132,7 +117,7 @@ void gather(int at, int n, int step)
             at -= share * step;
             if (fans > 1) {
                 int here = min(FAN, SPLITS - fan * FAN);
-                last = arrive(row_tiles * column_tiles * @{z} + number * fans + fan, here);
+                last = arrive(int(tiles) * @{z} + number * fans + fan, here);
                 if (last) {
                     gather(at + fan * FAN * step, here, step);
                     [[unroll]] for (int j = 0; j < MINE; j++) partial.d[at + fan * FAN * step + j * GROUP] = mine[j];

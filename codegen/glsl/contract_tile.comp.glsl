@@ -11,8 +11,8 @@ const int BAND = 8;
 const int WIDE = BN / 8;                               /* invocations side by side */
 const int STRIDE_A = BM / 4 + 1, STRIDE_B = BN / 4 + 1; /* vectors to a step of k: odd, so that columns fall into different banks */
 const int EACH = 16;                                   /* rows of the result that pass through shared memory at a time */
-shared vec4 tile_a[BK * STRIDE_A];
-shared vec4 tile_b[BK * STRIDE_B];
+const int AT_B = BK * STRIDE_A;                        /* where B's slice begins, behind A's */
+shared vec4 pool[BK * (STRIDE_A + STRIDE_B)];
 #define K_END @{k}
 @{slices}
 //# main
@@ -36,20 +36,7 @@ shared vec4 tile_b[BK * STRIDE_B];
         [[unroll]] for (int i = 0; i < 16; i++) acc[i] = vec4(0);
         fetch(0);
         for (int k0 = 0; k0 < @{k}; k0 += BK) {
-            [[unroll]] for (int e = 0; e < LOADS_A; e++) {
-                int r = across_a(e), k = along_a(e);
-                if (A_STEPS)
-                    [[unroll]] for (int u = 0; u < 4; u++) tile_a[(k + u) * STRIDE_A + r / 4][r % 4] = next_a[e][u];
-                else
-                    tile_a[k * STRIDE_A + r / 4] = next_a[e];
-            }
-            [[unroll]] for (int e = 0; e < LOADS_B; e++) {
-                int n = across_b(e), k = along_b(e);
-                if (B_COLUMNS)
-                    tile_b[k * STRIDE_B + n / 4] = next_b[e];
-                else
-                    [[unroll]] for (int u = 0; u < 4; u++) tile_b[(k + u) * STRIDE_B + n / 4][n % 4] = next_b[e][u];
-            }
+            put(0, AT_B);
             barrier();
             if (k0 + BK < @{k}) fetch(k0 + BK);
             /* Written out whole, convolutions are no faster, and take a long time to compile; products are 3 % faster. */
@@ -58,8 +45,8 @@ shared vec4 tile_b[BK * STRIDE_B];
 #else
             [[unroll]] for (int k = 0; k < BK; k++) {
 #endif
-                vec4 u[2] = vec4[](tile_a[k * STRIDE_A + ty], tile_a[k * STRIDE_A + ty + 8]);
-                vec4 v[2] = vec4[](tile_b[k * STRIDE_B + tx], tile_b[k * STRIDE_B + tx + WIDE]);
+                vec4 u[2] = vec4[](pool[k * STRIDE_A + ty], pool[k * STRIDE_A + ty + 8]);
+                vec4 v[2] = vec4[](pool[AT_B + k * STRIDE_B + tx], pool[AT_B + k * STRIDE_B + tx + WIDE]);
                 [[unroll]] for (int i = 0; i < 8; i++)
                     [[unroll]] for (int j = 0; j < 2; j++) acc[i * 2 + j] += u[i / 4][i % 4] * v[j];
             }
@@ -68,14 +55,14 @@ shared vec4 tile_b[BK * STRIDE_B];
         /* Two rows of each invocation at a time: 16 rows of the tile, of which an invocation finishes one column. */
         for (int p = 0; p < 4; p++) {
             [[unroll]] for (int q = 0; q < 16; q++)
-                if (p == q / 4) tile_b[(ty * 2 + q / 2 % 2) * (BN / 4) + tx + q % 2 * WIDE] = acc[q];
+                if (p == q / 4) pool[AT_B + (ty * 2 + q / 2 % 2) * (BN / 4) + tx + q % 2 * WIDE] = acc[q];
             barrier();
             int column = n0 + t, n = min(column, @{n} - 1), row = m0 + p / 2 * 32 + p % 2 * 2;
             @{column_values}
             @{results}
             [[unroll]] for (int e = 0; e < EACH; e++) {
                 int m = min(row + e / 2 * 4 + e % 2, @{m} - 1);
-                float x = tile_b[e * (BN / 4) + t / 4][t % 4];
+                float x = pool[AT_B + e * (BN / 4) + t / 4][t % 4];
                 @{value}
             }
             [[unroll]] for (int e = 0; e < EACH; e++) {
