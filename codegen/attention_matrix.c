@@ -27,25 +27,54 @@ static const char *operand(Shader *s, const Attend *t, const char *name, Value *
 }
 
 typedef struct Shape {
-    uint32_t subgroups, rows, keys, key_teams, prefetch;
+    uint32_t subgroups, rows, keys, key_teams;
 } Shape;
+
+/* Whether scores are the product times a positive number, *f. */
+static bool scores_factor(const Attend *t, double *f)
+{
+    const Value *v = t->a->scores;
+    *f = t->factor;
+    double c;
+    while (v != t->a->qk->out[0]) {
+        const Node *n = v->def;
+        if (!n) return false;
+        if (n->op == OP_CAST || n->op == OP_RESHAPE) {
+            v = n->in[0];
+        } else if ((n->op == OP_MUL || n->op == OP_DIV) && value_scalar(n->in[1], &c)) {
+            *f = n->op == OP_MUL ? *f * c : *f / c;
+            v = n->in[0];
+        } else if (n->op == OP_MUL && value_scalar(n->in[0], &c)) {
+            *f *= c;
+            v = n->in[1];
+        } else {
+            return false;
+        }
+    }
+    return *f > 0;
+}
 
 static void one_shape(KernelGen *kg, const Attend *t, Shape x, const Dim *when)
 {
     DimTable *dt = &kg->ctx->dims;
     Shader *s = shader_new(kg, DLVK_FEATURE_WAVE | DLVK_FEATURE_COOPMAT | DLVK_FEATURE_FLOAT16 | DLVK_FEATURE_STORAGE16 |
-                                   DLVK_FEATURE_SUBGROUP);
-    const uint32_t spec[] = {x.subgroups, 16, 32, (uint32_t)t->d, (uint32_t)t->e, x.rows, x.keys, x.key_teams, x.prefetch};
-    for (int i = 0; i < 9; i++) *VEC_PUSH(s->pool, s->spec) = spec[i];
+                                   DLVK_FEATURE_SUBGROUP | (x.subgroups > 8 ? DLVK_FEATURE_WG512 : 0));
+    const uint32_t spec[] = {x.subgroups, 16, 32, (uint32_t)t->d, (uint32_t)t->e, x.rows, x.keys, x.key_teams, UINT32_MAX};
+    for (size_t i = 0; i < sizeof spec / sizeof *spec; i++) *VEC_PUSH(s->pool, s->spec) = spec[i];
     int64_t rows = x.subgroups / x.key_teams * x.rows;
     s->grid[0] = dim_mul(dt, dim_ceildiv(dt, t->m, dim_const(dt, rows)), t->z);
     s->when = when;
     Value *q = t->a->qk->in[0], *k = t->a->qk->in[1], *v = t->a->pv->in[1];
-    enum { OWN = 3 };
+    enum { OWN = 6 };
+    double factor;
+    bool folded = scores_factor(t, &factor);
     Hole holes[OWN + ATTEND_HOLES] = {
         {"query", operand(s, t, "query", q, &t->q, t->q.col, t->q.row, t->d, "D")},
         {"key", operand(s, t, "key", k, &t->k, t->k.row, t->k.col, t->d, "D")},
         {"value", operand(s, t, "value", v, &t->v, t->v.col, t->v.row, t->e, "E")},
+        {"scale", sh_printf(s, "%.9g", (folded ? factor : 1) * 1.4426950408889634)},
+        {"folded", folded ? "1" : "0"},
+        {"ragged", divides(s, t->n, (int)(x.keys * x.key_teams)) ? "0" : "1"},
     };
     attend_holes(s, t, NULL, holes + OWN);
     contract_assemble(s, "attention_matrix.comp.glsl", OWN + ATTEND_HOLES, holes);
@@ -61,8 +90,8 @@ void attention_matrix(KernelGen *kg, const Attend *t)
         int64_t size, tiles; /* heads up to this size; at least so many tiles */
         Shape shape;
     } of[] = {
-        {64, 256, {8, 16, 64, 1, 1}},  {64, 40, {4, 16, 64, 1, 1}}, {64, 0, {4, 16, 16, 4, 1}},
-        {128, 256, {4, 16, 32, 1, 1}}, {128, 0, {4, 16, 16, 2, 1}}, {256, 0, {2, 16, 16, 1, 1}},
+        {64, 512, {16, 16, 64, 1}}, {64, 192, {8, 16, 64, 1}}, {64, 0, {8, 16, 16, 4}},
+        {128, 256, {4, 16, 32, 1}}, {128, 0, {4, 16, 16, 2}},  {256, 0, {2, 16, 16, 1}},
     };
     for (size_t i = 0; i < sizeof of / sizeof *of; i++) {
         if (most > of[i].size) continue;

@@ -199,7 +199,8 @@ static uint32_t feature_bits(const DeviceFeatures *f, const VkPhysicalDeviceProp
                              const VkPhysicalDeviceVulkan11Properties *p11, bool coopmat)
 {
     const VkSubgroupFeatureFlags ops = VK_SUBGROUP_FEATURE_BASIC_BIT | VK_SUBGROUP_FEATURE_ARITHMETIC_BIT |
-                                       VK_SUBGROUP_FEATURE_SHUFFLE_BIT | VK_SUBGROUP_FEATURE_BALLOT_BIT;
+                                       VK_SUBGROUP_FEATURE_SHUFFLE_BIT | VK_SUBGROUP_FEATURE_BALLOT_BIT |
+                                       VK_SUBGROUP_FEATURE_VOTE_BIT;
     const VkPhysicalDeviceFeatures *b = &f->base.features;
     bool shuffles =
         (p11->subgroupSupportedOperations & ops) == ops && (p11->subgroupSupportedStages & VK_SHADER_STAGE_COMPUTE_BIT);
@@ -266,6 +267,7 @@ static void examine(dlvk_device *d, VkPhysicalDevice physical, DeviceFeatures *f
     uint32_t lanes = p11.subgroupSize;
     coopmat = d->matrix && lanes >= d->matrix && lanes <= 32 && (d->cpu || base.limits.maxComputeSharedMemorySize >= 48 << 10);
 
+    d->quads = base.vendorID == 0x10de && lanes == 32 && d->matrix == 16;
     memcpy(d->shader_uuid, pso.shaderBinaryUUID, sizeof d->shader_uuid);
 
     const VkPhysicalDeviceLimits *lim = &base.limits;

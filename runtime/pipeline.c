@@ -132,6 +132,8 @@ VkSpecializationInfo model_spec(const dlvk_model *m, const Dlvk__Plan__Pipeline 
         s->value[0] *= m->dev->info.subgroup_size;
         s->value[1] = m->dev->matrix;
         s->value[2] = m->dev->info.subgroup_size;
+        for (uint32_t k = 3; k < p->n_spec; k++)
+            if (p->spec[k] == UINT32_MAX) s->value[k] = m->dev->quads;
     }
     return (VkSpecializationInfo){
         .mapEntryCount = (uint32_t)p->n_spec, .pMapEntries = s->entry, .dataSize = 4 * p->n_spec, .pData = s->value};

@@ -46,6 +46,8 @@ struct dlvk_device {
     bool poison;         /* DLVK_POISON is set: memory the host can see begins as NaNs */
     bool full_subgroups; /* computeFullSubgroups is enabled */
     uint32_t matrix;     /* rows, columns and depth of the cooperative matrices that DLVK_FEATURE_COOPMAT stands for */
+    bool quads; /* lanes hold matrices as NVIDIA's do: four neighbours have rows i and i + 8 of accumulators and left operands (16
+                   x 16) between them, in the order of attention_matrix.comp.glsl */
     double timestamp_ns; /* of one tick; 0: the queue has no timestamps */
     uint64_t timestamp_mask;
     uint32_t max_groups[3];

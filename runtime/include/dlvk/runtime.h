@@ -30,7 +30,7 @@ typedef enum dlvk_feature {
     DLVK_FEATURE_INT8 = 1 << 4,
     DLVK_FEATURE_STORAGE16 = 1 << 5, /* 16-bit loads and stores */
     DLVK_FEATURE_STORAGE8 = 1 << 6,
-    DLVK_FEATURE_SUBGROUP = 1 << 7, /* subgroup arithmetic, shuffle and ballot in compute shaders, 8 lanes at least */
+    DLVK_FEATURE_SUBGROUP = 1 << 7, /* subgroup arithmetic, shuffle, ballot and vote in compute shaders, 8 lanes at least */
     DLVK_FEATURE_COOPMAT = 1 << 8,  /* VK_KHR_cooperative_matrix: 16x16x16 or 8x8x8, f16 with sums in f32 */
     DLVK_FEATURE_WAVE = 1 << 9,     /* a GPU: loads of neighbouring invocations coalesce */
     DLVK_FEATURE_SCALAR = 1 << 10,  /* a CPU driver with shuffles: loads at one address for all lanes are cheap, others serial */
