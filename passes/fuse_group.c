@@ -274,7 +274,9 @@ static bool joins_rows(const void *shape, const Node *first, const Node *n)
     const Rows *r = shape;
     if (n->op == OP_REDUCE) return is_full(r, n->in[0]->type) && same_axes(first, n);
     if (fuse_is_pointwise(n)) return is_full(r, n->out[0]->type) || is_row_like(r, n->out[0]->type);
-    if (n->op == OP_RESHAPE) return is_row_like(r, n->in[0]->type) && is_row_like(r, n->out[0]->type);
+    /* To a vector, not back: whoever broadcasts the result makes it again where he wants it, instead of its being stored. */
+    if (n->op == OP_RESHAPE)
+        return is_row_like(r, n->in[0]->type) && is_row_like(r, n->out[0]->type) && !is_row(r, n->out[0]->type);
     if (n->op == OP_BROADCAST) return is_full(r, n->out[0]->type) && is_row(r, n->in[0]->type);
     return false;
 }

@@ -184,3 +184,19 @@ Test(memory, mixed_precision_within_limits_learns_the_same_bits, .timeout = 120)
 {
     check(convolutions, DLVK_F16, 0.95, 1, 80);
 }
+
+/* What the convolutions' step keeps at once, in tensors as large as their activations. Once, normalised values were stored beside
+ * what they can be made of again, and it kept 17.3 (10.2). */
+Test(memory, normalised_values_are_not_kept, .timeout = 120)
+{
+    static const struct {
+        dlvk_dtype precision;
+        double tensors;
+    } of[] = {{DLVK_F32, 14}, {DLVK_F16, 9}};
+    for (int i = 0; i < 2; i++) {
+        Outcome r = train(convolutions(), 0, of[i].precision);
+        double tensors = (double)r.memory.planned_arena / (ROWS * 4 * 8 * 8 * sizeof(float));
+        cr_assert(tensors < of[i].tensors, "%g tensors", tensors);
+        free(r.states);
+    }
+}
