@@ -102,7 +102,7 @@ bool model_runs(const dlvk_model *m, const Dlvk__Plan__Variant *v);
 bool model_built(dlvk_model *m, const Dlvk__Plan__Variant *v);
 
 /* proof.c */
-typedef enum Verdict { VERDICT_OPEN, VERDICT_RIGHT, VERDICT_WRONG } Verdict;
+typedef enum Verdict { VERDICT_OPEN, VERDICT_RIGHT, VERDICT_WRONG, VERDICT_UNSEEN } Verdict;
 bool model_on_matrices(const dlvk_model *m, const Dlvk__Plan__Variant *v);
 bool model_on_trial(const dlvk_model *m, const Dlvk__Plan__Variant *v);        /* and it has yet to show that it is right */
 dlvk_status model_verdicts(dlvk_model *m, const char *cache, dlvk_error *err); /* what the cache file knows */

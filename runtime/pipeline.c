@@ -36,7 +36,7 @@ bool model_runs(const dlvk_model *m, const Dlvk__Plan__Variant *v)
     const dlvk_device_info *info = &m->dev->info;
     const Dlvk__Plan__Module *mod = m->plan->module[m->plan->pipeline[v->pipeline]->module];
     return !(mod->features & ~info->features) && mod->push_bytes <= info->push_constant_bytes &&
-           atomic_load(&m->verdict[v->pipeline]) != VERDICT_WRONG;
+           atomic_load(&m->verdict[v->pipeline]) <= VERDICT_RIGHT;
 }
 
 static bool is_built(const dlvk_model *m, uint32_t pipeline)

@@ -11,7 +11,8 @@
 typedef Dlvk__Plan__Dispatch Dispatch;
 typedef Dlvk__Plan__Variant Variant;
 
-/* Of a buffer that is larger, the beginning and the end are compared, half as much each. */
+/* Of a buffer that is larger, the beginning and the end are compared, half as much each; of one that has parts, and so that each
+ * is likely to be met, PROOF_SPREAD places. */
 enum { WINDOW = 1 << 18 };
 
 /* ---- what is known ------------------------------------------------------------------------------------------------- */
@@ -185,6 +186,11 @@ static bool is_compared(const dlvk_session *s, uint32_t buffer)
     return s->slice[buffer].size && b->dtype && float_bytes(b->dtype - 1);
 }
 
+static int pieces_of(const Dlvk__Plan__Buffer *b, const Slice *x)
+{
+    return x->size <= WINDOW ? 1 : b->parts ? PROOF_SPREAD : 2;
+}
+
 dlvk_status proof_add(dlvk_session *s, Recorded *r, uint32_t step, const Variant *v, dlvk_error *err)
 {
     const Dispatch *d = s->m->step[step]->dispatch;
@@ -201,13 +207,9 @@ dlvk_status proof_add(dlvk_session *s, Recorded *r, uint32_t step, const Variant
         const Slice *x = &s->slice[d->writes[i]];
         const Dlvk__Plan__Buffer *b = s->m->plan->buffer[d->writes[i]];
         bool compared = is_compared(s, d->writes[i]);
-        if (compared && x->size <= WINDOW) {
-            add_piece(p, b, 0, x->size);
-        } else if (compared) {
-            add_piece(p, b, 0, WINDOW / 2);
-            add_piece(p, b, (x->size - WINDOW / 2) / 4 * 4, WINDOW / 2);
-        }
-        bool kept = x->size && b->dtype && read_too(s, d, x);
+        uint64_t n = compared ? pieces_of(b, x) : 0, bytes = n == 1 ? x->size : n ? WINDOW / n : 0;
+        for (uint64_t k = 0; k < n; k++) add_piece(p, b, n == 1 ? 0 : (x->size - bytes) / (n - 1) * k / 4 * 4, bytes);
+        bool kept = x->size && b->dtype && (b->parts || read_too(s, d, x));
         if (kept) st = vk_memory_new(s->dev, MEMORY_DEVICE, x->size, "a self-test", &p->saved[i], err);
     }
     if (st || p->size) return st;
@@ -242,7 +244,7 @@ static void fetch(const dlvk_session *s, const Recorded *r, const Proof *p, cons
     for (size_t i = 0; i < d->n_writes; i++) {
         const Slice *x = &s->slice[d->writes[i]];
         if (!is_compared(s, d->writes[i])) continue;
-        for (int k = 0; k < (x->size <= WINDOW ? 1 : 2); k++, piece++) {
+        for (int k = pieces_of(s->m->plan->buffer[d->writes[i]], x); k > 0; k--, piece++) {
             const VkBufferCopy copy = {
                 .srcOffset = x->offset + p->piece[piece].at, .dstOffset = to, .size = p->piece[piece].bytes};
             vkCmdCopyBuffer(cmd, x->buffer, r->results.buffer, 1, &copy);
@@ -328,6 +330,7 @@ static void compare(void *user, int trial)
                     scale = fabsf(b);
                 }
             }
+        p->seen |= n > 0;
         if (bad * FEW > n)
             p->verdict = VERDICT_WRONG;
         else if (scale > 0 && p->verdict == VERDICT_OPEN)
@@ -342,13 +345,14 @@ void proof_judge(dlvk_session *s, Recorded *r)
 {
     rt_parallel(0, (int)r->n_proof, compare, r);
     /* Once wrong is wrong: another session may have judged the same kernel by other data since this one was recorded. Zeros say
-     * little: good enough for this process, but not for the file. */
+     * little: good enough for this process, but not for the file. Nothing at all says nothing: such a kernel is not used. */
     for (uint32_t i = 0; i < r->n_proof; i++) {
         unsigned char open = VERDICT_OPEN;
         if (r->proof[i].verdict == VERDICT_WRONG)
             atomic_store(&s->m->verdict[r->proof[i].pipeline], VERDICT_WRONG);
         else
-            atomic_compare_exchange_strong(&s->m->verdict[r->proof[i].pipeline], &open, VERDICT_RIGHT);
+            atomic_compare_exchange_strong(&s->m->verdict[r->proof[i].pipeline], &open,
+                                           r->proof[i].seen ? VERDICT_RIGHT : VERDICT_UNSEEN);
     }
     remember(s->m, r->proof, r->n_proof);
     proof_free(s, r);

@@ -9,7 +9,7 @@
 
 #include "runtime/session.h"
 
-enum { PROOF_PIECES = 16, PROOF_SAVED = 8 };
+enum { PROOF_SAVED = 8, PROOF_SPREAD = 8, PROOF_PIECES = PROOF_SAVED * PROOF_SPREAD };
 
 /* What is copied of the buffers that are compared: as the variant on trial leaves them, as the other one does, and as they were.
  */
@@ -20,13 +20,14 @@ typedef struct Proof {
     uint32_t pipeline, step;
     uint64_t results, size; /* in Recorded.results: where its copies lie, and the bytes of each */
     unsigned char verdict;
+    bool seen; /* some of what it writes lay in what was compared */
     struct {
         uint64_t at, bytes;
         uint32_t dtype;
         bool part; /* others write the rest of the buffer */
     } piece[PROOF_PIECES];
     int pieces;
-    Memory saved[PROOF_SAVED]; /* by written buffer: what an in-place kernel read */
+    Memory saved[PROOF_SAVED]; /* by written buffer: what an in-place kernel read, and what is others' */
 } Proof;
 
 /* Whether variant v has yet to show that it is right. */

@@ -195,6 +195,7 @@ static dlvk_chance chance_of(const OnnxNode *n, const Value *v)
 {
     const char *op = n->proto->op_type ? n->proto->op_type : "";
     if (!n->im->random) return DLVK_CERTAIN;
+    if ((strcmp(op, "Shape") == 0 || strcmp(op, "Size") == 0) && value_const(v, &(const Tensor *){NULL})) return DLVK_CERTAIN;
     if (v && (v->type.dtype == DLVK_BOOL || strcmp(op, "Bernoulli") == 0)) return DLVK_RANDOM_BITS;
     bool keeps = strcmp(op, "Cast") == 0 || strcmp(op, "CastLike") == 0 || strcmp(op, "Identity") == 0;
     const Entry *from = keeps && n->n_in ? scope_find(n->scope, n->proto->input[0]) : NULL;

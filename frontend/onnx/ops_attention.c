@@ -182,6 +182,10 @@ void lower_rotary_embedding(OnnxNode *n)
     int first = n->arg ? 2 : 1;
     Value *x = in(n, 0), *cosine = in(n, first), *sine = in(n, first + 1), *at = in(n, n->arg ? 1 : 3);
     if (!x || !cosine || !sine || (n->arg && !at)) return;
+    if (!cosine->type.rank || !sine->type.rank) {
+        onnx_error(n, "cosines and sines are scalars");
+        return;
+    }
     int rank = x->type.rank, sequence = rank == 4 ? 2 : 1;
     const Dim *const *whole = x->type.dim;
     int64_t heads = onnx_int(n, "num_heads", 0), turned = onnx_int(n, "rotary_embedding_dim", 0);

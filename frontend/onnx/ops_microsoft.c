@@ -258,6 +258,8 @@ static void microsoft_attention(OnnxNode *n, Value **x, Value *padding, Value *b
     Build *b = n->b;
     for (int i = 0; i < 3; i++) {
         Value *both[] = {i > 0 ? past[i - 1] : NULL, onnx_split_heads(n, x[i], "num_heads")};
+        if (both[0] && both[0]->type.rank != 4) onnx_error(n, "past keys or values of rank %d, not 4", both[0]->type.rank);
+        if (!both[1] || (both[0] && both[0]->type.rank != 4)) return;
         x[i] = both[0] ? build_concat(b, 2, both, 2) : both[1];
         if (!x[i]) return;
         if (i > 0) present[i - 1] = x[i];
@@ -292,6 +294,8 @@ static void microsoft_attention(OnnxNode *n, Value **x, Value *padding, Value *b
 static bool pieces(Build *b, Value *x, int count, const Dim *const *width, Value **piece)
 {
     if (!x) return false;
+    if (!x->type.rank) ctx_error(b->ctx, DLVK_INVALID_ARGUMENT, "a scalar cannot be cut into %d", count);
+    if (!x->type.rank) return false;
     int last = x->type.rank - 1;
     const Dim *at = dim_of_int(b, 0), *each = floor_of(b, x->type.dim[last], count);
     for (int i = 0; i < count; i++) {
@@ -306,7 +310,7 @@ static bool pieces(Build *b, Value *x, int count, const Dim *const *width, Value
  * scores, past keys, past values. */
 void lower_multi_head_attention(OnnxNode *n)
 {
-    Value *x[3] = {in(n, 0), in(n, 1), in(n, 2)}, *bias[3], *past[] = {in(n, 6), in(n, 7)}, *present[2];
+    Value *x[3] = {in(n, 0), in(n, 1), in(n, 2)}, *bias[3], *past[] = {in(n, 6), in(n, 7)}, *present[2] = {NULL, NULL};
     if (has_in(n, 8) || has_in(n, 9)) {
         onnx_error(n, "inputs 8 and 9, 'past_sequence_length' and 'cache_indirection' of caches with room, are not supported");
         return;
@@ -317,6 +321,11 @@ void lower_multi_head_attention(OnnxNode *n)
     }
     if (has_in(n, 3)) {
         const Dim *width[3];
+        for (int i = 0; i < 3; i++)
+            if (x[i]->type.rank != 3 && x[i]->type.rank != 4) {
+                onnx_error(n, "key and value of rank %d and %d", x[1]->type.rank, x[2]->type.rank);
+                return;
+            }
         for (int i = 0; i < 3; i++) {
             const Dim *const *d = x[i]->type.dim;
             width[i] = x[i]->type.rank == 4 ? times(n->b, d[1], d[3]) : d[x[i]->type.rank - 1];
@@ -410,6 +419,10 @@ void lower_group_query_attention(OnnxNode *n)
         Value *at =
             has_in(n, 9) ? in(n, 9) : build_map2(b, OP_ADD, build_iota(b, DLVK_I64, 2, run, 1), build_reshape(b, start, 2, one));
         if (!in(n, 7) || !in(n, 8)) return;
+        if (in(n, 7)->type.rank != 2 || in(n, 8)->type.rank != 2) {
+            onnx_error(n, "cosines and sines of rank %d and %d, not 2", in(n, 7)->type.rank, in(n, 8)->type.rank);
+            return;
+        }
         Value *cosine = build_gather(b, in(n, 7), at, 0), *sine = build_gather(b, in(n, 8), at, 0);
         for (int i = 0; i < 2 && cosine; i++)
             x[i] = onnx_rotate(b, x[i], cosine, sine, 1, times_int(b, cosine->type.dim[2], 2),
@@ -421,6 +434,10 @@ void lower_group_query_attention(OnnxNode *n)
         for (int k = 0; k < 4; k++) {
             zero[k] = more[k] = dim_of_int(b, 0);
             shape[k] = k == 2 ? total : x[i]->type.dim[k];
+        }
+        if (past && past->type.rank != 4) {
+            onnx_error(n, "past keys or values of rank %d, not 4", past->type.rank);
+            return;
         }
         if (past) more[2] = at_least_0(b, minus(b, total, past->type.dim[2]));
         write[0] = past ? build_pad(b, past, zero, more, build_scalar(b, past->type.dtype, 0))

@@ -368,7 +368,7 @@ void lower_dropout(OnnxNode *n)
 {
     Build *b = n->b;
     Value *x = in(n, 0), *mode = n->opset >= 12 ? in(n, 2) : NULL;
-    double off;
+    double off, none;
     Value *mask = build_broadcast(b, build_scalar_i(b, n->opset < 10 ? x->type.dtype : DLVK_BOOL, 1), x->type.rank, x->type.dim);
     n->out[0] = x;
     if (trained(n)) {
@@ -378,7 +378,7 @@ void lower_dropout(OnnxNode *n)
         if (n->n_out > 1) n->out[1] = build_cast(b, mask, n->opset < 10 ? x->type.dtype : DLVK_BOOL);
         return;
     }
-    if (mode && !(value_scalar(mode, &off) && off == 0)) {
+    if (mode && !(value_scalar(mode, &off) && off == 0) && !(in(n, 1) && value_scalar(in(n, 1), &none) && none == 0)) {
         Value *ratio = in(n, 1) ? build_cast(b, in(n, 1), DLVK_F32) : build_scalar(b, DLVK_F32, 0.5);
         Value *keep = build_map2(b, OP_GE, uniform(n, x->type.rank, x->type.dim), ratio);
         Value *gain =

@@ -142,3 +142,54 @@ Test(proof, a_part_of_a_buffer_is_judged_by_itself)
         unlink(file);
     }
 }
+
+Test(proof, what_is_others_is_not_written_over)
+{
+    Planner p;
+    dlvk_model *m;
+    dlvk_session *s;
+    float y[N];
+    bool tried = has_matrices();
+    halves(&p, "if (i < 4) y.v[i] = i + 1; if (i == 5) y.v[i] = 7;");
+    load(&p, &m, &s);
+    for (int run = 0; run < 2; run++) {
+        OK(dlvk_session_run(s, err));
+        OK(dlvk_session_get_output(s, "y", y, sizeof y, err));
+        cr_assert_eq(y[5], 1e6f, "%g", (double)y[5]);
+    }
+    cr_assert_eq(dlvk_model_wrong_kernels(m, NULL), tried);
+    dlvk_session_free(s);
+    dlvk_model_free(m);
+    planner_free(&p);
+    unlink(file);
+}
+
+/* Of a large buffer only some places are compared: what writes none of them has shown nothing. */
+Test(proof, what_was_not_seen_is_not_used)
+{
+    enum { BIG = 1 << 18, AT = 100000 };
+    static float y[BIG];
+    Planner p;
+    dlvk_model *m;
+    dlvk_session *s;
+    has_matrices();
+    planner_init(&p);
+    uint32_t n = planner_const(&p, BIG), one = planner_const(&p, 1), bytes = planner_const(&p, sizeof y);
+    uint32_t b = planner_buffer(&p, BUF(OUTPUT), bytes, 0, 0);
+    p.plan.buffer[b]->dtype = DLVK_F32 + 1;
+    p.plan.buffer[b]->parts = true;
+    planner_output(&p, "y", DLVK_F32, b, 1, &n);
+    const Args args = {.address = {b}, .n_address = 1, .writes = {b}, .n_writes = 1};
+    uint32_t plain = planner_pipeline(&p, "", "F y;", 8, "if (i < 4) y.v[100000 + i] = i + 1;", 0, NULL, 0);
+    uint32_t fast = planner_pipeline(&p, "", "F y;", 8, "if (i < 4) y.v[100000 + i] = 77;", DLVK_FEATURE_COOPMAT, NULL, 0);
+    planner_add_variant(&p, planner_dispatch(&p, planner_top(&p), "part", plain, one, &args), fast, one, false);
+    load(&p, &m, &s);
+    OK(dlvk_session_run(s, err));
+    OK(dlvk_session_get_output(s, "y", y, sizeof y, err));
+    for (int i = 0; i < 4; i++) cr_assert_eq(y[AT + i], (float)(i + 1), "%g", (double)y[AT + i]);
+    cr_assert_eq(dlvk_session_variant(s, 0), 1);
+    dlvk_session_free(s);
+    dlvk_model_free(m);
+    planner_free(&p);
+    unlink(file);
+}

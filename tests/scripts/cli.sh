@@ -76,7 +76,7 @@ check "a folder with a wrong expectation" bash -c "mkdir -p '$tmp/bad/test_data_
     cp '$in' '$tmp/bad/test_data_set_0' && cp '$wrong' '$tmp/bad/test_data_set_0'"
 check_exit "test: a failure" 1 '^FAIL bad ' "$DLVKC" test "$tmp/bad" --json "$tmp/t.json"
 check_exit "test: JSON" 0 '"status": "FAIL"' cat "$tmp/t.json"
-# p -> Bernoulli -> y (cast, negated), and z = p + p beside it; expected is another sample, then one of another shape, type, kind, and a wrong z.
+# p -> Bernoulli -> y (cast, negated), and z = p + p beside it; expected is another sample, then one of another shape, of another type, and a wrong z.
 "$PYTHON" - "$tmp" <<'END'
 import os, sys
 import numpy as np
@@ -93,7 +93,7 @@ for name, outputs in cases.items():
     d = f"{sys.argv[1]}/random_{name}"
     os.makedirs(d + "/test_data_set_0")
     save(model, d + "/model.onnx")
-    for i, x in enumerate((p,)): open(f"{d}/test_data_set_0/input_{i}.pb", "wb").write(nh.from_array(x).SerializeToString())
+    open(f"{d}/test_data_set_0/input_0.pb", "wb").write(nh.from_array(p).SerializeToString())
     for i, x in enumerate(outputs):
         open(f"{d}/test_data_set_0/output_{i}.pb", "wb").write(nh.from_array(x.astype(x.dtype)).SerializeToString())
 END
@@ -104,6 +104,34 @@ check_exit "test: a random output of another type" 1 "^FAIL random_type output '
 check_exit "test: beside random outputs others count" 1 "^FAIL random_certain output 'z': 1 of 40 elements differ" "$DLVKC" test "$tmp/random_certain" \
     --json "$tmp/t.json"
 check_exit "test: JSON of a failure" 0 '"random": false' cat "$tmp/t.json"
+# What random operators draw, by its moments: 200,000 numbers, within some six standard errors of each.
+"$PYTHON" - "$tmp/draw.onnx" <<'END'
+import sys
+import numpy as np
+from onnx import TensorProto as T, helper as h, numpy_helper as nh, save
+N = 200000
+nodes = [h.make_node("RandomNormal", [], ["normal"], mean=1.0, scale=2.0, shape=[N]),
+         h.make_node("RandomUniform", [], ["uniform"], low=-1.0, high=3.0, shape=[N]),
+         h.make_node("Multinomial", ["logs"], ["class"], sample_size=N), h.make_node("Bernoulli", ["p"], ["bit"])]
+logs = nh.from_array(np.log(np.float32([[0.2, 0.3, 0.5]])), "logs")
+outputs = [h.make_tensor_value_info(n, t, s) for n, t, s in
+           [("normal", T.FLOAT, [N]), ("uniform", T.FLOAT, [N]), ("class", T.INT32, [1, N]), ("bit", T.FLOAT, [N])]]
+p = nh.from_array(np.full(N, 0.3, np.float32), "p")
+save(h.make_model(h.make_graph(nodes, "g", [], outputs, [logs, p]), opset_imports=[h.make_opsetid("", 17)], ir_version=8), sys.argv[1])
+END
+check "run: random numbers" "$DLVKC" run "$tmp/draw.onnx" --output-dir "$tmp/draw"
+check "random numbers have their distributions" "$PYTHON" - "$tmp/draw" <<'END'
+import sys
+import numpy as np
+normal, uniform, kind, bit = (np.load(f"{sys.argv[1]}/{n}.npy").astype(np.float64).ravel() for n in ("normal", "uniform", "class", "bit"))
+z = (normal - 1) / 2
+for what, got, want, error in [("mean", z.mean(), 0, 1), ("variance", z.var(), 1, 2**0.5), ("skewness", (z**3).mean(), 0, 15**0.5),
+                               ("kurtosis", (z**4).mean(), 3, 96**0.5), ("uniform mean", uniform.mean(), 1, 4 / 12**0.5),
+                               ("uniform variance", uniform.var(), 4 / 3, 1.2), ("bits", bit.mean(), 0.3, 0.46),
+                               *[(f"class {k}", (kind == k).mean(), w, 0.5) for k, w in enumerate((0.2, 0.3, 0.5))]]:
+    assert abs(got - want) < 6 * error / len(z) ** 0.5, f"{what}: {got}, not {want}"
+assert -1 <= uniform.min() < -0.999 and 2.999 < uniform.max() <= 3 and abs(np.corrcoef(z[1:], z[:-1])[0, 1]) < 6 / len(z) ** 0.5
+END
 check_exit "test: no such folder" 2 'no such file' "$DLVKC" test "$tmp/nosuch"
 check_exit "bench" 0 'median' "$DLVKC" bench "$tmp/relu.dlvk" --runs 5 --min-time 0 --kernels --json "$tmp/b.json"
 for key in wall_ms device_ms min median p90 p99 load_ms first_run_ms memory_bytes device driver; do
