@@ -35,7 +35,7 @@ static bool unreshaped(Type x, Type y, int *axis)
 
 static bool exact(DType t)
 {
-    return t == DLVK_BOOL || t == DLVK_I32 || t == DLVK_I64 || t == DLVK_F32 || t == DLVK_F64;
+    return t == DLVK_I32 || t == DLVK_I64 || t == DLVK_F32 || t == DLVK_F64;
 }
 
 /* What a's elements are taken from; whole: without having been narrowed. */
@@ -107,6 +107,8 @@ static int64_t where_is(At a, bool truth)
     if (!n) return ATTEND_FAR;
     if (value_const(a.v, &t)) return truth ? constant(a, t, NAN) : ATTEND_FAR;
     Op op = n->op;
+    if (op == OP_CAST && a.v->type.dtype == DLVK_BOOL) return where_is(operand(a, 0), truth);
+    if (a.v->type.dtype != DLVK_BOOL && (op == OP_NOT || op == OP_AND || op == OP_OR)) return ATTEND_FAR; /* bit by bit */
     if (op == OP_NOT) return where_is(operand(a, 0), !truth);
     if (op == OP_AND || op == OP_OR) {
         int64_t x = where_is(operand(a, 0), truth), y = where_is(operand(a, 1), truth);

@@ -39,7 +39,7 @@ static bool scores_factor(const Attend *t, double *f)
     while (v != t->a->qk->out[0]) {
         const Node *n = v->def;
         if (!n) return false;
-        if (n->op == OP_CAST || n->op == OP_RESHAPE) {
+        if (n->op == OP_RESHAPE || (n->op == OP_CAST && dtype_is_float(n->in[0]->type.dtype) && dtype_is_float(v->type.dtype))) {
             v = n->in[0];
         } else if ((n->op == OP_MUL || n->op == OP_DIV) && value_scalar(n->in[1], &c)) {
             *f = n->op == OP_MUL ? *f * c : *f / c;

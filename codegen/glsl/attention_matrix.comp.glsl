@@ -243,7 +243,9 @@ float reference(float highest)
                             for (int u = k; u < k + 8; u++) {
                                 int at = n0 + key0 + int(j * MAT) + u, n = min(at, @{n} - 1);
                                 float x = uintBitsToFloat(FLOATS(mine * 4 + r * int(MAT) + u));
+#if !@{folded}
                                 @{score}
+#endif
                                 if (at >= @{n}) x = NONE;
                                 FLOATS(mine * 4 + r * int(MAT) + u) = floatBitsToUint(x);
                                 highest = max(highest, x);

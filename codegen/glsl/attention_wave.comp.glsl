@@ -42,8 +42,8 @@ vec4 exp4(vec4 x)
     ahead[i] = key(k_base, (n) + (@{k_across} ? t % 16 * 4 : t / 4), (c) * BK + (@{k_across} ? t / 16 : t % 4 * 4)); \
     ahead[i + 1] = key(k_base, (n) + (@{k_across} ? t % 16 * 4 : t / 4 + 32), (c) * BK + (@{k_across} ? t / 16 + 8 : t % 4 * 4));
 #define FETCH_V(e, i, n) \
-    ahead[i] = value(v_base, (n) + t / 16, (e) + t % 16 * 4); \
-    ahead[i + 1] = value(v_base, (n) + t / 16 + 8, (e) + t % 16 * 4);
+    ahead[i] = (n) + t / 16 < @{n} ? value(v_base, (n) + t / 16, (e) + t % 16 * 4) : vec4(0); \
+    ahead[i + 1] = (n) + t / 16 + 8 < @{n} ? value(v_base, (n) + t / 16 + 8, (e) + t % 16 * 4) : vec4(0);
 
 //# main
     const float NONE = uintBitsToFloat(0xff800000u);
@@ -114,12 +114,12 @@ vec4 exp4(vec4 x)
                 block = max(block, s[j]);
             }
             vec4 highest = max(top, meet(block, t, false));
-            vec4 from = mix(highest, vec4(0), equal(highest, vec4(NONE))); /* nothing attended to yet: nothing to scale */
-            vec4 shrink = exp4(top - from);
+            vec4 base = mix(highest, vec4(0), equal(highest, vec4(NONE))); /* nothing attended to yet: nothing to scale */
+            vec4 shrink = exp4(top - base);
             top = highest;
             total *= shrink;
             [[unroll]] for (int j = 0; j < 4; j++) {
-                vec4 w = exp4(s[j] - from);
+                vec4 w = exp4(s[j] - base);
                 total += w;
                 weights[(tx * 4 + j) * STRIDE_A + ty] = w;
             }

@@ -1,7 +1,7 @@
 /* Matrix products and convolutions on matrix units: f16 operands, f32 sums (GL_KHR_cooperative_matrix).
  *
  * A workgroup computes a tile of BM x BN; its subgroups own pieces of WM x WN each, kept in accumulators. A and B pass through shared memory in
- * slices of 32 steps of k, as vectors of eight halves, in rows that are one vector longer than they need be, so that they begin in
+ * slices of BK steps of k, as vectors of eight halves, in rows that are one vector longer than they need be, so that they begin in
  * different banks. While a slice is worked on, the next DEPTH are under way into registers. The first three constants are the runtime's: see
  * Pipeline in plan.proto.
  *
@@ -57,7 +57,7 @@ int along_b(uint e) { return int(B_ROWS ? t / BCROSS + e * (GROUP / BCROSS) : t 
 /* a / b, neither negative: a division of integers takes a while, and so much has to be known before the first load. */
 int quotient(int a, int b)
 {
-    if (a >= 1 << 22) return a / b;
+    if (a >= 1 << 21) return a / b;
     int q = int(float(a) * (1.0 / float(b))), rest = a - q * b; /* one too many or too few at most */
     return q + int(rest >= b) - int(rest < 0);
 }

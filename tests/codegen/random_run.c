@@ -311,6 +311,8 @@ static const char *run_bundle(Case *c, const void *bundle, size_t bytes, int con
         bad = set_inputs(c, s, &o[k], &err);
         if (!bad) bad = run_once(c, s, &o[k], eps, &err);
         if (!bad && c->variants) bad = run_variants(c, m, s, &o[k], eps, &err);
+        if (!bad && dlvk_model_wrong_kernels(m, NULL))
+            bad = "a kernel came out wrong in its self-test"; /* and others took its place */
         if (bad) bad = pool_printf(&c->pool, "%s%s", c->bindings == 1 ? "" : pool_printf(&c->pool, "binding %d: ", k), bad);
     }
     dlvk_session_free(s);
