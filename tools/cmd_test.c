@@ -32,7 +32,7 @@ typedef struct Suite {
     dlvk_device *device;
     double rtol, atol, stol;
     PrecisionArgs precision;
-    int threads; /* of each compilation */
+    int threads; /* of each test; 0: all cores */
     bool grad;   /* test gradients */
 } Suite;
 
@@ -416,7 +416,7 @@ static void *worker(void *arg)
 static void run_all(Suite *s, int jobs)
 {
     if (jobs > s->n) jobs = s->n;
-    s->threads = jobs > 1 ? 1 : 0;
+    if (jobs > 1 && !s->threads) s->threads = 1;
     pthread_t *thread = must_alloc((size_t)jobs, sizeof *thread);
     int started = 0;
     while (started < jobs - 1 && !pthread_create(&thread[started], NULL, worker, s)) started++;
@@ -482,6 +482,8 @@ static int run(const Command *self, int argc, char **argv)
     const Opt opts[] = {
         {"device", OPT_STR, "N|NAME", &device, "number or part of the name, see `dlvkc devices`; otherwise the best"},
         {"jobs", OPT_INT, "N", &jobs, "tests at a time; 0, the default: one a core"},
+        {"threads", OPT_INT, "N", &s.threads,
+         "threads a test compiles and builds with; by default one, or all cores if it runs alone"},
         {"grad", OPT_FLAG, NULL, &s.grad, "test gradients: see above"},
         {"json", OPT_STR, "FILE.json", &json, "write a list of {name, status, detail, ms, random, host_steps}"},
         {"rtol", OPT_REAL, "R", &s.rtol, "relative tolerance; 1e-3, the ONNX suite's"},
