@@ -122,7 +122,8 @@ const Dim *contract_tiles_of(DimTable *dt, const Contraction *c, const Cut *x);
 const Dim *contract_splits_of(DimTable *dt, const Contraction *c, const Cut *x, const Dim *tiles);
 /* Leaves out cuts that cannot occur; n becomes how many are left, the last of which is for all sizes. */
 void contract_cuts(KernelGen *kg, const Contraction *c, Cut *cut, int *n);
-/* splits: how many workgroups share a tile; "1" instead where none of the cuts shares any. */
+/* splits: how many workgroups share a tile; "1" instead where none of the cuts shares any, as where
+ * there are none. */
 Splits contract_splits(Shader *s, const Cut *cut, int n, const char *splits);
 
 /* What differs between the templates whose operands pass through shared memory, tile by tile. */

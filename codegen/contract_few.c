@@ -28,7 +28,7 @@ void contract_few(KernelGen *kg, const Contraction *c, uint32_t features)
     s->when = when;
     const Tiles t = {.a = LOAD_ELEMENT,
                      .b = LOAD_ELEMENT,
-                     .split = {.splits = "1", .partial = "uvec2(0)", .counters = "uvec2(0)"},
+                     .split = contract_splits(s, NULL, 0, NULL),
                      .row_type = "int",
                      .rows = "1",
                      .row = "0"};

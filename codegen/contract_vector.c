@@ -19,12 +19,8 @@ void contract_vector(KernelGen *kg, const Contraction *c)
         s->when = when;
         s->bound = true;
         s->twin = TWIN_NATIVE;
-        const Tiles t = {.a = LOAD_ELEMENT,
-                         .b = b,
-                         .split = {.splits = "1", .partial = "uvec2(0)", .counters = "uvec2(0)"},
-                         .row_type = "int",
-                         .rows = "ROWS",
-                         .row = "e"};
+        const Tiles t = {
+            .a = LOAD_ELEMENT, .b = b, .split = contract_splits(s, NULL, 0, NULL), .row_type = "int", .rows = "ROWS", .row = "e"};
         contract_tiles(s, c, "contract_vector.comp.glsl", &t);
         if (!when) return;
     }

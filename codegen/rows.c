@@ -111,14 +111,6 @@ static int strip_width(KernelGen *kg)
     return bits < 16 ? 8 : 128 / bits;
 }
 
-/* Whether it has an element a row with the row's own axes; else they are reshaped. */
-static bool is_row(Type rows, const bool *reduced, Type t)
-{
-    bool same = t.rank == rows.rank;
-    for (int d = 0; same && d < rows.rank; d++) same = reduced[d] ? dim_is(t.dim[d], 1) : t.dim[d] == rows.dim[d];
-    return same;
-}
-
 /* Outputs, each element of a strip where there is one. All are computed before any is stored: one may take the place of something
  * that another is computed from (codegen/states.c). */
 static bool write_outputs(Shader *s, Value *const *v, Index *at, int n, const char *condition)
@@ -315,7 +307,8 @@ static bool write_rows(KernelGen *kg, Style style, bool alone)
     for (int i = 0; i < k->out.n; i++) {
         Value *v = k->out.at[i];
         if (is_full(t, reduced, v->type)) continue;
-        at[n] = is_row(t, reduced, v->type) ? index_of_axes(v->type, ax) : index_of_flat(s, v->type, row);
+        /* an element a row, with the row's own axes or reshaped */
+        at[n] = type_reduced(t, reduced, v->type) ? index_of_axes(v->type, ax) : index_of_flat(s, v->type, row);
         list[n++] = v;
     }
     bool ok = !n || write_outputs(s, list, at, n, "live && lane == 0");

@@ -79,6 +79,14 @@ bool type_same_shape(Type a, Type b)
     return true;
 }
 
+bool type_reduced(Type full, const bool *axes, Type t)
+{
+    if (t.rank != full.rank) return false;
+    for (int i = 0; i < t.rank; i++)
+        if (axes[i] ? !dim_is(t.dim[i], 1) : t.dim[i] != full.dim[i]) return false;
+    return true;
+}
+
 bool type_equal(Type a, Type b)
 {
     return a.dtype == b.dtype && type_same_shape(a, b);

@@ -195,6 +195,7 @@ Value *region_param(Region *r, Type t, const char *name);
 Type type_make(Context *c, DType t, int rank, const Dim *const *dims); /* copies dims */
 bool type_equal(Type a, Type b);
 bool type_same_shape(Type a, Type b);
+bool type_reduced(Type full, const bool *axes, Type t); /* t has the dims of full, save 1 along the axes that are marked */
 const Dim *type_count(Context *c, Type t); /* product of the dims */
 char *type_to_string(Pool *p, Type t);     /* f32[batch,3,224,224] */
 bool type_static(Type t, int64_t *dims);   /* true, and dims filled if not NULL, when every dim is constant */

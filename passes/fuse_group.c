@@ -159,10 +159,7 @@ static bool is_full(const Rows *r, Type t)
 
 static bool is_row(const Rows *r, Type t)
 {
-    if (t.rank != r->full.rank) return false;
-    for (int i = 0; i < t.rank; i++)
-        if (r->reduced[i] ? !dim_is(t.dim[i], 1) : t.dim[i] != r->full.dim[i]) return false;
-    return true;
+    return type_reduced(r->full, r->reduced, t);
 }
 
 /* Or reshaped: as many elements as there are rows, in their order. An optimizer knows a sum by channel as a vector. */
