@@ -87,7 +87,7 @@ static dlvk_status buffer_size(const dlvk_session *s, uint32_t buffer, uint64_t 
     if (st) return st;
     if (v < 0) return rt_error(err, DLVK_INVALID_ARGUMENT, "%s is negative (%" PRId64 ") for these input shapes", what, v);
     *size = (uint64_t)v;
-    return DLVK_OK;
+    return rt_check_elements(b, *size, err);
 }
 
 /* Packs the buffers of one kind, save those of data-dependent size, into a space. Only the arena's share memory over time. */

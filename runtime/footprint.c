@@ -12,6 +12,19 @@
 typedef Dlvk__Plan__Plan Plan;
 #define KIND(x) DLVK__PLAN__BUFFER__KIND__##x
 
+/* Kernels count elements in signed 32 bits, and the lanes of the last workgroup some beyond the end. */
+#define MAX_ELEMENTS (INT32_MAX - UINT16_MAX)
+
+dlvk_status rt_check_elements(const Dlvk__Plan__Buffer *b, uint64_t bytes, dlvk_error *err)
+{
+    /* what does not lie packed has an element a word, as the handles of strings are */
+    size_t bits = b->dtype && b->dtype != DLVK_STRING + 1 ? dlvk_dtype_size((dlvk_dtype)(b->dtype - 1), 8) : 32;
+    if (bytes / bits <= MAX_ELEMENTS / 8) return DLVK_OK;
+    return rt_error(err, DLVK_UNSUPPORTED,
+                    "'%s' has %" PRIu64 " elements (%" PRIu64 " bytes); kernels count up to %d in one tensor", b->name,
+                    bytes / bits * 8, bytes, MAX_ELEMENTS);
+}
+
 void rt_constant_owners(const Plan *p, uint32_t *owner, uint32_t *of_blob)
 {
     for (uint32_t i = 0; i < p->n_buffer; i++) {

@@ -15,6 +15,8 @@ dlvk_status rt_footprint_at(const Dlvk__Plan__Plan *p, const dlvk_symbol_size *s
 ArenaItem rt_arena_item(const Dlvk__Plan__Buffer *b, uint64_t size);
 /* owner[i]: for every constant, the buffer whose memory it shares: itself, or an earlier one of the same bytes. */
 void rt_constant_owners(const Dlvk__Plan__Plan *p, uint32_t *owner, uint32_t *of_blob);
+/* An error where a buffer of so many bytes holds more elements than kernels can count. */
+dlvk_status rt_check_elements(const Dlvk__Plan__Buffer *b, uint64_t bytes, dlvk_error *err);
 /* An error where the plan has a limit that these sizes exceed. */
 dlvk_status rt_footprint_check(const Dlvk__Plan__Plan *p, const dlvk_memory *mem, dlvk_error *err);
 

@@ -196,6 +196,7 @@ static dlvk_status check_storage(Check *c, uint64_t blob_bytes)
         const Dlvk__Plan__Buffer *b = p->buffer[i];
         TRY(expr_ok(c, b->size));
         if (b->kind > DLVK__PLAN__BUFFER__KIND__PREPARED) FAIL(c, "buffer %u is of the unknown kind %d", i, (int)b->kind);
+        if (b->dtype > DLVK_DTYPE_COUNT) FAIL(c, "buffer %u is of the unknown type %u", i, b->dtype - 1);
         if (b->blob) TRY(index_ok(c, "blob", b->blob - 1, p->n_blob));
         if (b->first > b->last) FAIL(c, "buffer %u dies before it is born", i);
         if (b->before > b->first || b->after > UINT32_MAX - b->last) FAIL(c, "buffer %u lives around no steps", i);

@@ -149,6 +149,7 @@ static dlvk_status place_all(dlvk_model *m, Place *place, uint64_t *chunk_size, 
                           m->dev->info.name, most);
             break;
         }
+        if ((st = rt_check_elements(b, size, err))) break;
         size = arena_round_up(size);
         if (size > most) size = most; /* the last bytes of an allocation need no padding */
         if (used && used + size > limit) {
