@@ -111,7 +111,6 @@ static void gather(Siblings *s, const Region *r, const bool *live)
     int first = s->groups.n;
     for (int i = 0; i < r->nodes.n; i++) {
         const Node *n = r->nodes.at[i];
-        for (int k = 0; k < n->n_region; k++) gather(s, n->region_at[k], live);
         Chain c;
         if (!live[n->id] || n->op != OP_DOT || n->out[0]->type.rank != 2 || !chain_from(s, n, &c)) continue;
         Group *g = NULL;
@@ -121,6 +120,9 @@ static void gather(Siblings *s, const Region *r, const bool *live)
         g->of[g->n++] = c;
         s->group[n->id] = g;
     }
+    /* Behind its own, so that no product of a branch is taken for one of theirs: what it computes stays inside. */
+    for (int i = 0; i < r->nodes.n; i++)
+        for (int k = 0; k < r->nodes.at[i]->n_region; k++) gather(s, r->nodes.at[i]->region_at[k], live);
 }
 
 static void note_users(Siblings *s, const Region *r, const bool *live)
