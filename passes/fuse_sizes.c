@@ -28,9 +28,9 @@ void fuse_note_sizers(Fuse *f)
 {
     for (int i = 0; i < f->region->nodes.n; i++) {
         Node *n = f->region->nodes.at[i];
-        if (n->op == OP_READ_DIMS) {
+        if (n->op == OP_READ_DIMS || n->op == OP_HOST) {
             const Attr *a = node_attr(n, A_VALUES);
-            for (int k = 0; k < a->n; k++) f->sizer[a->dims[k]->sym->index] = n;
+            for (int k = 0; a && k < a->n; k++) f->sizer[a->dims[k]->sym->index] = n;
             continue;
         }
         if (n->op != OP_COMPACT && n->op != OP_IF && n->op != OP_LOOP) continue;
