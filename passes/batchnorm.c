@@ -11,6 +11,7 @@
  * Requires: constants folded, convolutions channels last (after layout). Keeps: values up to rounding. Breaks: nothing. */
 #include "passes/passes.h"
 
+#include <math.h>
 #include <string.h>
 
 typedef struct Folding {
@@ -62,14 +63,39 @@ static bool affine(const Folding *f, const Value *v, Op op, Value **y, Value **c
     return true;
 }
 
-/* x op y of two constants, computed where they are small; NULL when they vary along different axes. */
+/* Element i of k as t has it, which is broadcast to k's shape. */
+static double element(const Tensor *t, const Tensor *k, int64_t i)
+{
+    int64_t at = 0, stride = 1;
+    for (int a = k->rank - 1, b = t->rank - 1; b >= 0; a--, b--) {
+        if (t->dim[b] != 1) at += i % k->dim[a] * stride;
+        i /= k->dim[a];
+        stride *= t->dim[b];
+    }
+    return elem_get_f(t->dtype, t->data, t->splat ? 0 : at);
+}
+
+/* Whether some element of k, made of numbers of x and y, is beyond the range of its type, or below: y * 1e30 * 1e30 is no multiple
+ * of a number. */
+static bool leaves_range(Op op, const Tensor *k, const Tensor *x, const Tensor *y)
+{
+    for (int64_t i = 0; i < (k->splat ? 1 : k->count); i++) {
+        double z = elem_get_f(k->dtype, k->data, i), a = element(x, k, i), b = element(y, k, i);
+        if (!isfinite(z) ? isfinite(a) && isfinite(b) : z == 0 && a != 0 && isfinite(b) && (op == OP_MUL ? b != 0 : op == OP_DIV))
+            return true;
+    }
+    return false;
+}
+
+/* x op y of two constants, computed where they are small; NULL when they vary along different axes, or the result cannot be told. */
 static Value *combine(const Folding *f, Op op, Value *x, Value *y)
 {
     Type t = x->type;
     int a, b;
     if (!per_channel(x, &a) || !per_channel(y, &b) || (a >= 0 && b >= 0 && a != b)) return NULL;
     Value *p = made_by(x, OP_BROADCAST) ? x->def->in[0] : x, *q = made_by(y, OP_BROADCAST) ? y->def->in[0] : y;
-    const Tensor *k = build_known(f->b, build_map2(f->b, op, p, q));
+    const Tensor *k = build_known(f->b, build_map2(f->b, op, p, q)), *tp, *tq;
+    if (k && value_const(p, &tp) && value_const(q, &tq) && leaves_range(op, k, tp, tq)) return NULL;
     return k ? build_broadcast(f->b, build_const(f->b, k), t.rank, t.dim) : NULL;
 }
 

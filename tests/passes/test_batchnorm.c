@@ -95,6 +95,19 @@ Test(batchnorm, a_scale_along_rows_stays)
     cr_expect(eq(int, count_op(g, OP_MUL), 1));
 }
 
+/* x * 1e30 * 1e30 has values where the product of the factors has none, and so have x / 1e-30 / 1e-30, and x * 1e-30 * 1e-30 for
+ * large x. */
+Test(batchnorm, factors_whose_product_has_no_number_stay)
+{
+    const double factor[][2] = {{1e30, 1e30}, {1e-30, 1e-30}, {1e-30, 1e30}};
+    for (int i = 0; i < 3; i++) {
+        Value *x = fix_input(&f, DLVK_F32, DIMS(2, 3));
+        fix_output(&f, build_map2s(&f.b, OP_MUL, build_map2s(&f.b, OP_MUL, x, factor[i][0]), factor[i][1]));
+    }
+    Graph *g = fix_run(&f, pass_batchnorm, 1e-5);
+    cr_expect(eq(int, count_op(g, OP_MUL), 5));
+}
+
 Test(batchnorm, equal_weights_stay_one_element)
 {
     Value *x = fix_input(&f, DLVK_F32, DIMS(1, 8, 9, 9));
