@@ -188,7 +188,10 @@ static bool is_count(const Match *m, const Value *v, const Node *sum)
     int64_t n;
     for (int i = 0; i < axes->n; i++) count = dim_mul(t, count, sum->in[0]->type.dim[axes->ints[i]]);
     if (value_scalar(v, &x)) return dim_is_const(count, &n) && x == (double)n;
-    while (is_op(v, OP_RESHAPE) || is_op(v, OP_BROADCAST) || is_op(v, OP_CAST)) v = v->def->in[0];
+    while (is_op(v, OP_RESHAPE) || is_op(v, OP_BROADCAST) || is_op(v, OP_CAST)) {
+        if (v->def->op == OP_CAST && dtype_bits(v->type.dtype) < (dtype_is_float(v->type.dtype) ? 16 : 32)) return false; /* it may wrap */
+        v = v->def->in[0];
+    }
     return v->elems && dim_is(type_count(m->b->ctx, v->type), 1) && v->elems[0] == count;
 }
 
@@ -306,13 +309,19 @@ static Value *gather(const Match *m)
     return build_reshape(m->b, y, m->old->out[0]->type.rank, m->old->out[0]->type.dim);
 }
 
+/* The same number, of the same type, to the bit: integers may differ where doubles do not. */
+static bool same_number(const Value *x, const Value *y)
+{
+    const Tensor *a, *b;
+    return value_const(x, &a) && value_const(y, &b) && a->dtype == b->dtype && a->dtype != DLVK_STRING && a->bytes == b->bytes &&
+           memcmp(a->data, b->data, a->bytes) == 0;
+}
+
 /* A pad of a pad by the same value. */
 static Value *pad(const Match *m)
 {
     const Node *inner = m->in[0]->def;
-    double x, y;
-    if (!inner || inner->op != OP_PAD) return NULL;
-    if (inner->in[1] != m->in[1] && !(value_scalar(m->in[1], &x) && value_scalar(inner->in[1], &y) && x == y)) return NULL;
+    if (!inner || inner->op != OP_PAD || (inner->in[1] != m->in[1] && !same_number(inner->in[1], m->in[1]))) return NULL;
     const Dim *lo[DLVK_MAX_RANK], *hi[DLVK_MAX_RANK];
     for (int i = 0; i < m->in[0]->type.rank; i++) {
         lo[i] = dim_add(&m->b->ctx->dims, attr_dims(m->old, A_LO)[i], attr_dims(inner, A_LO)[i]);

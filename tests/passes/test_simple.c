@@ -137,6 +137,21 @@ Test(passes, differences_from_the_mean_add_up_to_nothing)
     cr_expect(eq(int, count_op(g, OP_REDUCE), 0));
 }
 
+/* A count of 300 is 44 for a byte: what is divided by it is no mean. */
+Test(passes, a_count_that_wrapped_makes_no_mean)
+{
+    const Dim *shape[] = {dim_symbol(&f.c->dims, "n"), dim_const(&f.c->dims, 100)};
+    const Dim *count = dim_mul(&f.c->dims, shape[0], shape[1]);
+    Value *x = region_param(f.g->top, type_make(f.c, DLVK_F32, 2, shape), "x");
+    for (int i = 0; i < 2; i++) {
+        Value *n = build_cast(&f.b, build_dims(&f.b, DLVK_I64, -1, &count), i ? DLVK_U8 : DLVK_I32);
+        Value *sum = build_reduce(&f.b, KIND_SUM, x, 2, (const int[]){0, 1}, true);
+        Value *d = build_map2(&f.b, OP_SUB, x, build_map2(&f.b, OP_DIV, sum, build_cast(&f.b, n, DLVK_F32)));
+        fix_output(&f, build_reduce(&f.b, KIND_SUM, d, 2, (const int[]){0, 1}, true));
+    }
+    cr_expect(eq(int, count_op(fix_run(&f, pass_canonicalize, 1e-4), OP_REDUCE), 2));
+}
+
 Test(passes, other_sums_of_differences_stay)
 {
     Value *x = x4(), *mean = build_mean(&f.b, x, 2, (const int[]){2, 3}, true);
@@ -163,6 +178,18 @@ Test(passes, padding_becomes_the_windows_and_convolutions_own)
     fix_output(&f, build_conv(&f.b, zero, fix_weight(&f, DLVK_F32, DIMS(3, 3, 3, 4)), &s));
     Graph *g = fix_run(&f, pass_canonicalize, 1e-12);
     cr_expect(eq(int, count_op(g, OP_PAD), 0));
+}
+
+/* 2^53 and the next integer are one double. */
+Test(passes, paddings_of_two_values_stay)
+{
+    Value *x = fix_input(&f, DLVK_I64, DIMS(3));
+    const Dim *const *one = fix_dims(&f, 1, (const int64_t[]){1});
+    for (int i = 0; i < 2; i++) {
+        Value *y = build_pad(&f.b, x, one, one, build_scalar_i(&f.b, DLVK_I64, INT64_C(1) << 53));
+        fix_output(&f, build_pad(&f.b, y, one, one, build_scalar_i(&f.b, DLVK_I64, (INT64_C(1) << 53) + i)));
+    }
+    cr_expect(eq(int, count_op(fix_run(&f, pass_canonicalize, 0), OP_PAD), 3));
 }
 
 /* Rows in another order need no copy. */
@@ -201,6 +228,27 @@ Test(passes, siblings_are_one_product)
     fix_output(&f, head(x, 16, false));
     fix_output(&f, build_map1(&f.b, OP_EXP, build_matmul(&f.b, x, fix_weight(&f, DLVK_F32, DIMS(8, 16)))));
     fix_run(&f, pass_canonicalize, 1e-12);
+    cr_expect(eq(int, count_op(fix_run(&f, pass_siblings, 0), OP_DOT), 3));
+}
+
+static Value *turned_product(Value *x)
+{
+    return build_transpose(&f.b, build_matmul(&f.b, x, fix_weight(&f, DLVK_F32, DIMS(8, 16))), (int[]){1, 0});
+}
+
+/* What a branch computes, nobody else has when the other one is taken. */
+Test(passes, products_of_a_branch_are_no_siblings_of_those_around)
+{
+    Value *x = fix_input(&f, DLVK_F32, DIMS(5, 8)), *yes = build_reshape(&f.b, fix_input(&f, DLVK_BOOL, DIMS(1)), 0, NULL);
+    Region *r[2], *top = f.b.at;
+    for (int i = 0; i < 2; i++) {
+        f.b.at = r[i] = region_new(f.g, top);
+        Value *y = turned_product(x);
+        *VEC_PUSH(&f.pool, r[i]->results) = i ? build_map1(&f.b, OP_EXP, y) : y;
+    }
+    f.b.at = top;
+    fix_output(&f, build_node(&f.b, OP_IF, 1, &yes, 0, NULL, 2, r)->out[0]);
+    fix_output(&f, turned_product(x));
     cr_expect(eq(int, count_op(fix_run(&f, pass_siblings, 0), OP_DOT), 3));
 }
 
