@@ -75,8 +75,8 @@ static double element(const Tensor *t, const Tensor *k, int64_t i)
     return elem_get_f(t->dtype, t->data, t->splat ? 0 : at);
 }
 
-/* Whether some element of k, made of numbers of x and y, is beyond the range of its type, or below: y * 1e30 * 1e30 is no multiple
- * of a number. */
+/* Whether some element of k, made of numbers of x and y, is beyond the range of its type, or vanishes in it: 1e30 * 1e30 is no
+ * number to multiply by. */
 static bool leaves_range(Op op, const Tensor *k, const Tensor *x, const Tensor *y)
 {
     for (int64_t i = 0; i < (k->splat ? 1 : k->count); i++) {
@@ -87,7 +87,7 @@ static bool leaves_range(Op op, const Tensor *k, const Tensor *x, const Tensor *
     return false;
 }
 
-/* x op y of two constants, computed where they are small; NULL when they vary along different axes, or the result cannot be told. */
+/* x op y of two constants, computed where they are small; NULL when they vary along different axes, or leave their range. */
 static Value *combine(const Folding *f, Op op, Value *x, Value *y)
 {
     Type t = x->type;

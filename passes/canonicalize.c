@@ -189,7 +189,8 @@ static bool is_count(const Match *m, const Value *v, const Node *sum)
     for (int i = 0; i < axes->n; i++) count = dim_mul(t, count, sum->in[0]->type.dim[axes->ints[i]]);
     if (value_scalar(v, &x)) return dim_is_const(count, &n) && x == (double)n;
     while (is_op(v, OP_RESHAPE) || is_op(v, OP_BROADCAST) || is_op(v, OP_CAST)) {
-        if (v->def->op == OP_CAST && dtype_bits(v->type.dtype) < (dtype_is_float(v->type.dtype) ? 16 : 32)) return false; /* it may wrap */
+        int bits = dtype_is_float(v->type.dtype) ? 16 : 32; /* in fewer it may have wrapped */
+        if (v->def->op == OP_CAST && dtype_bits(v->type.dtype) < bits) return false;
         v = v->def->in[0];
     }
     return v->elems && dim_is(type_count(m->b->ctx, v->type), 1) && v->elems[0] == count;

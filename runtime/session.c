@@ -196,7 +196,7 @@ static dlvk_status reserve_input(dlvk_session *s, Input *in, const char *name, s
         in->upload_bytes = 0;
         st = vk_memory_new(s->dev, MEMORY_UPLOAD, size, name, &in->staging, err);
     }
-    if (st) in->set = false;
+    if (st) in->set = s->bound = false;
     return st;
 }
 
