@@ -277,17 +277,21 @@ static dlvk_status loop_values(dlvk_session *s, const Dlvk__Plan__Loop *l, int64
     return !st && (l->iteration_symbol || l->count_symbol) ? session_symbols_changed(s, err) : st;
 }
 
-/* Sizes that the last iteration read: they hold no more, and what they are compared with is about to change one by one. */
-static void forget_reads(dlvk_session *s, const Block *b)
+/* Sizes that the last iteration found, and which branches it took: they hold no more, and what they are compared with is about to
+ * change one by one. The sizes that b itself defines at its end are the next iteration's. */
+static void forget_iteration(dlvk_session *s, const Block *b, bool inner)
 {
     for (uint32_t i = 0; i < b->n; i++) {
         const Node *n = &b->node[i];
-        const Dlvk__Plan__ReadDims *r = n->kind == NODE_READ ? s->m->step[n->at]->read_dims : NULL;
+        const Dlvk__Plan__Step *step = s->m->step[n->at];
+        const Dlvk__Plan__ReadDims *r = n->kind == NODE_READ ? step->read_dims : NULL;
         for (size_t k = 0; r && k < r->n_symbol; k++) rt_env_forget(&s->env, r->symbol[k]);
-        const Dlvk__Plan__Host *h = n->kind == NODE_HOST ? s->m->step[n->at]->host : NULL;
+        const Dlvk__Plan__Host *h = n->kind == NODE_HOST ? step->host : NULL;
         for (size_t k = 0; h && k < h->n_symbol; k++) rt_env_forget(&s->env, h->symbol[k]);
-        forget_reads(s, &n->body);
-        forget_reads(s, &n->otherwise);
+        if (n->kind == NODE_LOOP && step->loop->count_symbol) rt_env_forget(&s->env, step->loop->count_symbol - 1);
+        if (n->kind == NODE_DEFINE && inner) rt_env_forget(&s->env, step->define->symbol);
+        forget_iteration(s, &n->body, true);
+        forget_iteration(s, &n->otherwise, true);
     }
 }
 
@@ -300,7 +304,7 @@ static dlvk_status run_loop(dlvk_session *s, const Node *n, dlvk_error *err)
     if (!st && l->condition && trips > 0) st = read_bool(s, l->condition - 1, "a loop", &more, err);
     for (; !st && more && i < trips; i++) {
         if (i > 0) {
-            forget_reads(s, &n->body);
+            forget_iteration(s, &n->body, false);
             rt_env_update(&s->env);
         }
         st = loop_values(s, l, i, err);

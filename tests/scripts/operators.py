@@ -617,6 +617,21 @@ def sizes_at_run_time():
     expect("unique_slices", "Unique", [rows], [unique, first, inverse.reshape(-1), count], 11, axis=0)
     expect("unique_long_slices", "Unique", [rows.repeat(20, 2)], [unique.repeat(20, 2), first, inverse.reshape(-1), count], 11, axis=0,
            symbolic=False)
+    # What holds in a branch is asked of the iterations alone that take it.
+    graph("loop_branch_sizes", """(float[k] x, int64 n) => (float y)
+        <int64 three = {3}, float[3] c = {10, 20, 30}, float zero = {0}> {
+        y = Loop(n, , zero) <body = b (int64 i, bool go, float sum) => (bool go1, float sum1) {
+            go1 = Identity(go)
+            f = Cast<to = 1>(i)
+            m = Greater(x, f)
+            v = Compress<axis = 0>(x, m)
+            size = Size(v)
+            is3 = Equal(size, three)
+            r = If(is3) <then_branch = t () => (float r1) {
+                a = Add(v, c)
+                r1 = ReduceSum<keepdims = 0>(a) }, else_branch = e () => (float r2) {
+                r2 = ReduceSum<keepdims = 0>(v) }>
+            sum1 = Add(sum, r) }> }""", x=np.array([0.5, 1.5, 2.5, 3.5, 4.5], F32), n=np.array(5))
 
 
 def oddities():
