@@ -31,9 +31,9 @@ static bool complete(const Region *r)
     return true;
 }
 
-static void give(Node *node, int n, dlvk_value *out)
+static void give(Value *const *made, int n, dlvk_value *out)
 {
-    for (int i = 0; i < n; i++) out[i] = node ? outside(node->out[i]) : NULL;
+    for (int i = 0; i < n; i++) out[i] = made ? outside(made[i]) : NULL;
 }
 
 /* A body whose values failed is opened all the same, so that begin and end stay in pairs; its parameters are then NULL. */
@@ -65,11 +65,7 @@ static void loop_end(dlvk_graph *g, Value *go_on, const dlvk_value *next, int n_
     g->b = o->around;
     g->body = o->outer;
     if (!complete(body)) return;
-    Value **operands = POOL_ARRAY(g->pool, Value *, o->n + 2);
-    operands[0] = o->control;
-    operands[1] = build_scalar_i(&g->b, DLVK_BOOL, 1);
-    for (int i = 0; i < o->n; i++) operands[2 + i] = o->carried[i];
-    give(build_node(&g->b, OP_LOOP, o->n + 2, operands, 0, NULL, 1, &body), o->n + n_scan, out);
+    give(build_loop(&g->b, o->control, build_scalar_i(&g->b, DLVK_BOOL, 1), o->n, o->carried, body), o->n + n_scan, out);
 }
 
 void dlvk_loop_end(dlvk_graph *g, dlvk_value go_on, const dlvk_value *next, int n_scan, const dlvk_value *scan, dlvk_value *out)
@@ -121,7 +117,8 @@ static void if_end(dlvk_graph *g, int n, const dlvk_value *results, dlvk_value *
         BUILDER_ERROR(g, "the bodies have %d and %d results", r[0]->results.n, n);
         return;
     }
-    if (complete(r[0]) && complete(r[1])) give(build_node(&g->b, OP_IF, 1, &o->control, 0, NULL, 2, r), n, out);
+    Node *node = complete(r[0]) && complete(r[1]) ? build_node(&g->b, OP_IF, 1, &o->control, 0, NULL, 2, r) : NULL;
+    if (node) give(node->out, n, out);
 }
 
 void dlvk_if_end(dlvk_graph *g, int n, const dlvk_value *results, dlvk_value *out)

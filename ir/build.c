@@ -204,3 +204,31 @@ Value *build_bitcast(Build *b, Value *x, DType t)
     Attr attr = at_i(A_DTYPE, t);
     return build_op(b, OP_BITCAST, 1, &x, 1, &attr);
 }
+
+/* The type of whole bytes that has all values of t. */
+static DType whole_bytes(DType t)
+{
+    if (dtype_bits(t) >= 8) return t;
+    return dtype_is_float(t) ? DLVK_F8E4M3FN : dtype_class(t) == DC_INT ? DLVK_I8 : DLVK_U8;
+}
+
+Value **build_loop(Build *b, Value *trips, Value *go_on, int n, Value *const *init, Region *body)
+{
+    Pool *p = b->ctx->pool;
+    Build inner = {.ctx = b->ctx, .at = body};
+    Value **in = POOL_ARRAY(p, Value *, n + 2), **out = POOL_ARRAY(p, Value *, body->results.n);
+    DType *type = POOL_ARRAY(p, DType, body->results.n);
+    in[0] = trips;
+    in[1] = go_on;
+    for (int i = 0; i < n; i++) in[2 + i] = init[i];
+    for (int i = 1; i < body->results.n; i++) {
+        Value **v = &body->results.at[i];
+        if (!*v) return NULL;
+        type[i - 1] = (*v)->type.dtype;
+        if (i > n) *v = build_cast(&inner, *v, whole_bytes(type[i - 1]));
+    }
+    Node *loop = build_node(b, OP_LOOP, n + 2, in, 0, NULL, 1, &body);
+    if (!loop) return NULL;
+    for (int i = 0; i < loop->n_out; i++) out[i] = i < n ? loop->out[i] : build_cast(b, loop->out[i], type[i]);
+    return out;
+}

@@ -23,6 +23,10 @@ CseTable *cse_new(Context *c);
 Value *build_op(Build *b, Op op, int n_in, Value *const *in, int n_attr, const Attr *attr);
 Node *build_node(Build *b, Op op, int n_in, Value *const *in, int n_attr, const Attr *attr, int n_region, Region *const *region);
 
+/* A loop around a finished body: n carried values begin as init. Its outputs, one for each result of the body but the first. Scanned
+ * results of which a byte holds several go through whole bytes, in which every iteration's begin at a byte of their own. */
+Value **build_loop(Build *b, Value *trips, Value *go_on, int n, Value *const *init, Region *body);
+
 /* Sources. */
 Value *build_const(Build *b, const Tensor *t);
 Value *build_scalar(Build *b, DType t, double x);                 /* rank 0 */

@@ -175,16 +175,6 @@ static bool carried_widen(Context *ctx, Carried *c, Value *const *after)
     return again;
 }
 
-/* The loop node around a body. */
-static Node *loop_node(Build *b, Value *trips, Value *cond, const Carried *c, Region *body)
-{
-    Value **operands = POOL_ARRAY(b->ctx->pool, Value *, c->n + 2);
-    operands[0] = trips;
-    operands[1] = cond;
-    for (int i = 0; i < c->n; i++) operands[2 + i] = c->init[i];
-    return build_node(b, OP_LOOP, c->n + 2, operands, 0, NULL, 1, &body);
-}
-
 /* A body's output whose size depends on data takes the numbers that the model declares for it. */
 static Value *as_declared(Build *b, const Onnx__ValueInfoProto *o, Value *v)
 {
@@ -370,14 +360,14 @@ void lower_loop(OnnxNode *n)
         for (int i = 0; i < carried; i++)
             if (n->seq_in[2 + i] && !append_results(n, body, i, &open[i], &out[1 + i], first)) return;
     } while (carried_widen(ctx, &c, body->results.at + 1));
-    Node *node = loop_node(b, trips, cond, &c, body);
-    for (int i = 0, k = 0, more = outputs - 1 - seqs; node && i < n->n_out; i++) {
+    Value **made = build_loop(b, trips, cond, c.n, c.init, body);
+    for (int i = 0, k = 0, more = outputs - 1 - seqs; made && i < n->n_out; i++) {
         const OnnxSeq *before = i < carried ? n->seq_in[2 + i] : NULL;
         if (!before) {
-            n->out[i] = node->out[k++];
+            n->out[i] = made[k++];
             continue;
         }
-        n->seq_out[i] = grown(n, before, out[1 + i].seq->n, node->out + more);
+        n->seq_out[i] = grown(n, before, out[1 + i].seq->n, made + more);
         more += out[1 + i].seq->n;
     }
 }
@@ -435,9 +425,9 @@ static bool scan_loop(OnnxNode *n, Build *b, const ScanSpec *s, Value **out)
     push_result(body, yes);
     for (int i = 0; i < outputs; i++) push_result(body, results[i]);
     Value *trips = build_dims(b, DLVK_I64, -1, &s->scan[0]->type.dim[0]);
-    Node *node = loop_node(b, trips, build_scalar_i(b, DLVK_BOOL, 1), &c, body);
-    for (int i = 0; node && i < s->states + s->outs; i++) out[i] = node->out[i];
-    return node != NULL;
+    Value **all = build_loop(b, trips, build_scalar_i(b, DLVK_BOOL, 1), c.n, c.init, body);
+    for (int i = 0; all && i < outputs; i++) out[i] = all[i];
+    return all != NULL;
 }
 
 /* x with axis `from` moved to place `to`. */
@@ -514,7 +504,7 @@ void lower_scan_8(OnnxNode *n)
     if (!scan_loop(n, &in_outer, &s, inner)) return;
     push_result(outer, yes);
     for (int i = 0; i < n->n_out; i++) push_result(outer, inner[i]);
-    Carried none = {0};
-    Node *node = loop_node(b, build_dims(b, DLVK_I64, -1, &first->type.dim[0]), build_scalar_i(b, DLVK_BOOL, 1), &none, outer);
-    for (int i = 0; node && i < n->n_out && i < node->n_out; i++) n->out[i] = node->out[i];
+    Value *trips = build_dims(b, DLVK_I64, -1, &first->type.dim[0]);
+    Value **all = build_loop(b, trips, build_scalar_i(b, DLVK_BOOL, 1), 0, NULL, outer);
+    for (int i = 0; all && i < n->n_out; i++) n->out[i] = all[i];
 }

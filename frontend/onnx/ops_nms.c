@@ -91,10 +91,9 @@ void lower_non_max_suppression(OnnxNode *n)
     if (!left || !go) return;
     *VEC_PUSH(b->ctx->pool, body->results) = go;
     *VEC_PUSH(b->ctx->pool, body->results) = left;
-    Value *operands[] = {build_dims(b, DLVK_I64, -1, &count), build_scalar_i(b, DLVK_BOOL, 1), keep};
-    Node *loop = build_node(b, OP_LOOP, 3, operands, 0, NULL, 1, &body);
-    if (!loop) return;
-    keep = loop->out[0];
+    Value **out = build_loop(b, build_dims(b, DLVK_I64, -1, &count), build_scalar_i(b, DLVK_BOOL, 1), 1, &keep, body);
+    if (!out) return;
+    keep = out[0];
 
     Value *place = build_cumulate(b, KIND_SUM, build_cast(b, keep, DLVK_I64), 2, false, false);
     keep = build_map2(b, OP_AND, keep, build_map2(b, OP_LE, place, most));

@@ -170,7 +170,7 @@ Value *onnx_over_time(Build *b, const Dim *length, int n, Value **state, TimeSte
     Region *body = region_new(b->at->graph, b->at);
     Build in_body = {.ctx = ctx, .at = body};
     Value *t = region_param(body, type_make(ctx, DLVK_I64, 0, NULL), NULL);
-    Value **inner = POOL_ARRAY(ctx->pool, Value *, n), **operands = POOL_ARRAY(ctx->pool, Value *, n + 2);
+    Value **inner = POOL_ARRAY(ctx->pool, Value *, n);
     for (int i = 0; i < n; i++) inner[i] = region_param(body, state[i]->type, NULL);
     Value *y = one(&in_body, user, t, inner);
     *VEC_PUSH(ctx->pool, body->results) = build_scalar_i(&in_body, DLVK_BOOL, 1);
@@ -178,13 +178,10 @@ Value *onnx_over_time(Build *b, const Dim *length, int n, Value **state, TimeSte
     *VEC_PUSH(ctx->pool, body->results) = y;
     for (int i = 0; i < body->results.n; i++)
         if (!body->results.at[i]) return NULL;
-    operands[0] = build_dims(b, DLVK_I64, -1, &length);
-    operands[1] = build_scalar_i(b, DLVK_BOOL, 1);
-    memcpy(operands + 2, state, sizeof *state * (size_t)n);
-    Node *loop = build_node(b, OP_LOOP, n + 2, operands, 0, NULL, 1, &body);
-    if (!loop) return NULL;
-    memcpy(state, loop->out, sizeof *state * (size_t)n);
-    return loop->out[n];
+    Value **out = build_loop(b, build_dims(b, DLVK_I64, -1, &length), build_scalar_i(b, DLVK_BOOL, 1), n, state, body);
+    if (!out) return NULL;
+    memcpy(state, out, sizeof *state * (size_t)n);
+    return out[n];
 }
 
 typedef struct Pass { /* of one direction over time */

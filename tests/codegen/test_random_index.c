@@ -132,7 +132,7 @@ FAMILY(branch, 12)
     result(c, n->out[1]);
 }
 
-/* A loop: two carried values, which may change places, perhaps a condition, perhaps scanned values. */
+/* A loop: two carried values, which may change places, perhaps a condition, perhaps scanned values, of parts of bytes too. */
 FAMILY(loop, 15)
 {
     const Dim *d[3];
@@ -143,6 +143,8 @@ FAMILY(loop, 15)
     Value *trips = chance(c, 50) ? index_input(c, DLVK_I64, 0, NULL, 0, 5) : build_scalar_i(&c->b, DLVK_I64, between(c, 0, 5));
     bool conditional = chance(c, 40), scanned = chance(c, 50);
     Value *go = conditional && chance(c, 50) ? input(c, DLVK_BOOL, 0, NULL, FILL_EVERYDAY) : build_scalar_i(&c->b, DLVK_BOOL, 1);
+    const DType part[] = {DLVK_I4, DLVK_U4, DLVK_I2, DLVK_U2, DLVK_F4E2M1};
+    Value *small = scanned && chance(c, 60) ? index_input(c, DLVK_I32, rank, d, 0, 1) : NULL;
     Region *r = region_new(c->g, c->g->top);
     Value *i = region_param(r, type_make(c->c, DLVK_I64, 0, NULL), NULL), *p = region_param(r, t, NULL),
           *q = region_param(r, t, NULL);
@@ -154,8 +156,9 @@ FAMILY(loop, 15)
     yield(c, r, chance(c, 30) ? w : v);
     yield(c, r, chance(c, 20) ? q : w);
     if (scanned) yield(c, r, chance(c, 50) ? v : count);
-    Node *n = build_node(&c->b, OP_LOOP, 4, (Value *[]){trips, go, x, other}, 0, NULL, 1, &r);
-    cr_assert(n != NULL, "seed %llu: %s", (unsigned long long)c->seed, c->c->diag.lines.n ? c->c->diag.lines.at[0] : "no node");
-    for (int k = 0; k < n->n_out; k++) result(c, n->out[k]);
-    if (chance(c, 50)) result(c, step(c, &c->b, n->out[0], other));
+    if (small) yield(c, r, build_cast(&b, build_map2(&b, OP_ADD, small, build_cast(&b, i, DLVK_I32)), part[pick(c, 5)]));
+    Value **out = build_loop(&c->b, trips, go, 2, (Value *[]){x, other}, r);
+    cr_assert(out != NULL, "seed %llu: %s", (unsigned long long)c->seed, c->c->diag.lines.n ? c->c->diag.lines.at[0] : "no node");
+    for (int k = 0; k < r->results.n - 1; k++) result(c, out[k]);
+    if (chance(c, 50)) result(c, step(c, &c->b, out[0], other));
 }
