@@ -25,6 +25,7 @@ typedef struct Job {
     const dlvk_training_options *training; /* or its training */
     const ModelParts *parts;               /* of the graph, to train it */
     Pool pool;
+    Context *ctx; /* of the graph, or of the file's as soon as it is read */
     OnnxModel *model, *loss;
     Compiled code;
 } Job;
@@ -163,17 +164,17 @@ static dlvk_status run(Job *j, dlvk_error *err)
 {
     const dlvk_compile_options *o = j->o;
     Graph *g = j->graph;
-    Context *ctx;
+    j->ctx = g ? g->ctx : NULL;
     ModelParts listed = {.trains = j->training != NULL};
     const ModelParts *parts = j->parts;
     if (!g) {
         stage(o, "reading the model");
         const OnnxAssumed *assumed = host_values_assumed(&j->pool, o->n_assumed, o->assumed);
-        g = onnx_import_file_assuming(&j->pool, j->onnx, o->n_assumed, assumed, j->gradient || j->training ? &listed : NULL, &ctx,
-                                      &j->model);
+        g = onnx_import_file_assuming(&j->pool, j->onnx, o->n_assumed, assumed, j->gradient || j->training ? &listed : NULL,
+                                      &j->ctx, &j->model);
         Graph *loss = NULL;
-        if (g && j->gradient && import_loss(j, ctx, j->gradient, &loss)) g = gradient_graph(g, &listed, j->gradient, loss);
-        if (!g || ctx->diag.errors) return compile_report(&ctx->diag, err);
+        if (g && j->gradient && import_loss(j, j->ctx, j->gradient, &loss)) g = gradient_graph(g, &listed, j->gradient, loss);
+        if (!g || j->ctx->diag.errors) return compile_report(&j->ctx->diag, err);
         parts = &listed;
     }
     bool stopped = false;
@@ -182,6 +183,18 @@ static dlvk_status run(Job *j, dlvk_error *err)
     stage(o, "writing");
     if (j->out) return bundle_write_file(j->code.plan, j->code.blobs, j->code.n_blobs, j->out, err);
     return bundle_write_memory(j->code.plan, j->code.blobs, j->code.n_blobs, j->bundle, j->size, err);
+}
+
+/* Where it ran out. Nothing is allocated here. */
+static dlvk_status out_of_memory(const Job *j, const Pool *pool, dlvk_error *err)
+{
+    const Origin *at = j->ctx ? j->ctx->origin : NULL;
+    const char *name = at && at->name ? at->name : "", *op = at && at->op ? at->op : "";
+    if (err)
+        snprintf(err->text, sizeof err->text,
+                 "%s%.1000s%s%.1000s%sout of memory while compiling (%zu bytes in use, %zu more wanted)", at ? "node '" : "",
+                 name, at ? "' (" : "", op, at ? "): " : "", pool->total, pool->wanted);
+    return DLVK_OUT_OF_MEMORY;
 }
 
 static dlvk_status guarded(Job *j, dlvk_error *err)
@@ -196,8 +209,7 @@ static dlvk_status guarded(Job *j, dlvk_error *err)
         pool->oom = &oom;
         s = run(j, err);
     } else {
-        s = DLVK_OUT_OF_MEMORY;
-        if (err) snprintf(err->text, sizeof err->text, "out of memory while compiling (%zu bytes in use)", pool->total);
+        s = out_of_memory(j, pool, err);
     }
     pool->oom = before;
     compiled_free(&j->code);

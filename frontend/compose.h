@@ -110,7 +110,7 @@ typedef struct AttentionSpec {
     Value *offset;            /* i64, broadcasts to the scores; NULL: 0 */
     Value *mask;              /* broadcasts to the scores */
     DType softmax_type;
-    int keep;       /* which scores go to *scores: 0 raw, 1 after softcap, 2 after mask, 3 softmax */
+    int64_t keep;   /* which scores go to *scores: 0 raw, 1 after softcap, 2 after mask, 3 softmax */
     Value **scores; /* NULL: not wanted */
 } AttentionSpec;
 Value *compose_attention(Build *b, Value *q, Value *k, Value *v, const AttentionSpec *s);

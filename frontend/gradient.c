@@ -67,8 +67,12 @@ static Value *target_input(Loss *l)
     for (int i = 0; i < top->params.n; i++)
         if (top->params.at[i]->name && !strcmp(top->params.at[i]->name, "target"))
             return fail(l, DLVK_UNSUPPORTED, "the model has an input 'target' of its own");
-    for (int i = 0; i < x.rank; i++)
-        if (!classes || i != 1) dims[rank++] = x.dim[i];
+    for (int i = 0; i < x.rank; i++) {
+        if (classes && i == 1) continue;
+        if (dim_has_data_symbol(x.dim[i]))
+            return fail(l, DLVK_UNSUPPORTED, "the first output's sizes depend on data, and a target of them cannot be given");
+        dims[rank++] = x.dim[i];
+    }
     Value *v = region_param(top, type_make(l->b.ctx, t, rank, dims), "target");
     return classes ? v : build_cast(&l->b, v, x.dtype);
 }

@@ -257,8 +257,8 @@ static bool add_loss(Trainer *t)
 {
     Graph *g = t->g;
     int n = g->top->results.n;
-    Value **outputs = pool_dup(t->pool, g->top->results.at, (size_t)n * sizeof *outputs + 1);
-    const char **names = pool_dup(t->pool, g->output_names.at, (size_t)n * sizeof *names + 1);
+    Value **outputs = pool_dup(t->pool, g->top->results.at, (size_t)n * sizeof *outputs);
+    const char **names = pool_dup(t->pool, g->output_names.at, (size_t)n * sizeof *names);
     if (!gradient_loss(g, &t->o->loss, t->loss)) return false;
     Value *correct = n && outputs[0] ? count_correct(t, outputs[0]) : NULL;
     if (correct) add_result(t, correct, "correct");

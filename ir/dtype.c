@@ -65,7 +65,7 @@ bool dtype_parse(const char *name, DType *t)
     return false;
 }
 
-bool dtype_from_onnx(int onnx, DType *t)
+bool dtype_from_onnx(int64_t onnx, DType *t)
 {
     for (int i = 0; i < DLVK_DTYPE_COUNT; i++) {
         if (rows[i].onnx == onnx) {

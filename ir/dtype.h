@@ -15,7 +15,7 @@ bool dtype_parse(const char *name, DType *t);
 DClass dtype_class(DType t);
 int dtype_bits(DType t);                     /* 4 for i4, 8 for bool, 32 for string: its handle on the device */
 int dtype_to_onnx(DType t);                  /* TensorProto.DataType */
-bool dtype_from_onnx(int onnx, DType *t);    /* false: not a type DLVK has */
+bool dtype_from_onnx(int64_t onnx, DType *t);   /* false: not a type DLVK has */
 static inline bool dtype_is_float(DType t) { return dtype_class(t) == DC_FLOAT; }
 static inline bool dtype_is_int(DType t) { return dtype_class(t) == DC_INT || dtype_class(t) == DC_UINT; }
 

@@ -189,7 +189,8 @@ Node *node_new(Region *r, Op op, int n_in, Value *const *in, int n_attr, const A
     if (!node_infer(r, n)) return NULL;
     for (int i = 0; i < n->n_out; i++)
         if (type_huge(n->out[i]->type)) {
-            ctx_error(c, DLVK_UNSUPPORTED, "%s: a result of type %s", info->name, type_to_string(c->pool, n->out[i]->type));
+            ctx_error(c, DLVK_UNSUPPORTED, "%s: a result of type %s, which is too large", info->name,
+                      type_to_string(c->pool, n->out[i]->type));
             return NULL;
         }
 

@@ -21,15 +21,16 @@ struct PoolDrop {
 
 enum { ALIGN = _Alignof(max_align_t), BLOCK_MIN = 64 << 10, BLOCK_MAX = 4 << 20 };
 
-static _Noreturn void out_of_memory(Pool *p)
+static _Noreturn void out_of_memory(Pool *p, size_t wanted)
 {
+    p->wanted = wanted;
     if (p->oom) longjmp(*p->oom, 1);
     abort();
 }
 
 void *pool_alloc(Pool *p, size_t n)
 {
-    if (n > SIZE_MAX / 2) out_of_memory(p);
+    if (n > SIZE_MAX / 2) out_of_memory(p, n);
     n = n ? (n + ALIGN - 1) & ~(size_t)(ALIGN - 1) : (size_t)ALIGN;
     PoolBlock *b = p->head;
     if (!b || b->size - b->used < n) {
@@ -39,7 +40,7 @@ void *pool_alloc(Pool *p, size_t n)
         bool alone = n > want / 2;
         size_t size = alone ? n : want;
         PoolBlock *fresh = calloc(1, sizeof *fresh + size); /* large zeroed blocks cost nothing until touched */
-        if (!fresh) out_of_memory(p);
+        if (!fresh) out_of_memory(p, size);
         fresh->size = size;
         p->total += size;
         if (alone && b) {
@@ -59,7 +60,7 @@ void *pool_alloc(Pool *p, size_t n)
 void *pool_calloc(Pool *p, size_t count, size_t size)
 {
     size_t n;
-    if (__builtin_mul_overflow(count, size, &n)) out_of_memory(p);
+    if (__builtin_mul_overflow(count, size, &n)) out_of_memory(p, SIZE_MAX);
     return pool_alloc(p, n);
 }
 
@@ -116,7 +117,7 @@ void pool_free(Pool *p)
 
 void *pool_grow(Pool *p, void *old, int *cap, size_t elem)
 {
-    if (*cap > INT32_MAX / 2) out_of_memory(p);
+    if (*cap > INT32_MAX / 2) out_of_memory(p, SIZE_MAX);
     int grown = *cap ? *cap * 2 : 8;
     void *r = pool_calloc(p, (size_t)grown, elem);
     if (*cap) memcpy(r, old, (size_t)*cap * elem);

@@ -17,6 +17,7 @@ typedef struct Pool {
     PoolBlock *head;
     PoolDrop *drops;
     size_t total;  /* bytes taken from malloc */
+    size_t wanted; /* and those that it did not give */
     jmp_buf *oom;  /* where to go when memory runs out; NULL: abort() */
 } Pool;
 

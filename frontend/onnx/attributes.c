@@ -45,6 +45,13 @@ bool onnx_has(const OnnxNode *n, const char *name)
     return onnx_attr(n, name) != NULL;
 }
 
+bool onnx_needs(OnnxNode *n, const char *name)
+{
+    if (onnx_has(n, name)) return true;
+    onnx_error(n, "attribute '%s' is missing", name);
+    return false;
+}
+
 /* The attribute if it is there and of the type wanted. Files older than IR version 2 leave the type out. */
 static const Onnx__AttributeProto *typed(const OnnxNode *n, const char *name, Onnx__AttributeProto__AttributeType type,
                                          const char *type_name)
@@ -81,6 +88,18 @@ const char *onnx_str(const OnnxNode *n, const char *name, const char *otherwise)
 {
     const Onnx__AttributeProto *a = TYPED(n, name, STRING, "a string");
     return a ? text_of(n, a->s) : otherwise;
+}
+
+const char *onnx_word(OnnxNode *n, const char *name, const char *words)
+{
+    const char *given = onnx_str(n, name, NULL);
+    for (const char *s = words; *s; s += strcspn(s, " "), s += *s == ' ') {
+        size_t len = strcspn(s, " ");
+        if (!given || (strncmp(s, given, len) == 0 && !given[len]))
+            return text_of(n, (ProtobufCBinaryData){len, (uint8_t *)(uintptr_t)s});
+    }
+    onnx_error(n, "attribute '%s' is '%s'; it can be: %s", name, given, words);
+    return NULL;
 }
 
 const int64_t *onnx_ints(const OnnxNode *n, const char *name, int *count)

@@ -64,7 +64,7 @@ static bool tensor_type(Importer *im, const char *name, const Onnx__TypeProto__T
     }
     *out = type_make(c, dtype, rank, dims);
     if (!type_huge(*out)) return true;
-    diag_error(&c->diag, DLVK_UNSUPPORTED, "input '%s' is of type %s", name, type_to_string(c->pool, *out));
+    diag_error(&c->diag, DLVK_UNSUPPORTED, "input '%s' is of type %s, which is too large", name, type_to_string(c->pool, *out));
     return false;
 }
 
@@ -187,6 +187,9 @@ void onnx_import_inputs(Scope *s, Build *b, const Onnx__GraphProto *g)
     int position = 0;
     for (size_t i = 0; i < g->n_input; i++) {
         const char *name = g->input[i]->name ? g->input[i]->name : "";
+        for (size_t k = 0; k < i; k++)
+            if (g->input[k]->name && strcmp(g->input[k]->name, name) == 0)
+                diag_error(&im->ctx->diag, DLVK_BAD_FILE, "graph '%s' has two inputs '%s'", g->name ? g->name : "", name);
         if (scope_find(s, name)) continue; /* an initializer gives its value */
         scope_define(s, name, import_input(im, b, name, g->input[i]->type, onnx_assumed(im, name, position++)));
     }

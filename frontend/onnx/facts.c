@@ -12,7 +12,8 @@
 #define HOST     "host"
 #define COMPILER "compiler"
 static const dlvk_operator_info facts[] = {
-#define FACTS(domain, name, versions, types, where, differentiable) {domain, #name, versions, types, where, differentiable},
+#define FACTS(domain, name, versions, types, where, differentiable, least, most)                                                 \
+    {domain, #name, versions, types, where, differentiable},
 #include "frontend/onnx/facts.def"
 };
 

@@ -7,8 +7,9 @@
 typedef struct OnnxModel OnnxModel; /* the file's contents: constants and names of the graph point into it */
 
 /* An input's value. What it is (how long a sequence, whether an optional has one) holds for the compilation; what it contains is
- * taken as known where the model cannot be compiled otherwise, and then the input stays in the graph's signature, unused. An initializer
- * that is an input too is one only where a value for it is here, by name or in a list of as many as there are inputs. */
+ * taken as known where the model cannot be compiled otherwise, and then the input stays in the graph's signature, unused. An
+ * initializer that is an input too is one only where a value for it is here, by name or in a list of as many as there are inputs.
+ */
 typedef struct OnnxAssumed {
     const char *name; /* or NULL: */
     int position;     /* among the inputs */
@@ -28,9 +29,9 @@ Graph *onnx_import_file(Context *ctx, const char *path, OnnxModel **keep);
  * what the model says. */
 Graph *onnx_import_file_assuming(Pool *pool, const char *path, int n, const OnnxAssumed *assumed, ModelParts *parts,
                                  Context **ctx, OnnxModel **keep);
-/* The model's main graph built at b, in a graph that goes on to be built: each of its inputs is the value given under its name, or else its
- * initializer. Its nodes are called PREFIX and their names; declared shapes do not count. Fills the first n_out of its outputs. False:
- * errors are in the context. */
+/* The model's main graph built at b, in a graph that goes on to be built: each of its inputs is the value given under its name,
+ * or else its initializer. Its nodes are called PREFIX and their names; declared shapes do not count. Fills the first n_out of
+ * its outputs. False: errors are in the context. */
 bool onnx_import_into(Build *b, Graph *g, OnnxModel *m, const char *prefix, int n_in, const char *const *names, Value *const *in,
                       int n_out, Value **out);
 /* Reads the file alone; false, with an error. */

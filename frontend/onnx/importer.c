@@ -3,6 +3,7 @@
  * A node that cannot be imported leaves its outputs without a value; nodes that read them are passed over in silence, so
  * that every line of the diagnosis is a fault of its own. */
 #include "frontend/onnx/importer.h"
+#include <limits.h>
 #include <string.h>
 
 enum { MAX_DEPTH = 64 }; /* of subgraphs and functions in each other */
@@ -23,48 +24,22 @@ static const OpRow op_rows[] = {
 #define ONNX(domain, name, since, lower, arg) {domain, #name, since, lower, arg},
 #include "frontend/onnx/ops.def"
 };
+
+/* How many inputs an operator cannot do without, and how many it may have. */
+#define ANY INT_MAX
+static const struct {
+    const char *domain, *name;
+    int least, most;
+} arities[] = {
+#define FACTS(domain, name, versions, types, where, differentiable, least, most) {domain, #name, least, most},
+#include "frontend/onnx/facts.def"
+};
 #undef AI
 #undef ML
 #undef MS
 #undef PREVIEW
 #undef TRAIN
-
-/* How many inputs an operator cannot do without, where that is not 1 in every opset. */
-static const struct {
-    int n;
-    const char *names;
-} required[] = {
-    {0, " Constant Loop Optional OptionalHasElement RandomNormal RandomUniform Scan SequenceEmpty "},
-    {2, " Add AffineGrid And BitShift BitwiseAnd BitwiseOr BitwiseXor CastLike CausalConvWithState CenterCropPad Compress Conv "
-        "ConvInteger "
-        "ConvTranspose CumProd CumSum DequantizeLinear Div Equal Expand FusedConv FusedGemm FusedMatMul Gather GatherElements "
-        "GatherND Gemm Greater "
-        "GreaterOrEqual GridSample LayerNormalization Less LessOrEqual MatMul MatMulInteger MaxRoiPool MaxUnpool Mod Mul "
-        "NhwcConv NhwcFusedConv "
-        "NegativeLogLikelihoodLoss NonMaxSuppression Or PRelu Pow QuantizeLinear RMSNormalization ReverseSequence STFT "
-        "SequenceAt SequenceInsert SimplifiedLayerNormalization SoftmaxCrossEntropyLoss StringConcat Sub SwiGLU Tile "
-        "TransposeMatMul Xor "},
-    {3,
-     " Adagrad Adam Attention Col2Im DeformConv DynamicQuantizeLSTM DynamicQuantizeMatMul FlexAttention GRU GroupNormalization "
-     "InstanceNormalization "
-     "LSTM "
-     "LinearAttention MatMulNBits Momentum MultiHeadAttention OneHot RNN SkipLayerNormalization SkipSimplifiedLayerNormalization "
-     "Range RoiAlign RotaryEmbedding Scatter ScatterElements ScatterND Where "},
-    {4, " MatMulIntegerToFloat "},
-    {5, " BatchNormalization MelWeightMatrix QAttention QLinearConcat "},
-    {6, " QGemm "},
-    {7, " QLinearAdd QLinearMul "},
-    {8, " QLinearConv QLinearMatMul "},
-};
-
-static int required_inputs(const char *op)
-{
-    size_t len = strlen(op);
-    for (size_t i = 0; i < sizeof required / sizeof *required; i++)
-        for (const char *s = required[i].names; (s = strstr(s, op)); s++)
-            if (s[-1] == ' ' && s[len] == ' ') return required[i].n;
-    return 1;
-}
+#undef ANY
 
 /* The row for an operator, or NULL; *oldest: the first opset that has it, 0 where there is none. */
 static const OpRow *row_of(const char *domain, const char *op, int opset, bool *domain_known, int *oldest)
@@ -175,15 +150,23 @@ static bool takes_sequences(const char *op)
 
 static bool check_inputs(OnnxNode *n)
 {
-    int need = required_inputs(n->proto->op_type);
+    int least = 1, most = INT_MAX;
+    for (size_t i = 0; i < sizeof arities / sizeof *arities; i++)
+        if (!strcmp(arities[i].name, n->proto->op_type) && !strcmp(arities[i].domain, onnx_domain(n->proto->domain)))
+            least = arities[i].least, most = arities[i].most;
     for (int i = 0; i < n->n_in; i++)
         if (n->seq_in[i] && !n->seq_in[i]->none && !takes_sequences(n->proto->op_type)) {
             onnx_error(n, "input %d is a sequence or optional, not a tensor", i);
             return false;
         }
-    for (int i = 0; i < need; i++)
+    for (int i = 0; i < least; i++)
         if (!has_in(n, i)) {
             onnx_error(n, "input %d is missing", i);
+            return false;
+        }
+    for (int i = most; i < n->n_in; i++)
+        if (*n->proto->input[i]) {
+            onnx_error(n, "input %d ('%s') is one too many: there are %d", i, n->proto->input[i], most);
             return false;
         }
     return true;
@@ -323,8 +306,13 @@ static void import_initializers(Scope *s, Build *b, const Onnx__GraphProto *g)
     for (size_t i = 0; i < g->n_sparse_initializer; i++) {
         const char *why = NULL;
         const Onnx__SparseTensorProto *sparse = g->sparse_initializer[i];
+        Origin *origin = POOL_NEW(im->ctx->pool, Origin); /* where memory runs out, if it does: the elements may be very many */
+        *origin = (Origin){.name = sparse->values ? sparse->values->name : NULL, .op = "initializer"};
+        const Origin *outer = im->ctx->origin;
+        im->ctx->origin = origin;
         const Tensor *t = onnx_sparse_read(im->ctx->pool, im->model, sparse, &why);
-        import_initializer(s, b, sparse->values ? sparse->values->name : NULL, t, why);
+        im->ctx->origin = outer;
+        import_initializer(s, b, origin->name, t, why);
     }
 }
 

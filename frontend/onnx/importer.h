@@ -72,8 +72,8 @@ const ExternalFile *onnx_external(Pool *p, OnnxModel *m, const char *location, c
 const Tensor *onnx_tensor_read(Pool *p, OnnxModel *m, const Onnx__TensorProto *t, const char **why);
 const Tensor *onnx_sparse_read(Pool *p, OnnxModel *m, const Onnx__SparseTensorProto *t, const char **why);
 
-/* A value that some Gradient node names as a variable, behind a barrier: what is computed from it then depends on it visibly, even
- * where it is a constant. Others as they are. */
+/* A value that some Gradient node names as a variable, behind a barrier: what is computed from it then depends on it visibly,
+ * even where it is a constant. Others as they are. */
 Value *onnx_variable(const Scope *s, Build *b, const char *name, Value *v);
 
 /* What is assumed for an input of this name, or at this place; NULL: nothing. */
@@ -84,8 +84,8 @@ void onnx_check_sizes(Importer *im);
 void onnx_import_inputs(Scope *s, Build *b, const Onnx__GraphProto *g);
 void onnx_export_outputs(Importer *im, const Onnx__GraphProto *g, const OnnxItem *items);
 
-/* Gives parameters their own initializers that share one only because they were equal (untie.c): for models to be trained, differentiated,
- * or written with other weights. False: out of memory. */
+/* Gives parameters their own initializers that share one only because they were equal (untie.c): for models to be trained,
+ * differentiated, or written with other weights. False: out of memory. */
 bool onnx_untie(Onnx__GraphProto *g);
 
 /* Whether messages of type d lie deeper in these bytes than protobuf-c, which unpacks them by recursion, shall go. */

@@ -106,11 +106,11 @@ Value *gather_along(Build *b, Value *x, Value *idx, int axis)
     return build_gather(b, flat(b, x), index_along(b, x, idx, axis, false), 0);
 }
 
-Value *index_tuples(Build *b, Value *x, Value *idx, int batch, bool drop)
+Value *index_tuples(Build *b, Value *x, Value *idx, int64_t batch_dims, bool drop)
 {
     if (!x || !idx) return NULL;
-    int last = idx->type.rank - 1;
-    int64_t k;
+    int last = idx->type.rank - 1, batch = batch_dims < 0 || batch_dims > last ? last + 1 : (int)batch_dims;
+    int64_t k = 0;
     if (last >= batch && !dim_is_const(idx->type.dim[last], &k)) {
         ctx_error(b->ctx, DLVK_UNSUPPORTED,
                   "index tuples of type %s: how many axes they are for must be known when the model is compiled",
@@ -118,8 +118,8 @@ Value *index_tuples(Build *b, Value *x, Value *idx, int batch, bool drop)
         return NULL;
     }
     if (last < batch || k < 0 || batch + k > x->type.rank) {
-        ctx_error(b->ctx, DLVK_UNSUPPORTED, "index tuples of type %s do not fit %s", type_to_string(b->ctx->pool, idx->type),
-                  type_to_string(b->ctx->pool, x->type));
+        ctx_error(b->ctx, DLVK_UNSUPPORTED, "index tuples of type %s do not fit %s with %lld batch dimensions",
+                  type_to_string(b->ctx->pool, idx->type), type_to_string(b->ctx->pool, x->type), (long long)batch_dims);
         return NULL;
     }
     Value *at = NULL, *outside = NULL;

@@ -25,7 +25,7 @@ Value *index_along(Build *b, Value *x, Value *idx, int axis, bool drop);
 Value *gather_along(Build *b, Value *x, Value *idx, int axis);
 /* Row numbers for index tuples: idx [batch..., q..., k] picks in axes [batch, batch + k) of x, whose first `batch` axes idx
  * shares. The result is flat; x seen with its first batch + k axes merged has the rows. */
-Value *index_tuples(Build *b, Value *x, Value *idx, int batch, bool drop);
+Value *index_tuples(Build *b, Value *x, Value *idx, int64_t batch, bool drop);
 /* x with its first n axes merged. */
 Value *merge_front(Build *b, Value *x, int n);
 /* Weight of a tap at distance t >= 0 when resampling: Keys' cubic (https://doi.org/10.1109/TASSP.1981.1163711) of parameter a, or

@@ -62,6 +62,10 @@ int64_t onnx_int(const OnnxNode *n, const char *name, int64_t otherwise);
 double onnx_float(const OnnxNode *n, const char *name, double otherwise);
 const char *onnx_str(const OnnxNode *n, const char *name, const char *otherwise);
 bool onnx_has(const OnnxNode *n, const char *name);
+bool onnx_needs(OnnxNode *n, const char *name); /* false, with an error, when it is missing */
+/* A string attribute that is one of `words`, with spaces between; the first, where it is absent. NULL, with an error, for
+ * another. */
+const char *onnx_word(OnnxNode *n, const char *name, const char *words);
 const int64_t *onnx_ints(const OnnxNode *n, const char *name, int *count); /* NULL when absent */
 const float *onnx_floats(const OnnxNode *n, const char *name, int *count);
 const char *const *onnx_strs(const OnnxNode *n, const char *name, int *count);

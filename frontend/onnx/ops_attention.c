@@ -135,12 +135,12 @@ void lower_attention(OnnxNode *n)
     AttentionSpec s = {.scale = onnx_head_scale(n, &q, -INFINITY),
                        .softcap = onnx_float(n, "softcap", 0),
                        .softmax_type = t,
-                       .keep = (int)onnx_int(n, "qk_matmul_output_mode", 0),
+                       .keep = onnx_int(n, "qk_matmul_output_mode", 0),
                        .scores = has_out(n, 3) ? &scores : NULL};
     if (!attention_window(n, &s)) return;
-    int precision = (int)onnx_int(n, "softmax_precision", 0);
+    int64_t precision = onnx_int(n, "softmax_precision", 0);
     if (precision && !dtype_from_onnx(precision, &s.softmax_type)) {
-        onnx_error(n, "attribute 'softmax_precision' is %d", precision);
+        onnx_error(n, "attribute 'softmax_precision' is %lld", (long long)precision);
         return;
     }
     s.mask = attention_mask(n, k->type.dim[2], t);

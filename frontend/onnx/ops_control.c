@@ -444,9 +444,10 @@ static Value *move_axis(Build *b, Value *x, int from, int to)
 
 static void scan_spec(OnnxNode *n, int first, ScanSpec *s)
 {
-    s->scans = (int)onnx_int(n, "num_scan_inputs", 0);
-    if (s->scans < 1 || s->scans > n->n_in - first) s->scans = 0;
-    s->states = n->n_in - first - s->scans;
+    int64_t scans = onnx_int(n, "num_scan_inputs", 0);
+    int operands = n->n_in > first ? n->n_in - first : 0;
+    s->scans = scans < 1 || scans > operands ? 0 : (int)scans;
+    s->states = operands - s->scans;
     s->outs = n->n_out - s->states;
     s->state = POOL_ARRAY(n->b->ctx->pool, Value *, s->states);
     s->scan = POOL_ARRAY(n->b->ctx->pool, Value *, s->scans);

@@ -173,6 +173,7 @@ static Term implicit_result(const Term *terms, int count)
 void lower_einsum(OnnxNode *n)
 {
     Build *b = n->b;
+    if (!onnx_needs(n, "equation")) return;
     const char *s = onnx_str(n, "equation", "");
     Term *terms = POOL_ARRAY(b->ctx->pool, Term, n->n_in), out;
     int dots = 0;

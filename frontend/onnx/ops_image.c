@@ -8,7 +8,9 @@ void lower_depth_space(OnnxNode *n)
     Build *b = n->b;
     Value *x = in(n, 0);
     int64_t s = onnx_int(n, "blocksize", 0);
-    bool crd = strcmp(onnx_str(n, "mode", "DCR"), "CRD") == 0;
+    const char *mode = onnx_word(n, "mode", "DCR CRD");
+    if (!mode) return;
+    bool crd = strcmp(mode, "CRD") == 0;
     if (x->type.rank != 4 || s < 1 || s > INT16_MAX) {
         onnx_error(n, "rank %d, attribute 'blocksize' %lld: rank 4 and a positive size are needed", x->type.rank, (long long)s);
         return;

@@ -24,11 +24,11 @@ void lower_gather_nd(OnnxNode *n)
 {
     Build *b = n->b;
     Value *x = in(n, 0), *idx = in(n, 1);
-    int batch = (int)onnx_int(n, "batch_dims", 0), last = idx->type.rank - 1;
-    int64_t k;
+    int last = idx->type.rank - 1;
+    int64_t k, batch = onnx_int(n, "batch_dims", 0);
     Value *at = index_tuples(b, x, idx, batch, false);
     if (!at || !dim_is_const(idx->type.dim[last], &k)) return;
-    int merged = batch + (int)k;
+    int merged = (int)(batch + k);
     const Dim *shape[2 * DLVK_MAX_RANK];
     memcpy(shape, idx->type.dim, (size_t)last * sizeof *shape);
     memcpy(shape + last, x->type.dim + merged, (size_t)(x->type.rank - merged) * sizeof *shape);
@@ -121,7 +121,13 @@ void lower_one_hot(OnnxNode *n)
     Value *idx = build_cast(b, in(n, 0), DLVK_I64), *values = in(n, 2);
     int count, rank = in(n, 0)->type.rank + 1, axis = onnx_axis(n, onnx_int(n, "axis", -1), rank);
     const Dim *const *depth = build_contents(b, build_cast(b, in(n, 1), DLVK_I64), &count);
+    if (depth && count != 1) onnx_error(n, "the depth has %d elements", count);
     if (!depth || count != 1) return;
+    if (!values || values->type.rank != 1) {
+        onnx_error(n, "the values have rank %d; they are two in a row", values ? values->type.rank : 0);
+        return;
+    }
+    ctx_constrain(b->ctx, DIM_EQ, values->type.dim[0], dim_of_int(b, 2));
     idx = build_unsqueeze(b, index_wrap(b, build_cast(b, idx, DLVK_I64), depth[0]), 1, &axis);
     Value *classes = compose_along(b, build_iota(b, DLVK_I64, 1, depth, 0), rank, axis);
     Value *on = compose_at(b, values, build_scalar_i(b, DLVK_I64, 1), 0),
@@ -136,6 +142,10 @@ void lower_reverse_sequence(OnnxNode *n)
     Value *x = in(n, 0);
     int rank = x->type.rank, batch = onnx_axis(n, onnx_int(n, "batch_axis", 1), rank),
         time = onnx_axis(n, onnx_int(n, "time_axis", 0), rank);
+    if (batch == time) {
+        onnx_error(n, "attributes 'batch_axis' and 'time_axis' are both %d", batch);
+        return;
+    }
     Value *len = compose_along(b, build_cast(b, in(n, 1), DLVK_I64), rank, batch);
     Value *t = build_iota(b, DLVK_I64, rank, x->type.dim, time);
     Value *turned = build_map2(b, OP_SUB, build_map2s(b, OP_SUB, len, 1), t);

@@ -169,7 +169,12 @@ static bool read_forest(OnnxNode *n, Forest *f)
     static const char *const names[][2] = {{"nodes_falsenodeids", "nodes_falseleafs"}, {"nodes_truenodeids", "nodes_trueleafs"}};
     Pool *p = n->b->ctx->pool;
     int missing = 0, targets = 0, count[4];
-    *f = (Forest){.targets = (int)onnx_int(n, "n_targets", 1)};
+    int64_t n_targets = onnx_int(n, "n_targets", 1);
+    if (n_targets < 1 || n_targets > INT32_MAX) {
+        onnx_error(n, "attribute 'n_targets' is %lld", (long long)n_targets);
+        return false;
+    }
+    *f = (Forest){.targets = (int)n_targets};
     f->feature = onnx_ints(n, "nodes_featureids", &f->nodes);
     f->roots = onnx_ints(n, "tree_roots", &f->trees);
     f->target = onnx_ints(n, "leaf_targetids", &targets);
@@ -310,6 +315,10 @@ void lower_tree_ensemble(OnnxNode *n)
     const Dim *row[] = {dim_of_int(b, 1), dim_of_int(b, 1), dim_of_int(b, f.targets)};
     Value *mine = build_map2(b, OP_EQ, target, build_iota(b, DLVK_I64, 3, row, 2)); /* [batch, trees, targets] */
     int64_t how = onnx_int(n, "aggregate_function", AGGREGATE_SUM);
+    if (how < AGGREGATE_AVERAGE || how > AGGREGATE_MAX) {
+        onnx_error(n, "attribute 'aggregate_function' is %lld", (long long)how);
+        return;
+    }
     Kind k = how == AGGREGATE_MIN ? KIND_MIN : how == AGGREGATE_MAX ? KIND_MAX : KIND_SUM;
     double none = k == KIND_MIN ? INFINITY : k == KIND_MAX ? -INFINITY : 0;
     Value *y =

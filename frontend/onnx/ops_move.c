@@ -125,7 +125,7 @@ void lower_transpose(OnnxNode *n)
 
 void lower_concat(OnnxNode *n)
 {
-    if (n->opset >= 4 && !onnx_has(n, "axis")) onnx_error(n, "attribute 'axis' is missing");
+    if (n->opset >= 4 && !onnx_needs(n, "axis")) return;
     int axis = onnx_axis(n, onnx_int(n, "axis", 1), in(n, 0)->type.rank);
     n->out[0] = build_concat(n->b, n->n_in, n->in, axis);
 }
@@ -144,6 +144,10 @@ void lower_split(OnnxNode *n)
         return;
     }
     if (!ints && !sizes && in(n, 1)) return;
+    if (n->opset >= 18 && onnx_int(n, "num_outputs", n->n_out) != n->n_out) {
+        onnx_error(n, "attribute 'num_outputs' is %lld, and there are %d", (long long)onnx_int(n, "num_outputs", 0), n->n_out);
+        return;
+    }
     const Dim *chunk = ceil_of(b, d, n->n_out);
     for (int i = 0; i < n->n_out; i++) {
         const Dim *rest = minus(b, d, at), *size = chunk;

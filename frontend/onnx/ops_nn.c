@@ -40,12 +40,8 @@ bool onnx_spatial(OnnxNode *n, Value *x, const Dim *const *kernel, Spatial *s)
         onnx_error(n, "input of rank %d; at least 3 is needed", x->type.rank);
         return false;
     }
-    int count;
     int64_t pads[2 * DLVK_MAX_RANK], shape[DLVK_MAX_RANK];
-    if (!onnx_ints(n, "kernel_shape", &count) && !kernel) {
-        onnx_error(n, "attribute 'kernel_shape' is missing");
-        return false;
-    }
+    if (!kernel && !onnx_needs(n, "kernel_shape")) return false;
     if (!onnx_spatial_ints(n, "kernel_shape", s->n, 1, shape) || !onnx_spatial_ints(n, "strides", s->n, 1, s->step) ||
         !onnx_spatial_ints(n, "dilations", s->n, 1, s->dilation) || !onnx_spatial_ints(n, "pads", 2 * s->n, 0, pads))
         return false;
@@ -125,6 +121,10 @@ void lower_conv_transpose(OnnxNode *n)
     }
     ConvSpec c = {
         .spatial = s.n, .step = s.step, .dilation = s.dilation, .lo = s.lo, .hi = s.hi, .group = onnx_int(n, "group", 1)};
+    if (c.group < 1) {
+        onnx_error(n, "attribute 'group' is %lld", (long long)c.group);
+        return;
+    }
     n->out[0] = compose_affine(b, compose_conv_transpose(b, x, w, &c), NULL, in(n, 2), 1);
 }
 

@@ -67,7 +67,7 @@ void lower_group_norm(OnnxNode *n)
 {
     Build *b = n->b;
     Value *x = in(n, 0), *scale = in(n, 1), *bias = in(n, 2);
-    if (!x || !scale || !bias) return;
+    if (!x || !scale || !bias || !onnx_needs(n, "num_groups")) return;
     int64_t groups = onnx_int(n, "num_groups", 1);
     if (groups < 1 || x->type.rank < 2) {
         onnx_error(n, "num_groups %lld on an input of rank %d", (long long)groups, x->type.rank);
@@ -152,11 +152,20 @@ void lower_lrn(OnnxNode *n)
         return;
     }
     PoolSpec s = {.n = x->type.rank - 1};
+    int64_t before = (size - 1) / 2, after = size - 1 - before, channels;
+    if (dim_is_const(x->type.dim[1], &channels)) { /* what reaches further adds zeros */
+        int64_t reach = channels > 1 ? channels - 1 : 0;
+        before = before < reach ? before : reach;
+        after = after < reach ? after : reach;
+    } else if (size > INT16_MAX) {
+        onnx_error(n, "attribute 'size' is %lld, and the number of channels is not known", (long long)size);
+        return;
+    }
     for (int i = 0; i < s.n; i++) {
-        s.window[i] = i ? 1 : size;
+        s.window[i] = i ? 1 : before + 1 + after;
         s.step[i] = s.dilation[i] = 1;
-        s.lo[i] = dim_of_int(b, i ? 0 : (size - 1) / 2);
-        s.hi[i] = dim_of_int(b, i ? 0 : size - 1 - (size - 1) / 2);
+        s.lo[i] = dim_of_int(b, i ? 0 : before);
+        s.hi[i] = dim_of_int(b, i ? 0 : after);
     }
     Value *sum = compose_pool(b, KIND_SUM, build_map2(b, OP_MUL, x, x), &s);
     Value *base = build_map2s(b, OP_MUL, sum, onnx_float(n, "alpha", 1e-4) / (double)size);

@@ -226,8 +226,8 @@ void lower_shrink(OnnxNode *n)
     DType t = x->type.dtype, wide = dtype_is_int(t) ? DLVK_F32 : t; /* the attributes are floats */
     double lambd = onnx_float(n, "lambd", 0.5), bias = onnx_float(n, "bias", 0);
     x = build_cast(b, x, wide);
-    Value *low =
-        build_map3(b, OP_SELECT, build_map2s(b, OP_LT, x, -lambd), build_map2s(b, OP_ADD, x, bias), build_scalar(b, wide, 0));
-    Value *y = build_map3(b, OP_SELECT, build_map2s(b, OP_GT, x, lambd), build_map2s(b, OP_SUB, x, bias), low);
+    Value *high =
+        build_map3(b, OP_SELECT, build_map2s(b, OP_GT, x, lambd), build_map2s(b, OP_SUB, x, bias), build_scalar(b, wide, 0));
+    Value *y = build_map3(b, OP_SELECT, build_map2s(b, OP_LT, x, -lambd), build_map2s(b, OP_ADD, x, bias), high);
     n->out[0] = build_cast(b, y, t);
 }

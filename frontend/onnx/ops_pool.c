@@ -57,7 +57,9 @@ void lower_average_pool(OnnxNode *n)
 /* p is an int since opset 2, a float before. */
 static double lp_order(OnnxNode *n)
 {
-    return n->opset < 2 ? onnx_float(n, "p", 2) : (double)onnx_int(n, "p", 2);
+    double p = n->opset < 2 ? onnx_float(n, "p", 2) : (double)onnx_int(n, "p", 2);
+    if (!(p >= 1)) onnx_error(n, "attribute 'p' is %g; it must be 1 or more", p);
+    return p;
 }
 
 static Value *power(Build *b, Value *x, double p)

@@ -30,7 +30,7 @@ static bool division_type(OnnxNode *n, DType x, DType scale, DType *t)
     int64_t given = onnx_int(n, "precision", 0);
     *t = scale;
     if (given) {
-        if (dtype_from_onnx((int)given, t) && dtype_is_float(*t)) return true;
+        if (dtype_from_onnx(given, t) && dtype_is_float(*t)) return true;
         onnx_error(n, "attribute 'precision': element type %lld is no float type", (long long)given);
         return false;
     }
@@ -47,7 +47,7 @@ void lower_quantize_linear(OnnxNode *n)
     DType t = DLVK_U8, u;
     int64_t declared = onnx_int(n, "output_dtype", 0), axis = onnx_int(n, "axis", 1);
     if (zero) t = zero->type.dtype;
-    if (!zero && declared && !dtype_from_onnx((int)declared, &t)) {
+    if (!zero && declared && !dtype_from_onnx(declared, &t)) {
         onnx_error(n, "attribute 'output_dtype': element type %lld is not supported", (long long)declared);
         return;
     }
@@ -80,7 +80,7 @@ void lower_dequantize_linear(OnnxNode *n)
     Value *x = in(n, 0), *scale = in(n, 1), *zero = in(n, 2);
     int64_t axis = onnx_int(n, "axis", 1), declared = onnx_int(n, "output_dtype", 0);
     DType t = scale->type.dtype, u = dtype_is_float(x->type.dtype) ? DLVK_F32 : DLVK_I32, result = t;
-    if (declared && !dtype_from_onnx((int)declared, &result)) {
+    if (declared && !dtype_from_onnx(declared, &result)) {
         onnx_error(n, "attribute 'output_dtype': element type %lld is not supported", (long long)declared);
         return;
     }

@@ -224,7 +224,20 @@ static Value *initial_state(OnnxNode *n, int i, bool batch_first, Type t)
     return batch_first ? build_transpose(n->b, in(n, i), swap) : in(n, i);
 }
 
-static bool check_operands(OnnxNode *n, int kind, int64_t directions)
+/* Input i, if it is there, must be of this shape. */
+static bool has_shape(OnnxNode *n, int i, int rank, const Dim *const *dims)
+{
+    Value *v = in(n, i);
+    if (!v) return true;
+    if (v->type.rank != rank) {
+        onnx_error(n, "input %d is of rank %d; it must be %d", i, v->type.rank, rank);
+        return false;
+    }
+    for (int d = 0; d < rank; d++) ctx_constrain(n->b->ctx, DIM_EQ, v->type.dim[d], dims[d]);
+    return true;
+}
+
+static bool check_operands(OnnxNode *n, int kind, int64_t directions, bool batch_first)
 {
     Value *x = in(n, 0), *w = in(n, 1), *r = in(n, 2);
     if (!x || !w || !r) return false;
@@ -233,9 +246,14 @@ static bool check_operands(OnnxNode *n, int kind, int64_t directions)
         return false;
     }
     Build *b = n->b;
-    ctx_constrain(b->ctx, DIM_EQ, w->type.dim[0], dim_of_int(b, directions));
-    ctx_constrain(b->ctx, DIM_EQ, w->type.dim[1], times_int(b, r->type.dim[2], gate_count[kind]));
-    return true;
+    int gates = gate_count[kind];
+    const Dim *count = dim_of_int(b, directions), *hidden = r->type.dim[2], *batch = x->type.dim[batch_first ? 0 : 1];
+    const Dim *weights[] = {count, times_int(b, hidden, gates), x->type.dim[2]}, *again[] = {count, weights[1], hidden};
+    const Dim *bias[] = {count, times_int(b, hidden, 2 * gates)}, *peepholes[] = {count, times_int(b, hidden, 3)};
+    const Dim *state[] = {batch_first ? batch : count, batch_first ? count : batch, hidden};
+    if (onnx_has(n, "hidden_size")) ctx_constrain(b->ctx, DIM_EQ, hidden, dim_of_int(b, onnx_int(n, "hidden_size", 0)));
+    return has_shape(n, 1, 3, weights) && has_shape(n, 2, 3, again) && has_shape(n, 3, 2, bias) && has_shape(n, 4, 1, &batch) &&
+           has_shape(n, 5, 3, state) && (kind != LSTM || (has_shape(n, 6, 3, state) && has_shape(n, 7, 2, peepholes)));
 }
 
 /* arg: RNN, GRU or LSTM. */
@@ -253,7 +271,7 @@ void lower_recurrent(OnnxNode *n)
         return;
     }
     OnnxActivation f[2][3];
-    if (!check_operands(n, kind, directions) || !read_activations(n, kind, directions, f)) return;
+    if (!check_operands(n, kind, directions, batch_first) || !read_activations(n, kind, directions, f)) return;
     Value *x = batch_first ? build_transpose(b, in(n, 0), swap3) : in(n, 0);
     if (!x) return;
     DType t = x->type.dtype;

@@ -137,7 +137,9 @@ static bool roi_samples(OnnxNode *n, Value *x, Value *rois, int axis, Value **po
 {
     Build *b = n->b;
     DType t = rois->type.dtype;
-    bool shift = n->opset >= 16 && strcmp(onnx_str(n, "coordinate_transformation_mode", "half_pixel"), "half_pixel") == 0;
+    const char *mode = onnx_word(n, "coordinate_transformation_mode", "half_pixel output_half_pixel");
+    if (!mode) return NULL;
+    bool shift = n->opset >= 16 && strcmp(mode, "half_pixel") == 0;
     double scale = onnx_float(n, "spatial_scale", 1), half = shift ? 0.5 : 0;
     int64_t bins = onnx_int(n, axis ? "output_width" : "output_height", 1), ratio = onnx_int(n, "sampling_ratio", 0);
     Value *start = build_map2s(b, OP_SUB, build_map2s(b, OP_MUL, column(b, rois, 1 - axis, ROI_RANK), scale), half);

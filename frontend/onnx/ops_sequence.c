@@ -157,6 +157,7 @@ void lower_concat_from_sequence(OnnxNode *n)
 {
     const OnnxSeq *s = any_seq_in(n, 0);
     bool stays = onnx_int(n, "new_axis", 0) != 0;
+    if (!onnx_needs(n, "axis")) return;
     if (s && s->stack) {
         int axis = onnx_axis(n, onnx_int(n, "axis", 0), s->stack->type.rank - !stays);
         n->out[0] = concat_stack(n, s->stack, axis, stays);

@@ -163,8 +163,7 @@ void lower_mel_weight_matrix(OnnxNode *n)
     const Dim *bands = onnx_dim(n, 0), *length = onnx_dim(n, 1);
     DType t = DLVK_F32;
     if (!bands || !length) return;
-    if (!dtype_from_onnx((int)onnx_int(n, "output_datatype", 1), &t))
-        onnx_error(n, "attribute 'output_datatype' is not supported");
+    if (!dtype_from_onnx(onnx_int(n, "output_datatype", 1), &t)) onnx_error(n, "attribute 'output_datatype' is not supported");
     const Dim *corners = plus_int(b, bands, 2), *shape[] = {plus_int(b, floor_of(b, length, 2), 1), bands};
     Value *low = to_mel(b, in(n, 3)), *high = to_mel(b, in(n, 4));
     Value *step = build_map2(b, OP_DIV, build_map2(b, OP_SUB, high, low), dim_value(b, DLVK_F32, corners));

@@ -9,7 +9,7 @@ static bool type_attr(OnnxNode *n, const char *name, DType otherwise, DType *t)
     *t = otherwise;
     if (!onnx_has(n, name)) return true;
     int64_t v = onnx_int(n, name, 0);
-    if (dtype_from_onnx((int)v, t)) return true;
+    if (dtype_from_onnx(v, t)) return true;
     onnx_error(n, "attribute '%s': element type %lld is not supported", name, (long long)v);
     return false;
 }
@@ -17,10 +17,7 @@ static bool type_attr(OnnxNode *n, const char *name, DType otherwise, DType *t)
 /* Up to opset 5 the type was a name, as in the schema's enum. */
 static bool cast_target(OnnxNode *n, DType *t)
 {
-    if (!onnx_has(n, "to")) {
-        onnx_error(n, "attribute 'to' is missing");
-        return false;
-    }
+    if (!onnx_needs(n, "to")) return false;
     if (n->opset >= 6) return type_attr(n, "to", DLVK_F32, t);
     static const char *const names[] = {"FLOAT",  "UINT8", "INT8",    "UINT16", "INT16",  "INT32", "INT64",
                                         "STRING", "BOOL",  "FLOAT16", "DOUBLE", "UINT32", "UINT64"};

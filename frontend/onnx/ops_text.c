@@ -45,13 +45,21 @@ void lower_tfidf_vectorizer(OnnxNode *n)
                  *pool = ints ? tensor_new(b->ctx->pool, DLVK_I64, 1, (int64_t[]){n_pool}, ints) : strings;
     if (!ints && strings) n_pool = (int)strings->count;
     const float *weights = onnx_floats(n, "weights", &n_weights);
-    const char *mode = onnx_str(n, "mode", "");
+    const char *mode = onnx_word(n, "mode", "TF IDF TFIDF");
+    if (!mode || !onnx_needs(n, "mode") || !onnx_needs(n, "min_gram_length") || !onnx_needs(n, "max_gram_length") ||
+        !onnx_needs(n, "max_skip_count"))
+        return;
     int64_t least = onnx_int(n, "min_gram_length", 1), most = onnx_int(n, "max_gram_length", 1),
             skips = onnx_int(n, "max_skip_count", 0);
     if (!starts || !index || !pool || x->type.rank < 1 || x->type.rank > 2 || skips < 0 || skips > 64 ||
         (pool->dtype == DLVK_STRING) != (x->type.dtype == DLVK_STRING)) {
         onnx_error(n, "n-grams of the input's kind are needed, in an input of rank 1 or 2 (it is %s), with at most 64 skips",
                    type_to_string(b->ctx->pool, x->type));
+        return;
+    }
+    if (least < 1 || most < least || (weights && n_weights != n_index)) {
+        onnx_error(n, "n-grams of %lld to %lld elements, %d weights for %d indexes", (long long)least, (long long)most, n_weights,
+                   n_index);
         return;
     }
     bool one_row = x->type.rank == 1;

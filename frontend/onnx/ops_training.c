@@ -77,12 +77,11 @@ void lower_momentum(OnnxNode *n)
     Build *b = n->b;
     int count = tensors(n, 3);
     double alpha = onnx_float(n, "alpha", 0), beta = onnx_float(n, "beta", 1);
-    const char *mode = onnx_str(n, "mode", "standard");
-    bool nesterov = strcmp(mode, "nesterov") == 0;
-    if (!nesterov && strcmp(mode, "standard") != 0) {
-        onnx_error(n, "attribute 'mode' is '%s'", mode);
+    const char *mode = onnx_word(n, "mode", "standard nesterov");
+    if (!mode || !onnx_needs(n, "mode") || !onnx_needs(n, "alpha") || !onnx_needs(n, "beta") ||
+        !onnx_needs(n, "norm_coefficient"))
         return;
-    }
+    bool nesterov = strcmp(mode, "nesterov") == 0;
     for (int i = 0; i < count; i++) {
         Value *x = in(n, 2 + i), *v = in(n, 2 + 2 * count + i), *g = regularized(n, x, in(n, 2 + count + i));
         if (!x || !g || !v) continue;

@@ -174,6 +174,9 @@ def normalization():
     runtime("group_norm_18", "GroupNormalization", [x, normal(3), normal(3)], 18, num_groups=3)
     runtime("group_norm_21", "GroupNormalization", [x, normal(6), normal(6)], 21, num_groups=3)
     runtime("lrn", "LRN", [x], 13, size=5, alpha=0.2, beta=0.6, bias=1.5)
+    everything = (x / (1 + (x * x).sum(1, keepdims=True) / 4) ** 0.5).astype(F32)
+    expect("lrn_beyond", "LRN", [x], [everything], 13, symbolic=False, size=1 << 20, alpha=float(1 << 18), beta=0.5, bias=1.0)
+    expect("shrink_both", "Shrink", [x], [np.where(x < 1, x + F32(0.25), x - F32(0.25))], 9, lambd=-1.0, bias=0.25)
     for p in (1, 2):
         runtime(f"lp_normalization_{p}", "LpNormalization", [x], 1, p=p, axis=1)
 
