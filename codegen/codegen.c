@@ -249,6 +249,7 @@ bool codegen(Schedule *s, const char *program, const CodegenOptions *o, Compiled
     for (size_t i = 0; i < out->n_blobs; i++) *VEC_PUSH(c->pool, b.blobs) = out->blobs[i];
     Dlvk__Plan__Plan *plan = make_plan(&b, program, o);
     if (!plan) return false;
+    plan_share_literals(&b, o->share_literals);
     if (o->dump_glsl) dump_glsl(&b, o->dump_glsl);
     if (!compile_modules(&b, o, out, plan)) return false;
     take_tables(&b, plan);

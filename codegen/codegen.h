@@ -13,6 +13,7 @@ typedef struct CodegenOptions {
     const struct dlvk_device_info *device;
     bool optimize, validate, keep_glsl;
     int64_t merge_bytes;   /* kernels of equal code that read and write at most as much share dispatches; 0: none do */
+    bool share_literals;   /* kernels that differ in scalar constants of the model alone share a module (codegen/literals.c) */
     bool waves;            /* steps that can run side by side stand together (codegen/waves.c) */
     int threads;           /* for the shader compiler; 0: all cores */
     const char *dump_glsl; /* directory for one .comp a module, or NULL */

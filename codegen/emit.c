@@ -1,5 +1,6 @@
 /* Any value at any index, as GLSL: pointwise and movement. Loops are in emit_loops.c; see shader.h. */
 #include <assert.h>
+#include <math.h>
 #include <string.h>
 
 #include "codegen/shader.h"
@@ -116,11 +117,22 @@ const char *emit_point(Shader *s, const Node *n, const char *const *x)
 
 /* ---- constants and dims ------------------------------------------------------------------------------------------- */
 
+/* Marked where another kernel might have another one: not 0, 1 and -1, which compilers simplify, nor what is no number; nor the
+ * bits that have a meaning of their own among specialization constants. */
 static const char *literal_of(Shader *s, const Tensor *t)
 {
     t = stored_tensor(s->pool, s->kg->strings, t);
-    bool f = dtype_class(t->dtype) == DC_FLOAT;
-    return emit_literal(s, t->dtype, f ? elem_get_f(t->dtype, t->data, 0) : 0, f ? 0 : elem_get_i(t->dtype, t->data, 0));
+    bool is_float = dtype_class(t->dtype) == DC_FLOAT;
+    double f = is_float ? elem_get_f(t->dtype, t->data, 0) : 0;
+    int64_t i = is_float ? 0 : elem_get_i(t->dtype, t->data, 0);
+    const char *text = emit_literal(s, t->dtype, f, i);
+    char letter = glsl_class_letter(t->dtype);
+    float as_float = (float)f;
+    uint32_t bits = (uint32_t)i;
+    if (letter == 'f') memcpy(&bits, &as_float, sizeof bits);
+    bool plain = letter == 'f' ? isfinite(as_float) && as_float != 0 && fabsf(as_float) != 1 : i < -1 || i > 1;
+    bool word = letter == 'f' || letter == 'i' || letter == 'u';
+    return word && plain && bits != UINT32_MAX ? literal_mark(s->pool, letter, bits, text) : text;
 }
 
 /* A GLSL int as class t. */

@@ -72,6 +72,9 @@ const Dim *plan_type_bytes(PlanBuilder *b, Type t);    /* packed */
 const Dim *plan_value_bytes(PlanBuilder *b, Value *v); /* of its storage */
 uint32_t plan_source(PlanBuilder *b, const Origin *o);
 uint32_t plan_module(PlanBuilder *b, const KernelVariant *v, const char *name);
+/* Of a module's text without its comments: FNV-1a, which alone is no proof; equality. */
+uint64_t text_key(const char *text);
+bool same_text(const char *a, const char *b);
 uint32_t plan_pipeline(PlanBuilder *b, uint32_t module, const KernelVariant *v);
 
 /* The dispatch of a kernel (codegen/dispatch.c). NULL: an error is recorded. */
@@ -82,6 +85,9 @@ enum { MAX_PART_VARIANTS = 4 };
 const char *kernel_text(PlanBuilder *b, const Kernel *k);
 /* Kernels of a region that can share a dispatch, and read and write at most `bytes`, do so from here on (codegen/merge.c). */
 void plan_merge(PlanBuilder *b, RegionSchedule *rs, int64_t bytes);
+/* Takes the marks of literals out of the modules' texts. Those that differ in marked ones alone become one module, where that is
+ * wanted (codegen/literals.c). */
+void plan_share_literals(PlanBuilder *b, bool wanted);
 /* codegen/waves.c: steps that can run side by side stand together; and in the plan that has been made, how far buffers' lives
  * reach before all that runs beside them is done. */
 void plan_gather_waves(PlanBuilder *b, RegionSchedule *rs);

@@ -202,16 +202,14 @@ static const char *skip_comments(const char *text, const char *at)
     return at;
 }
 
-/* FNV-1a over the text without its comments. */
-static uint64_t text_key(const char *text)
+uint64_t text_key(const char *text)
 {
     uint64_t h = 0xcbf29ce484222325u;
     for (const char *s = skip_comments(text, text); *s; s = skip_comments(text, s + 1)) h = (h ^ (uint8_t)*s) * 0x100000001b3u;
     return h;
 }
 
-/* Equality, comments apart: the key alone is not proof. */
-static bool same_text(const char *a, const char *b)
+bool same_text(const char *a, const char *b)
 {
     const char *x = skip_comments(a, a), *y = skip_comments(b, b);
     while (*x && *x == *y) x = skip_comments(a, x + 1), y = skip_comments(b, y + 1);

@@ -193,6 +193,8 @@ const char *emit_load(Shader *s, Value *v, const char *flat);          /* GLSL i
 void emit_store(Shader *s, Value *v, const char *flat, const char *x); /* v's elements take whole words */
 bool emit_store_rounds(const Shader *s, const Value *v);               /* to 16 bits: rounding right before would be twice */
 const char *emit_literal(Shader *s, DType t, double f, int64_t i);
+/* A literal of class letter f, i or u as it stands in the text for now (codegen/literals.c). */
+const char *literal_mark(Pool *p, char letter, uint32_t bits, const char *text);
 const char *emit_cast(Shader *s, DType from, DType to, const char *x, bool saturate);
 const char *emit_wrap(Shader *s, DType t, const char *x);      /* an int or uint brought back into the range of a narrower t */
 const char *emit_from_bits(Shader *s, DType t, const char *x); /* the inverse */

@@ -102,6 +102,7 @@ static dlvk_status add_program(Job *j, Graph *g, const char *name, bool *stopped
                          .validate = validate,
                          .keep_glsl = o->keep_glsl,
                          .merge_bytes = o->optimize > 0 ? MERGE_BYTES : 0,
+                         .share_literals = o->optimize > 0,
                          .waves = o->optimize > 0,
                          .threads = o->threads,
                          .device = o->device,

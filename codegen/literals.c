@@ -1,0 +1,174 @@
+/* Modules whose GLSL differs in scalar constants of the model alone, such as the scales and zero points of a quantized model's
+ * layers, become one, in which those that differ are specialization constants. The shader compiler then runs once for all of
+ * them, and the driver sees the same constants as before.
+ *
+ * Each such constant stands in the text between marks until all modules are known: "\1", its bits and class, a blank, the
+ * literal, "\2". */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "codegen/plan.h"
+
+enum { MOST_SPEC = 64 }; /* of a pipeline's constants */
+
+typedef struct Mark {
+    const char *at, *text; /* where it begins, and its literal */
+    size_t n;              /* bytes of the literal */
+    uint32_t bits;
+    char letter;
+} Mark;
+
+typedef struct Marked {
+    VEC(Mark) marks;
+    const char *masked; /* the text with nothing but classes between marks */
+    uint64_t key;
+    int n_spec; /* of its pipelines; -1: these, or the text, do not agree */
+} Marked;
+
+const char *literal_mark(Pool *p, char letter, uint32_t bits, const char *text)
+{
+    return pool_printf(p, "\1%u%c %s\2", bits, letter, text);
+}
+
+/* The text with number constant[i] of the constants `name`d in place of literal i, or, where it is negative, the literal. */
+static char *rewrite(Pool *p, const char *text, const Marked *m, const int *constant, const char *name)
+{
+    char *out = pool_alloc(p, strlen(text) + 1), *to = out; /* what stands between marks is never longer than they are */
+    for (int i = 0; i < m->marks.n; i++) {
+        const Mark *k = &m->marks.at[i];
+        memcpy(to, text, (size_t)(k->at - text));
+        to += k->at - text;
+        if (constant && constant[i] >= 0)
+            to += sprintf(to, name, constant[i]);
+        else
+            memcpy(to, k->text, k->n), to += k->n;
+        text = k->text + k->n + 1;
+    }
+    strcpy(to, text);
+    return out;
+}
+
+static Marked read_marks(Pool *p, const char *text)
+{
+    Marked m = {0};
+    const char *masked = "";
+    for (const char *at = strchr(text, '\1'); at; at = strchr(at, '\1')) {
+        Mark k = {.at = at};
+        char *end;
+        k.bits = (uint32_t)strtoul(at + 1, &end, 10);
+        k.letter = *end;
+        k.text = end + 2;
+        k.n = strcspn(k.text, "\2");
+        *VEC_PUSH(p, m.marks) = k;
+        at = k.text + k.n;
+    }
+    int *letter = POOL_ARRAY(p, int, m.marks.n);
+    for (int i = 0; i < m.marks.n; i++) letter[i] = m.marks.at[i].letter;
+    masked = rewrite(p, text, &m, letter, "\1%c");
+    m.masked = masked;
+    m.key = text_key(masked);
+    return m;
+}
+
+/* How many constants the module's pipelines give; -1 where these differ, or the text declares others. */
+static int constants_of(PlanBuilder *b, int module)
+{
+    static const char id[] = "constant_id = ";
+    int n = -1;
+    for (int i = 0; i < b->pipelines.n; i++) {
+        const Dlvk__Plan__Pipeline *p = b->pipelines.at[i];
+        if ((int)p->module != module) continue;
+        if (n >= 0 && n != (int)p->n_spec) return -1;
+        n = (int)p->n_spec;
+    }
+    for (const char *at = b->modules.at[module].glsl; (at = strstr(at, id)); at += sizeof id)
+        if (atoi(at + sizeof id - 1) >= n) return -1;
+    return n;
+}
+
+static bool alike(const PlanBuilder *b, const Marked *m, int i, int j)
+{
+    const ModuleEntry *x = &b->modules.at[i], *y = &b->modules.at[j];
+    return m[i].key == m[j].key && m[i].marks.n == m[j].marks.n && m[i].n_spec == m[j].n_spec && x->features == y->features &&
+           x->unroll == y->unroll && same_text(m[i].masked, m[j].masked);
+}
+
+/* Numbers what differs within the group, what is the same in all pairs of places once: constant[place]. Returns how many. */
+static int number_constants(const Marked *m, const int *group, int n, int *constant)
+{
+    const Marked *first = &m[group[0]];
+    int count = 0;
+    for (int i = 0; i < first->marks.n; i++) {
+        bool differs = false;
+        for (int g = 1; g < n; g++) differs |= m[group[g]].marks.at[i].bits != first->marks.at[i].bits;
+        constant[i] = differs ? count : -1;
+        for (int k = 0; k < i && constant[i] == count; k++) {
+            bool same = constant[k] >= 0 && first->marks.at[k].letter == first->marks.at[i].letter;
+            for (int g = 0; g < n && same; g++) same = m[group[g]].marks.at[k].bits == m[group[g]].marks.at[i].bits;
+            if (same) constant[i] = constant[k];
+        }
+        count += constant[i] == count;
+    }
+    return count;
+}
+
+/* One module for the group. False: it would have too many constants. */
+static bool share(PlanBuilder *b, const Marked *m, const int *group, int n)
+{
+    const Marked *first = &m[group[0]];
+    ModuleEntry *e = &b->modules.at[group[0]];
+    int *constant = POOL_ARRAY(b->pool, int, first->marks.n), base = first->n_spec;
+    int count = number_constants(m, group, n, constant);
+    const char *text = rewrite(b->pool, e->glsl, first, constant, "K%d"), *at = strstr(text, "\nlayout("), *decls = "";
+    if (base + count > MOST_SPEC || !at) return false;
+    for (int c = 0, i = 0; c < count; i++) {
+        if (constant[i] != c) continue;
+        const Mark *k = &first->marks.at[i];
+        const char *type = k->letter == 'f' ? "float" : k->letter == 'i' ? "int" : "uint";
+        decls = pool_printf(b->pool, "%slayout(constant_id = %d) const %s K%d = %.*s;\n", decls, base + c++, type, constant[i],
+                            (int)k->n, k->text);
+    }
+    e->glsl = pool_printf(b->pool, "%.*s\n%s%s", (int)(at - text), text, decls, at + 1);
+    for (int i = 0; i < b->pipelines.n; i++) {
+        Dlvk__Plan__Pipeline *p = b->pipelines.at[i];
+        int g = 0;
+        while (g < n && group[g] != (int)p->module) g++;
+        if (g == n) continue;
+        uint32_t *spec = POOL_ARRAY(b->pool, uint32_t, base + count);
+        memcpy(spec, p->spec, (size_t)base * sizeof *spec);
+        for (int k = 0; k < first->marks.n; k++)
+            if (constant[k] >= 0) spec[base + constant[k]] = m[group[g]].marks.at[k].bits;
+        p->spec = spec;
+        p->n_spec = (size_t)(base + count);
+    }
+    return true;
+}
+
+void plan_share_literals(PlanBuilder *b, bool wanted)
+{
+    int n = b->modules.n, kept = 0;
+    Marked *m = POOL_ARRAY(b->pool, Marked, n);
+    int *to = POOL_ARRAY(b->pool, int, n), *group = POOL_ARRAY(b->pool, int, n); /* to: the module that i becomes */
+    for (int i = 0; i < n; i++) {
+        to[i] = -1;
+        m[i] = read_marks(b->pool, b->modules.at[i].glsl);
+        m[i].n_spec = constants_of(b, i);
+    }
+    for (int i = 0; i < n; i++) {
+        if (to[i] >= 0) continue;
+        int count = 0;
+        for (int j = i; j < n && (j == i || (wanted && m[i].marks.n && m[i].n_spec >= 0)); j++)
+            if (to[j] < 0 && alike(b, m, i, j)) group[count++] = j;
+        if (count < 2 || !share(b, m, group, count)) {
+            b->modules.at[i].glsl = rewrite(b->pool, b->modules.at[i].glsl, &m[i], NULL, "");
+            count = 1;
+        }
+        for (int g = 0; g < count; g++) to[group[g]] = kept;
+        b->modules.at[kept] = b->modules.at[i];
+        b->modules.at[kept].key = text_key(b->modules.at[kept].glsl);
+        kept++;
+    }
+    b->modules.n = kept;
+    for (int i = 0; i < b->pipelines.n; i++) b->pipelines.at[i]->module = (uint32_t)to[b->pipelines.at[i]->module];
+}
