@@ -23,8 +23,9 @@ Value *onnx_stack(OnnxNode *n, int count, Value *const *x);
 /* A sequence as the list of its elements. NULL, with an error that says which (`what`), when their number is not known. */
 const OnnxSeq *onnx_list(OnnxNode *n, const OnnxSeq *s, const char *what);
 
-/* Saturating quantization of real values: round(x / scale) + zero_point in zero_point's type (t where that is NULL). */
-Value *onnx_requantize(OnnxNode *n, Value *x, Value *scale, Value *zero_point, DType t);
+/* Saturating quantization: round(x / scale) + zero_point in zero_point's type (t where that is NULL); of integers that stand for
+ * x * x_scale, round(x * (x_scale / scale)). x_scale is NULL for real values. */
+Value *onnx_requantize(OnnxNode *n, Value *x, Value *x_scale, Value *scale, Value *zero_point, DType t);
 /* x - zero_point as i32; a zero point of rank 1 runs along `axis` of x. */
 Value *onnx_centered(OnnxNode *n, Value *x, Value *zero_point, int axis);
 

@@ -152,7 +152,8 @@ void lower_qlinear(OnnxNode *n)
     }
     if (!has_in(n, scale)) onnx_error(n, "input %d, the scale of the result, is missing", scale);
     if (!in(n, scale) || !onnx_apply(n, op, opset, count + extra, x, 1, &y)) return;
-    n->out[0] = onnx_requantize(n, last ? channels(b, y, true) : y, in(n, scale), in(n, scale + 1), in(n, first)->type.dtype);
+    n->out[0] =
+        onnx_requantize(n, last ? channels(b, y, true) : y, NULL, in(n, scale), in(n, scale + 1), in(n, first)->type.dtype);
 }
 
 /* The product of integer matrices, as reals: the product of their scales times it. */
@@ -200,8 +201,8 @@ void lower_qgemm(OnnxNode *n)
     Value *sum = build_matmul(b, x, y);
     if (has_in(n, 6)) sum = build_map2(b, OP_ADD, sum, in(n, 6));
     Value *scale = build_map2s(b, OP_MUL, build_map2(b, OP_MUL, in(n, 1), in(n, 4)), onnx_float(n, "alpha", 1));
-    Value *real = build_map2(b, OP_MUL, build_cast(b, sum, DLVK_F32), scale);
-    n->out[0] = has_in(n, 7) ? onnx_requantize(n, real, in(n, 7), in(n, 8), in(n, 0)->type.dtype) : real;
+    n->out[0] = has_in(n, 7) ? onnx_requantize(n, sum, scale, in(n, 7), in(n, 8), in(n, 0)->type.dtype)
+                             : build_map2(b, OP_MUL, build_cast(b, sum, DLVK_F32), scale);
 }
 
 /* Weights [directions, in, gates] as reals [directions, gates, in]; scale and zero point, inputs k and k + 1, are one a

@@ -138,12 +138,15 @@ Value *onnx_centered(OnnxNode *n, Value *x, Value *zero_point, int axis)
     return build_map2(n->b, OP_SUB, y, compose_along(n->b, z, x->type.rank, axis));
 }
 
-Value *onnx_requantize(OnnxNode *n, Value *x, Value *scale, Value *zero_point, DType t)
+Value *onnx_requantize(OnnxNode *n, Value *x, Value *x_scale, Value *scale, Value *zero_point, DType t)
 {
     Build *b = n->b;
-    if (!x) return NULL;
+    if (!x || !scale) return NULL;
     if (zero_point) t = zero_point->type.dtype;
-    x = build_map1(b, OP_ROUND, build_map2(b, OP_DIV, x, scale));
+    /* One factor, as ONNX Runtime has it: ties are ties there and here. */
+    x = x_scale ? build_map2(b, OP_MUL, build_cast(b, x, DLVK_F32), build_map2(b, OP_DIV, x_scale, scale))
+                : build_map2(b, OP_DIV, x, scale);
+    x = build_map1(b, OP_ROUND, x);
     if (zero_point) x = build_map2(b, OP_ADD, x, build_cast(b, zero_point, DLVK_F32));
     int bits = dtype_bits(t);
     bool is_signed = dtype_class(t) == DC_INT;
@@ -172,8 +175,7 @@ void lower_qlinear_conv(OnnxNode *n)
     if (w_scale && w_scale->type.rank == 1 && dim_is(w_scale->type.dim[0], 1)) w_scale = build_squeeze(b, w_scale, 0, NULL);
     Value *scale = build_map2(b, OP_MUL, f32(n, in(n, 1)), f32(n, w_scale));
     if (!acc || !scale) return;
-    Value *real = build_map2(b, OP_MUL, f32(n, acc), compose_along(b, scale, acc->type.rank, 1));
-    n->out[0] = onnx_requantize(n, real, f32(n, in(n, 6)), in(n, 7), DLVK_U8);
+    n->out[0] = onnx_requantize(n, acc, compose_along(b, scale, acc->type.rank, 1), f32(n, in(n, 6)), in(n, 7), DLVK_U8);
 }
 
 /* A depthwise convolution over the input behind the last kernel - 1 elements of the call before. */
@@ -238,9 +240,8 @@ void lower_qlinear_matmul(OnnxNode *n)
     Value *scale_x = row_vector(n, f32(n, in(n, 1)), x), *scale_y = f32(n, in(n, 4));
     x = onnx_centered(n, x, row_vector(n, in(n, 2), x), x->type.rank - 1);
     y = onnx_centered(n, y, in(n, 5), y->type.rank - 1);
-    Value *real = f32(n, build_matmul(b, x, y));
-    real = build_map2(b, OP_MUL, real, build_map2(b, OP_MUL, scale_x, scale_y));
-    n->out[0] = onnx_requantize(n, real, row_vector(n, f32(n, in(n, 6)), real), row_vector(n, in(n, 7), real), DLVK_U8);
+    Value *sum = build_matmul(b, x, y), *scale = build_map2(b, OP_MUL, scale_x, scale_y);
+    n->out[0] = onnx_requantize(n, sum, scale, row_vector(n, f32(n, in(n, 6)), sum), row_vector(n, in(n, 7), sum), DLVK_U8);
 }
 
 /* x * f in x's type; an integer x takes an integer factor only. */

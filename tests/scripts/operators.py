@@ -349,6 +349,7 @@ def narrow():
     round_trip("cast_f4", np.array([-7, -0.3, 0.25, 0.26, 1.25, 2.5, 5, np.inf, np.nan], F32), 23,
                [-6, -0.5, 0, 0.5, 1, 2, 4, 6, -0.0], 25)
     quantized()
+    ties()
 
 
 def round_trip(name, x, t, want, opset, **attributes):
@@ -400,6 +401,17 @@ def linear_attention():
         inputs = [q, k, v, past, decay if gated else None, beta if delta else None]
         expect(f"linear_attention_{rule}", "LinearAttention", inputs, [flat(out).astype(F32), state.astype(F32)], 28, update_rule=rule,
                symbolic=False, q_num_heads=hq, kv_num_heads=h, scale=0.7)
+
+
+def ties():
+    """Sums that fall half-way between two steps of the result, or do not, by how the scales are multiplied."""
+    x, y = np.arange(0, 256, dtype=np.uint8)[:, None], np.arange(1, 9, dtype=np.int8)[None]
+    sx, sw, sy, zx, zw, zy = np.array(0.099, F32), np.array(0.025, F32), np.array(0.033, F32), *np.array([0, 1, 3], np.uint8)
+    zw = zw.astype(np.int8)
+    const = (1, 2, 3, 4, 5, 6, 7)
+    runtime("ties_matmul", "QLinearMatMul", [x, sx, zx, y, sw, zw, sy, zy], 10, const=const)
+    runtime("ties_conv", "QLinearConv", [x[None, None], sx, zx, y.reshape(8, 1, 1, 1), np.full(8, sw), np.full(8, zw), sy, zy], 10, const=const)
+    runtime("ties_gemm", "QGemm", [x, sx, zx, y, sw, zw, np.arange(8, dtype=np.int32), sy, zy], 17, const=(*const, 8), domain="com.microsoft")
 
 
 def microsoft():
