@@ -381,9 +381,26 @@ static dlvk_status run_all(dlvk_session *s, dlvk_error *err)
     return st ? st : session_flush(s, err);
 }
 
+/* DLVK_POISON: nothing that a run computes is there from the last one. */
+static dlvk_status poison(dlvk_session *s, dlvk_error *err)
+{
+    for (dlvk_session *o = s->next; o != s; o = o->next) { /* they share the arena */
+        dlvk_status st = session_drain(o, err);
+        if (st) return st;
+    }
+    dlvk_status st = session_drain(s, err);
+    for (uint32_t i = 0; !st && i < s->m->plan->n_buffer; i++) {
+        int kind = (int)s->m->plan->buffer[i]->kind;
+        bool computed = kind == DLVK__PLAN__BUFFER__KIND__ARENA || kind == DLVK__PLAN__BUFFER__KIND__OUTPUT;
+        if (computed && s->slice[i].map) memset(s->slice[i].map, 0xff, s->slice[i].size);
+    }
+    return st;
+}
+
 static dlvk_status run_once(dlvk_session *s, dlvk_error *err)
 {
     dlvk_status st = session_strings_begin(s, err);
+    if (!st && s->dev->poison) st = poison(s, err);
     if (st) return st;
     if (s->has_data_symbols) {
         rt_env_forget_data(&s->env);

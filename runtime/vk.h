@@ -43,7 +43,7 @@ struct dlvk_device {
     uint32_t memory_type[MEMORY_USES];
     bool cpu;            /* a CPU driver */
     bool unified;        /* MEMORY_DEVICE is mapped */
-    bool poison;         /* DLVK_POISON is set: memory the host can see begins as NaNs */
+    bool poison;         /* DLVK_POISON is set: memory the host can see begins as NaNs, and every run does */
     bool full_subgroups; /* computeFullSubgroups is enabled */
     uint32_t matrix;     /* rows, columns and depth of the cooperative matrices that DLVK_FEATURE_COOPMAT stands for */
     bool quads; /* lanes hold matrices as NVIDIA's do: four neighbours have rows i and i + 8 of accumulators and left operands (16

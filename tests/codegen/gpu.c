@@ -13,6 +13,7 @@ dlvk_device *gpu_device(void)
 {
     dlvk_device *d;
     dlvk_error err;
+    setenv("DLVK_POISON", "1", 1); /* what a kernel does not write is not there from the last one that did */
     if (dlvk_device_open(NULL, &d, &err) == DLVK_OK) return d;
     fprintf(stderr, "%s\n", err.text);
     return NULL;
