@@ -3,10 +3,10 @@
 #include "dlvk/compiler.h"
 #include "frontend/onnx/import.h"
 #include "runtime/error.h"
+#include "runtime/file.h"
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -319,16 +319,13 @@ static bool write_npy(FILE *f, const dlvk_host_tensor *t)
 dlvk_status dlvk_host_tensor_write_npy(const char *path, const dlvk_host_tensor *t, dlvk_error *err)
 {
     if (!path || !t || (!t->data && t->bytes)) return rt_error(err, DLVK_INVALID_ARGUMENT, "path or tensor is NULL");
-    char temporary[PATH_MAX];
-    if ((size_t)snprintf(temporary, sizeof temporary, "%s.%ld.tmp", path, (long)getpid()) >= sizeof temporary)
-        return rt_error(err, DLVK_IO_ERROR, "'%s': the path is too long", path);
-    int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    FILE *f = fd < 0 ? NULL : fdopen(fd, "wb");
+    FileOut file;
+    bool begun = rt_file_begin(&file, path);
+    FILE *f = begun ? fdopen(dup(file.fd), "wb") : NULL;
     bool ok = f && write_npy(f, t);
     int saved = errno;
     if (f && fclose(f) != 0 && ok) ok = false, saved = errno;
-    if (ok && rename(temporary, path) != 0) ok = false, saved = errno;
-    if (ok) return DLVK_OK;
-    if (fd >= 0) unlink(temporary);
-    return rt_error(err, DLVK_IO_ERROR, "cannot write '%s': %s", path, strerror(saved));
+    errno = saved;
+    if (begun) ok = rt_file_end(&file, ok);
+    return ok ? DLVK_OK : rt_error(err, DLVK_IO_ERROR, "cannot write '%s': %s", path, strerror(errno));
 }

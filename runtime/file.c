@@ -1,4 +1,5 @@
 #include "runtime/file.h"
+#include "dlvk/runtime.h"
 #include "runtime/error.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -9,33 +10,72 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static bool write_at(int fd, uint64_t at, const void *data, uint64_t n)
+bool rt_file_begin(FileOut *f, const char *path)
 {
-    for (const uint8_t *p = data; n;) {
-        ssize_t w = pwrite(fd, p, n < 1u << 30 ? n : 1u << 30, (off_t)at);
+    static atomic_uint counter; /* makes names distinct within the process; the process id does it between processes */
+    struct stat sb;
+    *f = (FileOut){.fd = -1};
+    bool there = stat(path, &sb) == 0;
+    if (there && !S_ISREG(sb.st_mode)) {
+        f->fd = open(path, O_WRONLY | O_CLOEXEC);
+        return f->fd >= 0;
+    }
+    f->path = there ? realpath(path, NULL) : strdup(path);
+    size_t room = f->path ? strlen(f->path) + 40 : 0;
+    f->temp = f->path ? malloc(room) : NULL;
+    if (f->temp) {
+        snprintf(f->temp, room, "%s.tmp%ld.%u", f->path, (long)getpid(), atomic_fetch_add(&counter, 1));
+        f->fd = open(f->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    }
+    return f->fd >= 0 || rt_file_end(f, false);
+}
+
+bool rt_file_end(FileOut *f, bool ok)
+{
+    int reason = errno;
+    if (f->fd >= 0 && close(f->fd) != 0 && ok) ok = false, reason = errno;
+    if (ok && f->temp && rename(f->temp, f->path) != 0) ok = false, reason = errno;
+    if (!ok && f->fd >= 0 && f->temp) unlink(f->temp);
+    free(f->temp);
+    free(f->path);
+    *f = (FileOut){.fd = -1};
+    errno = reason;
+    return ok;
+}
+
+/* data NULL: zeros */
+static bool write_all(int fd, const uint8_t *data, uint64_t n)
+{
+    static const uint8_t zeros[4096];
+    while (n) {
+        uint64_t most = data ? 1u << 30 : sizeof zeros;
+        ssize_t w = write(fd, data ? data : zeros, n < most ? n : most);
         if (w < 0 && errno == EINTR) continue;
         if (w <= 0) return false;
-        p += w, at += (uint64_t)w, n -= (uint64_t)w;
+        if (data) data += w;
+        n -= (uint64_t)w;
     }
     return true;
 }
 
 dlvk_status rt_file_write(const char *path, const FilePiece *pieces, size_t n, uint64_t size, dlvk_error *err)
 {
-    static atomic_uint counter; /* makes names distinct within the process; the process id does it between processes */
-    size_t room = strlen(path) + 40;
-    char *temp = malloc(room);
-    if (!temp) return rt_error(err, DLVK_OUT_OF_MEMORY, "%s: out of memory", path);
-    snprintf(temp, room, "%s.tmp%ld.%u", path, (long)getpid(), atomic_fetch_add(&counter, 1));
-    int fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    bool ok = fd >= 0 && ftruncate(fd, (off_t)size) == 0;
-    for (size_t i = 0; ok && i < n; i++) ok = write_at(fd, pieces[i].offset, pieces[i].data, pieces[i].length);
-    int reason = errno;
-    if (fd >= 0 && close(fd) != 0 && ok) ok = false, reason = errno;
-    if (ok && rename(temp, path) != 0) ok = false, reason = errno;
-    if (!ok && fd >= 0) unlink(temp);
-    free(temp);
-    return ok ? DLVK_OK : rt_error(err, DLVK_IO_ERROR, "%s: %s", path, strerror(reason));
+    FileOut f;
+    uint64_t at = 0;
+    bool begun = rt_file_begin(&f, path), ok = begun;
+    for (size_t i = 0; ok && i < n; i++) {
+        ok = write_all(f.fd, NULL, pieces[i].offset - at) && write_all(f.fd, pieces[i].data, pieces[i].length);
+        at = pieces[i].offset + pieces[i].length;
+    }
+    ok = ok && write_all(f.fd, NULL, size - at);
+    if (begun) ok = rt_file_end(&f, ok);
+    return ok ? DLVK_OK : rt_error(err, DLVK_IO_ERROR, "%s: %s", path, strerror(errno));
+}
+
+dlvk_status dlvk_file_write(const char *path, const void *data, size_t size, dlvk_error *err)
+{
+    if (!path || (!data && size)) return rt_error(err, DLVK_INVALID_ARGUMENT, "dlvk_file_write: a NULL argument");
+    return rt_file_write(path, &(FilePiece){0, data, size}, 1, size, err);
 }
 
 dlvk_status rt_file_read(const char *path, void **data, size_t *size, dlvk_error *err)

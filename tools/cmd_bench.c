@@ -262,11 +262,7 @@ static bool write_json(const char *path, const char *model, const BenchOptions *
             yyjson_mut_obj_add_real(doc, o, "bytes", k->bytes);
         }
     }
-    yyjson_write_err werr;
-    bool ok = yyjson_mut_write_file(path, doc, YYJSON_WRITE_PRETTY, NULL, &werr);
-    if (!ok) error_say("%s: %s", path, werr.msg);
-    yyjson_mut_doc_free(doc);
-    return ok;
+    return json_write(path, doc);
 }
 
 static void bench_free(Bench *b)

@@ -56,11 +56,7 @@ static bool write_profile(const char *path, dlvk_session *s, const dlvk_device_i
         yyjson_mut_obj_add_val(doc, args, "grid", grid);
         for (int k = 0; k < 3; k++) yyjson_mut_arr_add_uint(doc, grid, kernel[i].grid[k]);
     }
-    yyjson_write_err werr;
-    bool ok = yyjson_mut_write_file(path, doc, YYJSON_WRITE_PRETTY, NULL, &werr);
-    if (!ok) error_say("%s: %s", path, werr.msg);
-    yyjson_mut_doc_free(doc);
-    return ok;
+    return json_write(path, doc);
 }
 
 static bool verdict(const char *what, const dlvk_host_tensor *got, const dlvk_host_tensor *want, const RunOptions *o)

@@ -443,11 +443,7 @@ static bool write_json(const Suite *s, const char *path)
         else
             yyjson_mut_obj_add_null(doc, o, "host_steps");
     }
-    yyjson_write_err werr;
-    bool ok = yyjson_mut_write_file(path, doc, YYJSON_WRITE_PRETTY, NULL, &werr);
-    if (!ok) error_say("%s: %s", path, werr.msg);
-    yyjson_mut_doc_free(doc);
-    return ok;
+    return json_write(path, doc);
 }
 
 static int test_main(Suite *s, const StrList *paths, const char *device, const char *json, int jobs)

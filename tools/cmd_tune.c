@@ -101,7 +101,8 @@ static bool setup(Tuner *t, const char *bundle)
         return false;
     }
     return inputs_make(&t->in, t->m.model, &t->o->inputs, &t->o->dims, NULL, (uint64_t)t->o->seed) &&
-           !failed(t, dlvk_session_create(t->m.model, &t->s, &t->err)) && inputs_set(&t->in, t->s, &t->err) &&
+           !failed(t, dlvk_session_create(t->m.model, &t->s, &t->err)) &&
+           !failed(t, inputs_set(&t->in, t->s, &t->err) ? DLVK_OK : DLVK_INVALID_ARGUMENT) &&
            !failed(t, dlvk_session_bind(t->s, &t->err)) && list_kernels(t);
 }
 

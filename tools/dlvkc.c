@@ -30,7 +30,7 @@ static const Command *command_find(const char *name)
     return NULL;
 }
 
-int main(int argc, char **argv)
+static int dispatch(int argc, char **argv)
 {
     if (argc < 2) {
         help_print(stderr);
@@ -68,4 +68,12 @@ int main(int argc, char **argv)
         return EXIT_BAD;
     }
     return command_compile.run(&command_compile, argc - 1, argv + 1);
+}
+
+int main(int argc, char **argv)
+{
+    int code = dispatch(argc, argv);
+    if (!fflush(stdout) && !ferror(stdout)) return code;
+    error_say("not all of the output could be written");
+    return code == EXIT_OK ? EXIT_BAD : code;
 }

@@ -9,6 +9,7 @@
 #include "dlvk/runtime.h"
 #include "dlvk/train.h"
 #include <stdio.h>
+#include <yyjson.h>
 
 enum { EXIT_OK = 0, EXIT_FAIL = 1, EXIT_BAD = 2 }; /* success; a comparison failed; bad input or a model not supported */
 
@@ -176,8 +177,8 @@ dlvk_status output_read(dlvk_session *s, int i, dlvk_host_tensor *t, dlvk_error 
 /* Writes DIR/NAME.npy, slashes in the name as underscores. */
 bool output_write(const char *dir, const char *name, const dlvk_host_tensor *t);
 bool dir_make(const char *dir); /* unless it is there */
-/* The whole file or none: under another name first, then renamed. */
-bool file_write(const char *path, const void *data, size_t size);
+bool file_write(const char *path, const void *data, size_t size); /* dlvk_file_write, with a message */
+bool json_write(const char *path, yyjson_mut_doc *doc);           /* and frees it */
 
 /* ---- comparison (compare.c) ------------------------------------------------------------------------------------- */
 

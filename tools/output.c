@@ -44,16 +44,19 @@ bool dir_make(const char *dir)
 
 bool file_write(const char *path, const void *data, size_t size)
 {
-    char *temp = text_format("%s.tmp%ld", path, (long)getpid());
-    FILE *f = fopen(temp, "wb");
-    bool ok = f && fwrite(data, 1, size, f) == size;
-    int why = errno;
-    if (f && fclose(f) && ok) ok = false, why = errno;
-    if (ok && rename(temp, path)) ok = false, why = errno;
-    if (!ok) {
-        error_say("%s: %s", path, strerror(why));
-        if (f) unlink(temp);
-    }
-    free(temp);
+    dlvk_error err;
+    bool ok = !dlvk_file_write(path, data, size, &err);
+    if (!ok) error_say("%s", err.text);
+    return ok;
+}
+
+bool json_write(const char *path, yyjson_mut_doc *doc)
+{
+    size_t size;
+    char *text = yyjson_mut_write(doc, YYJSON_WRITE_PRETTY, &size);
+    bool ok = text && file_write(path, text, size);
+    if (!text) error_say("%s: out of memory", path);
+    free(text);
+    yyjson_mut_doc_free(doc);
     return ok;
 }

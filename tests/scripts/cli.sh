@@ -32,6 +32,19 @@ check_exit "MODEL.onnx alone compiles" 0 'relu\.dlvk' "$DLVKC" "$tmp/relu.onnx"
 check "the bundle stands beside the model" test -s "$tmp/relu.dlvk"
 check "compile -o" "$DLVKC" compile "$tmp/relu.onnx" -o "$tmp/second.dlvk"
 check "the same bytes twice" cmp "$tmp/relu.dlvk" "$tmp/second.dlvk"
+mkfifo "$tmp/pipe"
+ln -s second.dlvk "$tmp/link.dlvk"
+check "a pipe is written to, and stays one" bash -c "'$DLVKC' compile '$tmp/relu.onnx' -o '$tmp/pipe' >'$tmp/log' 2>&1 & timeout 60 cmp '$tmp/pipe' '$tmp/relu.dlvk' &&
+    wait \$! && test -p '$tmp/pipe' && test -z \"\$(ls '$tmp' | grep tmp)\""
+check "a link is followed" bash -c "echo >'$tmp/second.dlvk' && '$DLVKC' compile '$tmp/relu.onnx' -o '$tmp/link.dlvk' &&
+    test -L '$tmp/link.dlvk' && cmp '$tmp/relu.dlvk' '$tmp/second.dlvk'"
+ln -s /dev/full "$tmp/full"
+check_exit "a full disk" 2 'No space left' "$DLVKC" compile "$tmp/relu.onnx" -o "$tmp/full"
+check_exit "a full disk: JSON" 2 'No space left' "$DLVKC" test "$relu" --json "$tmp/full"
+check "what is no file stays what it is" test -c "$tmp/full"
+for what in "inspect $tmp/relu.dlvk --json" "operators" "--version"; do
+    check_exit "no room for what is printed: ${what%% *}" 2 'not all of the output' bash -c "'$DLVKC' $what >/dev/full"
+done
 check_exit "--print-after=all" 0 'relu|maximum|max' "$DLVKC" compile "$tmp/relu.onnx" -o "$tmp/x.dlvk" --print-after=all
 check_exit "--time-passes" 0 'ms' "$DLVKC" compile "$tmp/relu.onnx" -o "$tmp/x.dlvk" --time-passes
 check "--dump-ir and --dump-glsl" "$DLVKC" compile "$tmp/relu.onnx" -o "$tmp/x.dlvk" --dump-ir "$tmp/ir" --dump-glsl "$tmp/glsl"

@@ -240,6 +240,9 @@ DLVK_API dlvk_status dlvk_session_tuning(dlvk_session *s, void **data, size_t *s
  * blobs, and the program as a tree of steps. Sizes are numbers, or texts where they depend on symbols. */
 DLVK_API dlvk_status dlvk_bundle_describe(const char *path, char **json, dlvk_error *err);
 DLVK_API dlvk_status dlvk_bundle_describe_memory(const void *data, size_t size, char **json, dlvk_error *err);
+/* Writes a file as all of DLVK's are: under another name, then renamed, so that whoever reads sees the old one or the new one; what
+ * is no file, as a pipe or a device, is written to as it stands. DLVK_IO_ERROR: nothing is left behind. */
+DLVK_API dlvk_status dlvk_file_write(const char *path, const void *data, size_t size, dlvk_error *err);
 /* Writes into a directory (made if need be): plan.json, MODULE.spv, MODULE.comp where the GLSL was kept, and the stored bytes of
  * constants and states as NAME.bin (NAME.splat.bin where they repeat). */
 DLVK_API dlvk_status dlvk_bundle_unpack(const char *path, const char *dir, dlvk_error *err);
