@@ -59,6 +59,10 @@ static void each_buffer(const Dlvk__Plan__Step *s, void (*visit)(void *user, uin
         each_in(s->loop->body, visit, user);
         return;
     }
+    case DLVK__PLAN__STEP__KIND_HOST:
+        for (size_t i = 0; i < s->host->n_in; i++) visit(user, &s->host->in[i]->buffer, false);
+        for (size_t i = 0; i < s->host->n_out; i++) visit(user, &s->host->out[i]->buffer, true);
+        return;
     default: return;
     }
 }

@@ -176,7 +176,7 @@ void inputs_free(InputSet *set);
 dlvk_status output_read(dlvk_session *s, int i, dlvk_host_tensor *t, dlvk_error *err);
 /* Writes DIR/NAME.npy, slashes in the name as underscores. */
 bool output_write(const char *dir, const char *name, const dlvk_host_tensor *t);
-bool dir_make(const char *dir); /* unless it is there */
+bool dir_make(const char *dir);                                   /* unless it is there */
 bool file_write(const char *path, const void *data, size_t size); /* dlvk_file_write, with a message */
 bool json_write(const char *path, yyjson_mut_doc *doc);           /* and frees it */
 
