@@ -61,11 +61,10 @@ static bool print_json(void)
         yyjson_mut_obj_add_str(doc, v, "where", o.where);
         yyjson_mut_obj_add_bool(doc, v, "differentiable", o.differentiable);
     }
-    yyjson_write_err err;
-    bool ok = yyjson_mut_write_fp(stdout, doc, YYJSON_WRITE_PRETTY | YYJSON_WRITE_NEWLINE_AT_END, NULL, &err);
-    if (!ok) error_say("%s", err.msg);
-    yyjson_mut_doc_free(doc);
-    return ok;
+    char *text = json_text(doc);
+    if (text) puts(text);
+    free(text);
+    return text != NULL;
 }
 
 static int run(const Command *self, int argc, char **argv)

@@ -178,7 +178,9 @@ dlvk_status output_read(dlvk_session *s, int i, dlvk_host_tensor *t, dlvk_error 
 bool output_write(const char *dir, const char *name, const dlvk_host_tensor *t);
 bool dir_make(const char *dir);                                   /* unless it is there */
 bool file_write(const char *path, const void *data, size_t size); /* dlvk_file_write, with a message */
-bool json_write(const char *path, yyjson_mut_doc *doc);           /* and frees it */
+/* JSON, and frees the document. Bytes of names that are no UTF-8 are U+FFFD. */
+char *json_text(yyjson_mut_doc *doc);
+bool json_write(const char *path, yyjson_mut_doc *doc);
 
 /* ---- comparison (compare.c) ------------------------------------------------------------------------------------- */
 

@@ -50,13 +50,21 @@ bool file_write(const char *path, const void *data, size_t size)
     return ok;
 }
 
+char *json_text(yyjson_mut_doc *doc)
+{
+    const yyjson_write_flag any_bytes = YYJSON_WRITE_ALLOW_INVALID_UNICODE | YYJSON_WRITE_ESCAPE_UNICODE;
+    yyjson_write_err why;
+    char *text = yyjson_mut_write_opts(doc, YYJSON_WRITE_PRETTY, NULL, NULL, &why);
+    if (!text) text = yyjson_mut_write_opts(doc, YYJSON_WRITE_PRETTY | any_bytes, NULL, NULL, &why);
+    if (!text) error_say("JSON: %s", why.msg);
+    yyjson_mut_doc_free(doc);
+    return text;
+}
+
 bool json_write(const char *path, yyjson_mut_doc *doc)
 {
-    size_t size;
-    char *text = yyjson_mut_write(doc, YYJSON_WRITE_PRETTY, &size);
-    bool ok = text && file_write(path, text, size);
-    if (!text) error_say("%s: out of memory", path);
+    char *text = json_text(doc);
+    bool ok = text && file_write(path, text, strlen(text));
     free(text);
-    yyjson_mut_doc_free(doc);
     return ok;
 }

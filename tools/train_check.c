@@ -135,10 +135,9 @@ static bool report_json(const Check *c)
             yyjson_mut_obj_add_uint(doc, root, "unlimited_peak_bytes", c->memory.unlimited);
         }
     }
-    char *text = yyjson_mut_write(doc, YYJSON_WRITE_PRETTY, NULL);
+    char *text = json_text(doc);
     if (text) puts(text);
     free(text);
-    yyjson_mut_doc_free(doc);
     return text != NULL;
 }
 

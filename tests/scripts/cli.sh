@@ -87,6 +87,9 @@ check_exit "test" 0 '^1 passed, 0 failed$' "$DLVKC" test "$relu"
 check_exit "test: a file" 0 '^1 passed, 0 failed$' "$DLVKC" test "$model"
 check "a folder with a wrong expectation" bash -c "mkdir -p '$tmp/bad/test_data_set_0' && cp '$model' '$tmp/bad' &&
     cp '$in' '$tmp/bad/test_data_set_0' && cp '$wrong' '$tmp/bad/test_data_set_0'"
+cp -r "$tmp/bad" "$tmp/b"$'\xff'
+check_exit "test: a name that is no text" 1 'FAIL' "$DLVKC" test "$tmp/b"$'\xff' --json "$tmp/t.json"
+check_exit "test: JSON of a name that is no text" 0 '"b.uFFFD"' cat "$tmp/t.json"
 check_exit "test: a failure" 1 '^FAIL bad ' "$DLVKC" test "$tmp/bad" --json "$tmp/t.json"
 check_exit "test: JSON" 0 '"status": "FAIL"' cat "$tmp/t.json"
 # p -> Bernoulli -> y (cast, negated), and z = p + p beside it; expected is another sample, then one of another shape, of another type, and a wrong z.
