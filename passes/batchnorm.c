@@ -113,7 +113,15 @@ static Value *along_last(const Folding *f, Value *c, int rank, int64_t n)
     return build_reshape(f->b, c, rank, shape);
 }
 
-/* A contraction of constant weights scaled along its last axis by c; NULL when v is none, or not v's own. */
+static bool all_finite(const Tensor *t)
+{
+    for (int64_t i = 0; i < (t->splat ? 1 : t->count); i++)
+        if (!isfinite(elem_get_f(t->dtype, t->data, i))) return false;
+    return true;
+}
+
+/* A contraction of constant weights scaled along its last axis by c; NULL when v is none, or not v's own, or the weights would be
+ * too large for their type. */
 static Value *scale_contraction(const Folding *f, Value *v, Value *c)
 {
     if (!exclusive(f, v)) return NULL;
@@ -131,7 +139,7 @@ static Value *scale_contraction(const Folding *f, Value *v, Value *c)
     if (!dim_is_const(w->type.dim[w->type.rank - 1], &n)) return NULL;
     Value *s = along_last(f, c, w->type.rank, n);
     const Tensor *k = s ? build_known(f->b, build_map2(f->b, OP_MUL, w, s)) : NULL;
-    if (!k) return NULL;
+    if (!k || !all_finite(k)) return NULL;
     Value *in[] = {v->def->in[0], build_const(f->b, k)};
     return build_op(f->b, v->def->op, 2, in, v->def->n_attr, v->def->attr);
 }

@@ -108,6 +108,20 @@ Test(batchnorm, factors_whose_product_has_no_number_stay)
     cr_expect(eq(int, count_op(g, OP_MUL), 5));
 }
 
+/* 300 * 300 is no half, though half of a thousandth of it is. */
+Test(batchnorm, weights_that_would_overflow_stay)
+{
+    for (int i = 0; i < 2; i++) {
+        const Dim *const *shape = fix_dims(&f, 2, (const int64_t[]){4, 5});
+        Value *x = build_map2s(&f.b, OP_MUL, fix_input(&f, DLVK_F16, DIMS(3, 4)), 0x1p-10);
+        Value *w = build_full(&f.b, type_make(f.c, DLVK_F16, 2, shape), i ? 300 : 30);
+        fix_output(&f, build_map2s(&f.b, OP_MUL, build_matmul(&f.b, x, w), 300));
+    }
+    Graph *g = fix_run(&f, pass_fold, 0);
+    cr_expect(eq(int, count_op(g, OP_MUL), 4));
+    cr_expect(eq(int, count_op(fix_run(&f, pass_batchnorm, 1e-2), OP_MUL), 3));
+}
+
 Test(batchnorm, equal_weights_stay_one_element)
 {
     Value *x = fix_input(&f, DLVK_F32, DIMS(1, 8, 9, 9));
