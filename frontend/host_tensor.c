@@ -73,7 +73,9 @@ static const char *find_key(const char *header, const char *key)
 static const char *parse_header(const char *header, dlvk_host_tensor *t, bool *fortran, size_t *width, char *kind)
 {
     const char *descr = find_key(header, "descr"), *order = find_key(header, "fortran_order"), *shape = find_key(header, "shape");
-    if (!descr || !order || !shape || *shape != '(') return "its header is not one of a .npy";
+    bool dictionary = descr && order && shape && *shape == '(' && strchr(shape, ')');
+    if (!dictionary || strlen(descr) < 4 || (strncmp(order, "True", 4) != 0 && strncmp(order, "False", 5) != 0))
+        return "its header is not one of a .npy";
     if (*descr == '>') return "it is big-endian";
     int type = -1;
     for (int i = 0; i < N_CODES; i++)
@@ -83,14 +85,16 @@ static const char *parse_header(const char *header, dlvk_host_tensor *t, bool *f
         *kind = descr[1];
         *width = strtoul(descr + 2, NULL, 10);
         if (*width > SIZE_MAX / 64) return "its strings are too long";
+        if (*width == 0) return "its strings are of no length";
     }
     if (descr[1] == 'O') return "it holds Python objects; strings are read from numpy's types U and S (x.astype('U'))";
     if (type < 0 && !*kind) return "its element type is not supported";
     t->dtype = *kind ? DLVK_STRING : codes[type].type;
     *fortran = strncmp(order, "True", 4) == 0;
     t->rank = 0;
-    for (const char *s = shape + 1; *s && *s != ')';) {
+    for (const char *s = shape + 1; *s != ')';) {
         if (!isdigit((unsigned char)*s)) {
+            if (!strchr(", L", *s)) return "its shape is not one"; /* L: as Python 2 wrote them */
             s++;
             continue;
         }

@@ -92,6 +92,18 @@ Test(host_tensor, sizes_that_overflow)
     refuses("{'descr': '<f4', 'fortran_order': False, 'shape': (4611686018427387904, 4611686018427387904)}", 12, "cut short");
 }
 
+/* Whose keys say nothing, the last of them at the very end. */
+Test(host_tensor, headers_that_are_none)
+{
+    const char *none = "not one of a .npy";
+    refuses("{'fortran_order': False, 'shape': (2,), 'descr': '", 8, none);
+    refuses("{'fortran_order': False, 'shape': (2,), 'descr': '<f", 8, none);
+    refuses("{'descr': '<f4', 'fortran_order': Maybe, 'shape': (2,)}", 8, none);
+    refuses("{'descr': '<f4', 'fortran_order': False, 'shape': (2", 8, none);
+    refuses("{'descr': '<f4', 'fortran_order': False, 'shape': (-2,)}", 8, "its shape is not one");
+    refuses("{'descr': '|S0', 'fortran_order': False, 'shape': (99999999,)}", 8, "its strings are of no length");
+}
+
 Test(host_tensor, neither_format)
 {
     dlvk_host_tensor t;
