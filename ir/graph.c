@@ -125,6 +125,18 @@ bool type_huge(Type t)
     return count > 0x1p48;
 }
 
+/* Whether a dimension is below 0 whatever its symbols are. */
+static bool type_negative(Type t)
+{
+    int64_t lo, hi;
+    for (int i = 0; i < t.rank; i++) {
+        if (t.dim[i]->kind == DIM_SYM) continue;
+        dim_range(t.dim[i], &lo, &hi);
+        if (hi < 0) return true;
+    }
+    return false;
+}
+
 /* Nodes. */
 
 static Attr attr_copy(Pool *p, Attr a)
@@ -187,12 +199,13 @@ Node *node_new(Region *r, Op op, int n_in, Value *const *in, int n_attr, const A
     n->out = POOL_ARRAY(c->pool, Value *, n->n_out);
     for (int i = 0; i < n->n_out; i++) n->out[i] = value_new(r, n, i);
     if (!node_infer(r, n)) return NULL;
-    for (int i = 0; i < n->n_out; i++)
-        if (type_huge(n->out[i]->type)) {
-            ctx_error(c, DLVK_UNSUPPORTED, "%s: a result of type %s, which is too large", info->name,
-                      type_to_string(c->pool, n->out[i]->type));
-            return NULL;
-        }
+    for (int i = 0; i < n->n_out; i++) {
+        bool negative = type_negative(n->out[i]->type);
+        if (!negative && !type_huge(n->out[i]->type)) continue;
+        ctx_error(c, negative ? DLVK_INVALID_ARGUMENT : DLVK_UNSUPPORTED, "%s: a result of type %s, which %s", info->name,
+                  type_to_string(c->pool, n->out[i]->type), negative ? "has a negative size" : "is too large");
+        return NULL;
+    }
 
     n->id = r->graph->n_nodes++;
     for (int i = 0; i < n->n_out; i++) n->out[i]->id = r->graph->n_values++;

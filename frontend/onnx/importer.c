@@ -25,21 +25,16 @@ static const OpRow op_rows[] = {
 #include "frontend/onnx/ops.def"
 };
 
-/* How many inputs an operator cannot do without, and how many it may have. */
+/* How many inputs an operator cannot do without, and how many it may have; the types of its data. */
 #define ANY INT_MAX
-static const struct {
-    const char *domain, *name;
+typedef struct OpFacts {
+    const char *domain, *name, *types;
     int least, most;
-} arities[] = {
-#define FACTS(domain, name, versions, types, where, differentiable, least, most) {domain, #name, least, most},
+} OpFacts;
+static const OpFacts op_facts[] = {
+#define FACTS(domain, name, versions, types, where, differentiable, least, most) {domain, #name, types, least, most},
 #include "frontend/onnx/facts.def"
 };
-#undef AI
-#undef ML
-#undef MS
-#undef PREVIEW
-#undef TRAIN
-#undef ANY
 
 /* The row for an operator, or NULL; *oldest: the first opset that has it, 0 where there is none. */
 static const OpRow *row_of(const char *domain, const char *op, int opset, bool *domain_known, int *oldest)
@@ -148,12 +143,24 @@ static bool takes_sequences(const char *op)
     return strncmp(op, "Sequence", 8) == 0 || strncmp(op, "Optional", 8) == 0;
 }
 
+/* The first input tells what an operator computes with where that is floats alone, or bool; elsewhere it may be an index or a
+ * size. */
+static bool check_type(OnnxNode *n, const OpFacts *f)
+{
+    Value *x = in(n, 0);
+    bool floats = !strcmp(f->types, "floats"), told = (floats || !strcmp(f->types, "bool")) && strcmp(f->domain, MS) != 0;
+    if (!x || !told || (floats ? dtype_is_float(x->type.dtype) : x->type.dtype == DLVK_BOOL)) return true;
+    onnx_error(n, "input 0 is of type %s; it must be of %s", type_to_string(n->im->ctx->pool, x->type), f->types);
+    return false;
+}
+
 static bool check_inputs(OnnxNode *n)
 {
-    int least = 1, most = INT_MAX;
-    for (size_t i = 0; i < sizeof arities / sizeof *arities; i++)
-        if (!strcmp(arities[i].name, n->proto->op_type) && !strcmp(arities[i].domain, onnx_domain(n->proto->domain)))
-            least = arities[i].least, most = arities[i].most;
+    const OpFacts *f = NULL;
+    for (size_t i = 0; i < sizeof op_facts / sizeof *op_facts; i++)
+        if (!strcmp(op_facts[i].name, n->proto->op_type) && !strcmp(op_facts[i].domain, onnx_domain(n->proto->domain)))
+            f = &op_facts[i];
+    int least = f ? f->least : 1, most = f ? f->most : INT_MAX;
     for (int i = 0; i < n->n_in; i++)
         if (n->seq_in[i] && !n->seq_in[i]->none && !takes_sequences(n->proto->op_type)) {
             onnx_error(n, "input %d is a sequence or optional, not a tensor", i);
@@ -169,7 +176,7 @@ static bool check_inputs(OnnxNode *n)
             onnx_error(n, "input %d ('%s') is one too many: there are %d", i, n->proto->input[i], most);
             return false;
         }
-    return true;
+    return !f || check_type(n, f);
 }
 
 /* Whether output i is random: if the node draws numbers, in a graph inside it too, or reads what is random. Which of several

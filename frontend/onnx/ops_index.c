@@ -97,7 +97,11 @@ void lower_compress(OnnxNode *n)
     Value *x = in(n, 0);
     bool whole = !onnx_has(n, "axis");
     int axis = whole ? 0 : onnx_axis(n, onnx_int(n, "axis", 0), x->type.rank);
-    n->out[0] = build_gather(b, whole ? flat(b, x) : x, compact(b, in(n, 1)), axis);
+    Value *keep = in(n, 1);
+    if (whole) x = flat(b, x);
+    if (x && keep && x->type.rank > 0 && keep->type.rank == 1) /* what the condition says beyond the axis is of nothing */
+        keep = build_slice_axis(b, keep, 0, dim_of_int(b, 0), dim_min(&b->ctx->dims, keep->type.dim[0], x->type.dim[axis]));
+    n->out[0] = build_gather(b, x, compact(b, keep), axis);
 }
 
 void lower_topk(OnnxNode *n)

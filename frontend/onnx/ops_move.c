@@ -162,6 +162,7 @@ void lower_split(OnnxNode *n)
         n->out[i] = build_slice_axis(b, x, axis, at, size);
         at = plus(b, at, size);
     }
+    if (ints || sizes) ctx_constrain(b->ctx, DIM_EQ, at, d);
 }
 
 /* A position from a Slice: negative counts from the end; clamped to [lo, hi]. */

@@ -129,6 +129,27 @@ Test(malformed, shapes_that_do_not_fit)
             "graph 'test' has two inputs 'x'");
 }
 
+Test(malformed, types_and_sizes_that_mean_nothing)
+{
+    model_init(&m, 18);
+    model_input(&m, "i", I64, "2,2");
+    floats("x", "2,6");
+    Onnx__TensorProto *t = model_initializer(&m, "t", I64, 1, (int64_t[]){2});
+    t->n_int64_data = 2;
+    t->int64_data = (int64_t[]){-3, -2};
+    Onnx__TensorProto *s = model_initializer(&m, "s", I64, 1, (int64_t[]){2});
+    s->n_int64_data = 2;
+    s->int64_data = (int64_t[]){1, 4};
+    model_node(&m, "LeakyRelu", "i", "a");
+    model_node(&m, "Not", "i", "b");
+    model_node(&m, "Tile", "x,t", "c"); /* the product is positive again */
+    node_int(&m, model_node(&m, "Split", "x,s", "d,e"), "axis", 1);
+    model_output(&m, "a");
+    REFUSED("(LeakyRelu, opset 18): input 0 is of type i64[2,2]; it must be of floats",
+            "(Not, opset 18): input 0 is of type i64[2,2]; it must be of bool", "f32[1,-3,2,6], which has a negative size",
+            "(Split): sizes 5 and 6 must be equal");
+}
+
 /* The shape of a target is that of the first output, which must be known before the model has run. */
 Test(malformed, nothing_to_compare_with_a_target)
 {
