@@ -75,16 +75,19 @@ static double element(const Tensor *t, const Tensor *k, int64_t i)
     return elem_get_f(t->dtype, t->data, t->splat ? 0 : at);
 }
 
-/* Whether some element of k, made of numbers of x and y, is beyond the range of its type, or vanishes in it: 1e30 * 1e30 is no
- * number to multiply by. */
+/* Whether k, made of numbers of x and y, has an element beyond the range of its type, or none but such as vanish in it: 1e30 *
+ * 1e30 is no number to multiply by. (Of trained channels some may be dead, whose factors are tiny: what they give vanishes
+ * anyway.) */
 static bool leaves_range(Op op, const Tensor *k, const Tensor *x, const Tensor *y)
 {
+    bool vanish = false, stay = false;
     for (int64_t i = 0; i < (k->splat ? 1 : k->count); i++) {
         double z = elem_get_f(k->dtype, k->data, i), a = element(x, k, i), b = element(y, k, i);
-        if (!isfinite(z) ? isfinite(a) && isfinite(b) : z == 0 && a != 0 && isfinite(b) && (op == OP_MUL ? b != 0 : op == OP_DIV))
-            return true;
+        if (!isfinite(z) && isfinite(a) && isfinite(b)) return true;
+        stay |= z != 0;
+        vanish |= z == 0 && a != 0 && isfinite(b) && (op == OP_MUL ? b != 0 : op == OP_DIV);
     }
-    return false;
+    return vanish && !stay;
 }
 
 /* x op y of two constants, computed where they are small; NULL when they vary along different axes, or leave their range. */

@@ -108,6 +108,17 @@ Test(batchnorm, factors_whose_product_has_no_number_stay)
     cr_expect(eq(int, count_op(g, OP_MUL), 5));
 }
 
+/* Of trained channels some are dead, and their factors tiny: the others' are one all the same. */
+Test(batchnorm, dead_channels_keep_no_layer_from_folding)
+{
+    static const float factor[] = {1e-25f, 2, 3};
+    const int64_t dim[] = {3};
+    Value *x = fix_input(&f, DLVK_F32, DIMS(2, 3)), *k = build_const(&f.b, tensor_new(&f.pool, DLVK_F32, 1, dim, factor));
+    for (int i = 0; i < 2; i++) x = build_map2(&f.b, OP_MUL, x, k);
+    fix_output(&f, x);
+    cr_expect(eq(int, count_op(fix_run(&f, pass_batchnorm, 1e-5), OP_MUL), 1));
+}
+
 /* 300 * 300 is no half, though half of a thousandth of it is. */
 Test(batchnorm, weights_that_would_overflow_stay)
 {
