@@ -1,6 +1,7 @@
 /* Writing bundles (format: runtime/bundle.h), without a second copy of the weights in memory when the target is a file. */
 #include "codegen/bundle_write.h"
 #include "runtime/bundle.h"
+#include "runtime/bytes.h"
 #include "runtime/crc32c.h"
 #include "runtime/error.h"
 #include "runtime/file.h"
@@ -20,15 +21,6 @@ typedef struct Layout {
 static uint64_t align_up(uint64_t n)
 {
     return (n + DLVK_BUNDLE_ALIGN - 1) / DLVK_BUNDLE_ALIGN * DLVK_BUNDLE_ALIGN;
-}
-
-static void put32(uint8_t *p, uint32_t v)
-{
-    for (int i = 0; i < 4; i++) p[i] = (uint8_t)(v >> 8 * i);
-}
-static void put64(uint8_t *p, uint64_t v)
-{
-    for (int i = 0; i < 8; i++) p[i] = (uint8_t)(v >> 8 * i);
 }
 
 static void layout_free(Layout *l)
@@ -91,14 +83,14 @@ static dlvk_status layout_make(Layout *l, const Dlvk__Plan__Plan *plan, const Bl
     if (!h) return rt_error(err, DLVK_OUT_OF_MEMORY, "out of memory writing a bundle");
     dlvk__plan__plan__pack(&l->plan, h + DLVK_BUNDLE_HEADER);
     memcpy(h, DLVK_BUNDLE_MAGIC, 8);
-    put32(h + 8, DLVK_BUNDLE_VERSION);
-    put32(h + 12, DLVK_BUNDLE_HEADER);
-    put64(h + 16, l->size);
-    put64(h + 24, DLVK_BUNDLE_HEADER);
-    put64(h + 32, plan_size);
-    put64(h + 40, l->blob_offset);
-    put32(h + 48, rt_crc32c(0, h + DLVK_BUNDLE_HEADER, plan_size));
-    put32(h + 60, rt_crc32c(0, h, 60));
+    bytes_put32(h + 8, DLVK_BUNDLE_VERSION);
+    bytes_put32(h + 12, DLVK_BUNDLE_HEADER);
+    bytes_put64(h + 16, l->size);
+    bytes_put64(h + 24, DLVK_BUNDLE_HEADER);
+    bytes_put64(h + 32, plan_size);
+    bytes_put64(h + 40, l->blob_offset);
+    bytes_put32(h + 48, rt_crc32c(0, h + DLVK_BUNDLE_HEADER, plan_size));
+    bytes_put32(h + 60, rt_crc32c(0, h, 60));
     return DLVK_OK;
 }
 

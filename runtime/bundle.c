@@ -1,5 +1,6 @@
 /* Reading bundles: mapping, checksums, and the refusal of whatever is not exactly right. */
 #include "runtime/bundle.h"
+#include "runtime/bytes.h"
 #include "runtime/crc32c.h"
 #include "runtime/error.h"
 #include "runtime/parallel.h"
@@ -13,15 +14,6 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-static uint32_t get32(const uint8_t *p)
-{
-    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-}
-static uint64_t get64(const uint8_t *p)
-{
-    return get32(p) | (uint64_t)get32(p + 4) << 32;
-}
 
 static bool all_zero(const uint8_t *p, uint64_t n)
 {
@@ -37,21 +29,21 @@ static dlvk_status read_header(Bundle *b, uint64_t *plan_size, dlvk_error *err)
         return rt_error(err, DLVK_BAD_FILE, "not a DLVK bundle (it does not begin with the magic bytes)");
     if (b->size < DLVK_BUNDLE_HEADER)
         return rt_error(err, DLVK_BAD_FILE, "truncated: %zu bytes, less than the header of %u", b->size, DLVK_BUNDLE_HEADER);
-    if (get32(h + 8) != DLVK_BUNDLE_VERSION)
+    if (bytes_get32(h + 8) != DLVK_BUNDLE_VERSION)
         return rt_error(err, DLVK_BAD_FILE,
-                        "the bundle has format version %u; this runtime reads version %u: compile the model again", get32(h + 8),
-                        DLVK_BUNDLE_VERSION);
-    if (get32(h + 60) != rt_crc32c(0, h, 60))
+                        "the bundle has format version %u; this runtime reads version %u: compile the model again",
+                        bytes_get32(h + 8), DLVK_BUNDLE_VERSION);
+    if (bytes_get32(h + 60) != rt_crc32c(0, h, 60))
         return rt_error(err, DLVK_BAD_FILE, "corrupt: the header's checksum does not match");
-    uint64_t size = get64(h + 16);
+    uint64_t size = bytes_get64(h + 16);
     if (size > b->size) return rt_error(err, DLVK_BAD_FILE, "truncated: %zu bytes of %" PRIu64, b->size, size);
     if (size < b->size) return rt_error(err, DLVK_BAD_FILE, "%zu bytes follow the bundle's end", b->size - (size_t)size);
-    *plan_size = get64(h + 32);
-    b->blob_offset = get64(h + 40);
-    if (get32(h + 12) != DLVK_BUNDLE_HEADER || get64(h + 24) != DLVK_BUNDLE_HEADER || !all_zero(h + 52, 8) ||
+    *plan_size = bytes_get64(h + 32);
+    b->blob_offset = bytes_get64(h + 40);
+    if (bytes_get32(h + 12) != DLVK_BUNDLE_HEADER || bytes_get64(h + 24) != DLVK_BUNDLE_HEADER || !all_zero(h + 52, 8) ||
         *plan_size > size - DLVK_BUNDLE_HEADER || b->blob_offset < DLVK_BUNDLE_HEADER + *plan_size || b->blob_offset > size)
         return rt_error(err, DLVK_BAD_FILE, "corrupt: the header's offsets do not fit together");
-    if (get32(h + 48) != rt_crc32c(0, h + DLVK_BUNDLE_HEADER, (size_t)*plan_size))
+    if (bytes_get32(h + 48) != rt_crc32c(0, h + DLVK_BUNDLE_HEADER, (size_t)*plan_size))
         return rt_error(err, DLVK_BAD_FILE, "corrupt: the plan's checksum does not match");
     return DLVK_OK;
 }
@@ -61,7 +53,7 @@ static dlvk_status check_layout(const Bundle *b, dlvk_error *err)
 {
     const Dlvk__Plan__Plan *p = b->plan;
     uint64_t end =
-        DLVK_BUNDLE_HEADER + get64(b->data + 32) - b->blob_offset; /* before offset 0: wraps, and so does the sum below */
+        DLVK_BUNDLE_HEADER + bytes_get64(b->data + 32) - b->blob_offset; /* before offset 0: wraps, and so does the sum below */
     uint64_t last_offset = 0;
     bool any = false;
     for (size_t i = 0; i < p->n_blob; i++) {

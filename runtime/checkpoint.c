@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/bytes.h"
 #include "runtime/crc32c.h"
 #include "runtime/error.h"
 #include "runtime/file.h"
@@ -22,15 +23,6 @@
     "\x89"                                                                                                                       \
     "DLVS\r\n\x1a"
 enum { VERSION = 1, HEADER = 40 };
-
-static void put32(uint8_t *p, uint32_t v)
-{
-    for (int i = 0; i < 4; i++) p[i] = (uint8_t)(v >> 8 * i);
-}
-static void put64(uint8_t *p, uint64_t v)
-{
-    for (int i = 0; i < 8; i++) p[i] = (uint8_t)(v >> 8 * i);
-}
 
 static uint64_t up8(uint64_t n)
 {
@@ -78,11 +70,11 @@ static dlvk_status layout_make(const dlvk_model *m, Layout *l, dlvk_error *err)
             return rt_error(err, DLVK_BAD_FILE, "corrupt plan: state '%s' has an impossible size", info.name);
         size_t length = strlen(info.name);
         uint8_t *e = l->head + at;
-        put32(e, (uint32_t)length);
-        put32(e + 4, onnx_type[info.dtype]);
-        put32(e + 8, (uint32_t)info.rank);
-        for (int d = 0; d < info.rank; d++) put64(e + 16 + 8 * d, (uint64_t)info.dim[d]);
-        put64(e + 16 + 8 * info.rank, bytes);
+        bytes_put32(e, (uint32_t)length);
+        bytes_put32(e + 4, onnx_type[info.dtype]);
+        bytes_put32(e + 8, (uint32_t)info.rank);
+        for (int d = 0; d < info.rank; d++) bytes_put64(e + 16 + 8 * d, (uint64_t)info.dim[d]);
+        bytes_put64(e + 16 + 8 * info.rank, bytes);
         memcpy(e + 24 + 8 * info.rank, info.name, length);
         l->entry[i] = at;
         l->at[i] = l->size;
@@ -91,18 +83,18 @@ static dlvk_status layout_make(const dlvk_model *m, Layout *l, dlvk_error *err)
         l->size += up8(bytes);
     }
     memcpy(l->head, MAGIC, 8);
-    put32(l->head + 8, VERSION);
-    put32(l->head + 12, (uint32_t)n);
-    put64(l->head + 16, l->size);
-    put64(l->head + 24, l->head_size - HEADER);
+    bytes_put32(l->head + 8, VERSION);
+    bytes_put32(l->head + 12, (uint32_t)n);
+    bytes_put64(l->head + 16, l->size);
+    bytes_put64(l->head + 24, l->head_size - HEADER);
     return DLVK_OK;
 }
 
 /* Once the data's checksums are in the table. */
 static void layout_seal(Layout *l)
 {
-    put32(l->head + 32, rt_crc32c(0, l->head + HEADER, l->head_size - HEADER));
-    put32(l->head + 36, rt_crc32c(0, l->head, 36));
+    bytes_put32(l->head + 32, rt_crc32c(0, l->head + HEADER, l->head_size - HEADER));
+    bytes_put32(l->head + 36, rt_crc32c(0, l->head, 36));
 }
 
 dlvk_status dlvk_session_save(dlvk_session *s, const char *path, dlvk_error *err)
@@ -118,7 +110,7 @@ dlvk_status dlvk_session_save(dlvk_session *s, const char *path, dlvk_error *err
         uint8_t *to = data + (l.at[i] - l.head_size);
         st = dlvk_session_get_state(s, s->m->plan->state[i]->name, to, l.bytes[i], err);
         if (st) break;
-        put32(l.head + l.entry[i] + 12, rt_crc32c(0, to, l.bytes[i]));
+        bytes_put32(l.head + l.entry[i] + 12, rt_crc32c(0, to, l.bytes[i]));
         piece[i + 1] = (FilePiece){l.at[i], to, l.bytes[i]};
     }
     if (!st) {
@@ -130,11 +122,6 @@ dlvk_status dlvk_session_save(dlvk_session *s, const char *path, dlvk_error *err
     free(piece);
     layout_free(&l);
     return st;
-}
-
-static uint32_t get32(const uint8_t *p)
-{
-    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
 }
 
 /* Names the first state in which the file and the model differ. */
@@ -150,19 +137,19 @@ static dlvk_status differs(const char *path, const dlvk_model *m, const Layout *
                             m->plan->state[i]->name);
     }
     return rt_error(err, DLVK_INVALID_ARGUMENT, "%s: not a checkpoint of this model: it has %u states, the model %zu", path,
-                    get32(file + 12), n);
+                    bytes_get32(file + 12), n);
 }
 
 static dlvk_status check(const char *path, const dlvk_model *m, Layout *l, const uint8_t *file, size_t size, dlvk_error *err)
 {
     if (size < HEADER || memcmp(file, MAGIC, 8) != 0) return rt_error(err, DLVK_BAD_FILE, "%s: not a checkpoint", path);
-    if (get32(file + 8) != VERSION)
+    if (bytes_get32(file + 8) != VERSION)
         return rt_error(err, DLVK_BAD_FILE, "%s: a checkpoint of version %u; this runtime reads version %d", path,
-                        get32(file + 8), VERSION);
-    if (get32(file + 36) != rt_crc32c(0, file, 36))
+                        bytes_get32(file + 8), VERSION);
+    if (bytes_get32(file + 36) != rt_crc32c(0, file, 36))
         return rt_error(err, DLVK_BAD_FILE, "%s: corrupt: the header's checksum", path);
-    uint64_t table = get32(file + 24) | (uint64_t)get32(file + 28) << 32;
-    if (table > size - HEADER || get32(file + 32) != rt_crc32c(0, file + HEADER, table))
+    uint64_t table = bytes_get64(file + 24);
+    if (table > size - HEADER || bytes_get32(file + 32) != rt_crc32c(0, file + HEADER, table))
         return rt_error(err, DLVK_BAD_FILE, "%s: truncated or corrupt: the table's checksum", path);
     size_t n = (size_t)dlvk_model_states(m);
     for (size_t i = 0; i < n && l->head_size <= size; i++) memcpy(l->head + l->entry[i] + 12, file + l->entry[i] + 12, 4);
@@ -171,7 +158,7 @@ static dlvk_status check(const char *path, const dlvk_model *m, Layout *l, const
     if (size != l->size) return rt_error(err, DLVK_BAD_FILE, "%s: %zu bytes, not %llu", path, size, (unsigned long long)l->size);
     for (size_t i = 0; i < n; i++) {
         const uint8_t *data = file + l->at[i];
-        bool ok = rt_crc32c(0, data, l->bytes[i]) == get32(l->head + l->entry[i] + 12);
+        bool ok = rt_crc32c(0, data, l->bytes[i]) == bytes_get32(l->head + l->entry[i] + 12);
         for (uint64_t k = l->bytes[i]; k < up8(l->bytes[i]); k++) ok &= !data[k];
         if (!ok) return rt_error(err, DLVK_BAD_FILE, "%s: corrupt: state '%s'", path, m->plan->state[i]->name);
     }

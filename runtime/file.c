@@ -1,6 +1,7 @@
 #include "runtime/file.h"
 #include "dlvk/runtime.h"
 #include "runtime/error.h"
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -64,6 +65,7 @@ dlvk_status rt_file_write(const char *path, const FilePiece *pieces, size_t n, u
     uint64_t at = 0;
     bool begun = rt_file_begin(&f, path), ok = begun;
     for (size_t i = 0; ok && i < n; i++) {
+        assert(pieces[i].offset >= at);
         ok = write_all(f.fd, NULL, pieces[i].offset - at) && write_all(f.fd, pieces[i].data, pieces[i].length);
         at = pieces[i].offset + pieces[i].length;
     }
