@@ -190,9 +190,10 @@ static bool read_forest(OnnxNode *n, Forest *f)
         const int64_t *to = onnx_ints(n, names[k][0], &count[0]), *leaf = onnx_ints(n, names[k][1], &count[1]);
         ok = to && leaf && count[0] == f->nodes && count[1] == f->nodes;
         f->next[k] = POOL_ARRAY(p, int64_t, f->nodes + f->leaves);
-        for (int i = 0; i < f->nodes + f->leaves && ok; i++) {
-            f->next[k][i] = i >= f->nodes ? i : leaf[i] ? f->nodes + to[i] : to[i];
-            ok = f->next[k][i] >= 0 && f->next[k][i] < (i < f->nodes && !leaf[i] ? f->nodes : f->nodes + f->leaves);
+        for (int i = 0; i < f->leaves && ok; i++) f->next[k][f->nodes + i] = f->nodes + i;
+        for (int i = 0; i < f->nodes && ok; i++) {
+            ok = to[i] >= 0 && to[i] < (leaf[i] ? f->leaves : f->nodes);
+            f->next[k][i] = ok && leaf[i] ? f->nodes + to[i] : to[i];
         }
     }
     for (int i = 0; i < f->trees && ok; i++) ok = f->roots[i] >= 0 && f->roots[i] < f->nodes;

@@ -129,6 +129,39 @@ Test(malformed, shapes_that_do_not_fit)
             "graph 'test' has two inputs 'x'");
 }
 
+static void list(Onnx__NodeProto *n, const char *name, int64_t v)
+{
+    Onnx__AttributeProto *a = node_attr_new(&m, n, name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INTS);
+    a->n_ints = 1;
+    a->ints = pool_dup(&m.pool, &v, sizeof v);
+}
+
+/* One node and one leaf, and what is true leads past it. */
+Test(malformed, a_tree_that_leads_nowhere)
+{
+    model_init(&m, 18);
+    model_opset(&m, &m.proto.n_opset_import, &m.proto.opset_import, "ai.onnx.ml", 5);
+    floats("x", "2,3");
+    Onnx__NodeProto *n = model_node(&m, "ai.onnx.ml.TreeEnsemble", "x", "y");
+    static const char *const zeros[] = {"nodes_featureids", "tree_roots", "leaf_targetids", "nodes_falsenodeids"};
+    for (int i = 0; i < 4; i++) list(n, zeros[i], 0);
+    list(n, "nodes_trueleafs", 1);
+    list(n, "nodes_falseleafs", 1);
+    list(n, "nodes_truenodeids", INT64_MAX);
+    static const struct {
+        const char *name;
+        int type;
+    } numbers[] = {{"leaf_weights", F32}, {"nodes_splits", F32}, {"nodes_modes", 2}};
+    for (int i = 0; i < 3; i++) {
+        Onnx__TensorProto *t = model_tensor(&m, "", numbers[i].type, 1, (int64_t[]){1});
+        t->has_raw_data = 1;
+        t->raw_data = (ProtobufCBinaryData){numbers[i].type == F32 ? 4 : 1, pool_alloc(&m.pool, 4)};
+        node_attr_new(&m, n, numbers[i].name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__TENSOR)->t = t;
+    }
+    model_output(&m, "y");
+    REFUSED("(ai.onnx.ml.TreeEnsemble, opset 5): the attributes do not describe trees");
+}
+
 Test(malformed, types_and_sizes_that_mean_nothing)
 {
     model_init(&m, 18);
