@@ -66,7 +66,7 @@ static void add_variant(PlanBuilder *b, Dlvk__Plan__Dispatch *d, const Kernel *k
     m->indirect = v->indirect;
     m->when = v->when ? plan_expr(b, v->when) + 1 : 0;
     m->bound = v->bound;
-    d->variant[d->n_variant++] = m;
+    d->variant[d->n_variant++] = *VEC_PUSH(b->pool, b->variants) = m;
 }
 
 /* The buffers of a kernel's own. Counters count as read only: no other kernel touches these, and none shall wait for them. */

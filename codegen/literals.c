@@ -1,6 +1,7 @@
 /* Modules whose GLSL differs in scalar constants of the model alone, such as the scales and zero points of a quantized model's
- * layers, become one, in which those that differ are specialization constants. The shader compiler then runs once for all of
- * them, and the driver sees the same constants as before.
+ * layers, become one. On CPU drivers, where building a pipeline takes longer than anything, the constants that differ are
+ * arguments, so that the pipelines are one as well. On GPUs they are specialization constants: the driver sees the same constants
+ * as before, and folds them.
  *
  * Each such constant stands in the text between marks until all modules are known: "\1", its bits and class, a blank, the
  * literal, "\2". */
@@ -9,8 +10,12 @@
 #include <string.h>
 
 #include "codegen/plan.h"
+#include "dlvk/runtime.h"
 
-enum { MOST_SPEC = 64 }; /* of a pipeline's constants */
+enum {
+    MOST_SPEC = 64, /* constants of a pipeline */
+    PUSHED = 128    /* bytes of arguments */
+};
 
 typedef struct Mark {
     const char *at, *text; /* where it begins, and its literal */
@@ -113,36 +118,79 @@ static int number_constants(const Marked *m, const int *group, int n, int *const
     return count;
 }
 
+/* The literals of a module of the group, by number. */
+static uint32_t *words_of(Pool *p, const Marked *m, const int *constant, int count)
+{
+    uint32_t *words = POOL_ARRAY(p, uint32_t, count);
+    for (int k = 0; k < m->marks.n; k++)
+        if (constant[k] >= 0) words[constant[k]] = m->marks.at[k].bits;
+    return words;
+}
+
+static int find(const int *group, int n, uint32_t module)
+{
+    for (int g = 0; g < n; g++)
+        if (group[g] == (int)module) return g;
+    return -1;
+}
+
 /* One module for the group. False: it would have too many constants. */
 static bool share(PlanBuilder *b, const Marked *m, const int *group, int n)
 {
+    Pool *p = b->pool;
     const Marked *first = &m[group[0]];
     ModuleEntry *e = &b->modules.at[group[0]];
-    int *constant = POOL_ARRAY(b->pool, int, first->marks.n), base = first->n_spec;
-    int count = number_constants(m, group, n, constant);
-    const char *text = rewrite(b->pool, e->glsl, first, constant, "K%d"), *at = strstr(text, "\nlayout("), *decls = "";
+    int *constant = POOL_ARRAY(p, int, first->marks.n), base = first->n_spec, count = number_constants(m, group, n, constant);
+    uint32_t bytes = e->arg_bytes + 4 * (uint32_t)count;
+    bool pushed = e->features & DLVK_FEATURE_SCALAR && e->arg_bytes && bytes <= PUSHED;
+    const char *text = rewrite(p, e->glsl, first, constant, pushed ? "a.K%d" : "K%d"), *decls = "";
+    const char *at = strstr(text, pushed ? "\n} a;\n" : "\nlayout(");
     if (base + count > MOST_SPEC || !at) return false;
     for (int c = 0, i = 0; c < count; i++) {
         if (constant[i] != c) continue;
         const Mark *k = &first->marks.at[i];
         const char *type = k->letter == 'f' ? "float" : k->letter == 'i' ? "int" : "uint";
-        decls = pool_printf(b->pool, "%slayout(constant_id = %d) const %s K%d = %.*s;\n", decls, base + c++, type, constant[i],
-                            (int)k->n, k->text);
+        decls = pushed ? pool_printf(p, "%s    %s K%d;\n", decls, type, c)
+                       : pool_printf(p, "%slayout(constant_id = %d) const %s K%d = %.*s;\n", decls, base + c, type, c, (int)k->n,
+                                     k->text);
+        c++;
     }
-    e->glsl = pool_printf(b->pool, "%.*s\n%s%s", (int)(at - text), text, decls, at + 1);
-    for (int i = 0; i < b->pipelines.n; i++) {
-        Dlvk__Plan__Pipeline *p = b->pipelines.at[i];
-        int g = 0;
-        while (g < n && group[g] != (int)p->module) g++;
-        if (g == n) continue;
-        uint32_t *spec = POOL_ARRAY(b->pool, uint32_t, base + count);
-        memcpy(spec, p->spec, (size_t)base * sizeof *spec);
-        for (int k = 0; k < first->marks.n; k++)
-            if (constant[k] >= 0) spec[base + constant[k]] = m[group[g]].marks.at[k].bits;
-        p->spec = spec;
-        p->n_spec = (size_t)(base + count);
+    e->glsl = pool_printf(p, "%.*s\n%s%s", (int)(at - text), text, decls, at + 1);
+    if (pushed) e->push_bytes = (bytes + 7) & ~7u;
+    for (int i = 0; i < b->variants.n && pushed; i++) {
+        Dlvk__Plan__Variant *v = b->variants.at[i];
+        int g = find(group, n, b->pipelines.at[v->pipeline]->module);
+        if (g < 0) continue;
+        v->literal = words_of(p, &m[group[g]], constant, count);
+        v->n_literal = (size_t)count;
+    }
+    for (int i = 0; i < b->pipelines.n && !pushed; i++) {
+        Dlvk__Plan__Pipeline *l = b->pipelines.at[i];
+        int g = find(group, n, l->module);
+        if (g < 0) continue;
+        uint32_t *spec = POOL_ARRAY(p, uint32_t, base + count);
+        memcpy(spec, l->spec, (size_t)base * sizeof *spec);
+        memcpy(spec + base, words_of(p, &m[group[g]], constant, count), (size_t)count * sizeof *spec);
+        l->spec = spec;
+        l->n_spec = (size_t)(base + count);
     }
     return true;
+}
+
+/* Pipelines of modules that have become one may be one, too. */
+static void merge_pipelines(PlanBuilder *b)
+{
+    int n = b->pipelines.n, kept = 0, *to = POOL_ARRAY(b->pool, int, n);
+    for (int i = 0; i < n; i++) {
+        Dlvk__Plan__Pipeline *p = b->pipelines.at[i];
+        for (to[i] = 0; to[i] < kept; to[i]++) {
+            const Dlvk__Plan__Pipeline *q = b->pipelines.at[to[i]];
+            if (q->module == p->module && q->n_spec == p->n_spec && !memcmp(q->spec, p->spec, p->n_spec * sizeof *p->spec)) break;
+        }
+        if (to[i] == kept) b->pipelines.at[kept++] = p;
+    }
+    b->pipelines.n = kept;
+    for (int i = 0; i < b->variants.n; i++) b->variants.at[i]->pipeline = (uint32_t)to[b->variants.at[i]->pipeline];
 }
 
 void plan_share_literals(PlanBuilder *b, bool wanted)
@@ -171,4 +219,5 @@ void plan_share_literals(PlanBuilder *b, bool wanted)
     }
     b->modules.n = kept;
     for (int i = 0; i < b->pipelines.n; i++) b->pipelines.at[i]->module = (uint32_t)to[b->pipelines.at[i]->module];
+    merge_pipelines(b);
 }

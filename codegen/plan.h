@@ -10,7 +10,8 @@ typedef struct ModuleEntry {
     uint64_t key;
     const char *name;
     uint32_t features, push_bytes;
-    bool unroll; /* see Shader.unroll */
+    uint32_t arg_bytes; /* of the arguments that are pushed; 0: they lie in memory */
+    bool unroll;        /* see Shader.unroll */
 } ModuleEntry;
 
 typedef struct BufferEntry {
@@ -46,6 +47,7 @@ typedef struct PlanBuilder {
     VEC(BlobData) blobs;
     VEC(ModuleEntry) modules;
     VEC(Dlvk__Plan__Pipeline *) pipelines;
+    VEC(Dlvk__Plan__Variant *) variants;
     VEC(Dlvk__Plan__Source *) sources;
     VEC(const Origin *) source_of;
     StringTable *strings;

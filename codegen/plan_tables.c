@@ -224,7 +224,7 @@ uint32_t plan_module(PlanBuilder *b, const KernelVariant *v, const char *name)
         ModuleEntry *m = &b->modules.at[i];
         if (m->key == key && m->features == v->features && same_text(m->glsl, v->glsl)) return (uint32_t)i;
     }
-    *VEC_PUSH(b->pool, b->modules) = (ModuleEntry){v->glsl, key, name, v->features, v->push_bytes, v->unroll};
+    *VEC_PUSH(b->pool, b->modules) = (ModuleEntry){v->glsl, key, name, v->features, v->push_bytes, v->arg_bytes, v->unroll};
     return (uint32_t)b->modules.n - 1;
 }
 

@@ -261,7 +261,7 @@ static void add_buffer_types(Shader *s, Text *t)
     }
 }
 
-/* The block's members, addresses first; returns its size. */
+/* The block's members, addresses first; returns their size. */
 static uint32_t add_members(Shader *s, Text *t)
 {
     uint32_t bytes = 0;
@@ -281,7 +281,7 @@ static uint32_t add_members(Shader *s, Text *t)
                 bytes += 12;
             }
         }
-    return (bytes + 7) & ~7u;
+    return bytes;
 }
 
 /* The argument block of a part, the table of them, and the search that main() begins with. */
@@ -319,7 +319,7 @@ void shader_finish(Shader *s, KernelVariant *out)
     const char *search = "";
     Text t = {0}, members = {0}, code = {0};
     Pool *p = s->pool;
-    uint32_t bytes = add_members(s, &members);
+    uint32_t packed = add_members(s, &members), bytes = (packed + 7) & ~7u;
     /* GPUs have 256 bytes of push constants (one that has not takes the next variant): arguments in memory cost a read before any
      * other can begin. */
     bool indirect = bytes > (s->features & DLVK_FEATURE_WAVE ? 256 : 128) || s->kg->parts;
@@ -378,6 +378,7 @@ void shader_finish(Shader *s, KernelVariant *out)
                            .push_bytes = s->kg->parts ? 16
                                          : indirect   ? 8
                                                       : bytes,
+                           .arg_bytes = indirect ? 0 : packed,
                            .indirect = indirect};
 }
 

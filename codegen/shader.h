@@ -37,7 +37,7 @@ typedef struct KernelVariant {
     const Dim *when;    /* not 0: for these sizes; NULL: for all */
     bool bound;         /* and at others it would be wrong */
     bool unroll;        /* see Shader.unroll */
-    uint32_t push_bytes;
+    uint32_t push_bytes, arg_bytes; /* arg_bytes: see ModuleEntry */
     bool indirect;
 } KernelVariant;
 

@@ -319,6 +319,9 @@ static dlvk_status check_dispatch(Check *c, const Dlvk__Plan__Dispatch *d, uint3
         if (d->parts && !v->indirect) FAIL(c, "kernel '%s' has parts, but a variant without a table of them", d->name);
         uint32_t push = p->module[p->pipeline[v->pipeline]->module]->push_bytes, need = v->indirect ? 8 : rt_plan_arg_bytes(d);
         if (d->parts) need = 12;
+        if (v->n_literal > 64 || (v->n_literal && v->indirect))
+            FAIL(c, "kernel '%s' has %zu literals%s", d->name, v->n_literal, v->indirect ? " behind arguments in memory" : "");
+        need += 4 * (uint32_t)v->n_literal;
         if (need > push) FAIL(c, "kernel '%s' takes %u bytes of push constants, its module has %u", d->name, need, push);
     }
     TRY(expr_ok(c, d->flops));

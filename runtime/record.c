@@ -205,6 +205,7 @@ static dlvk_status record_dispatch(Recorder *c, const Dispatch *d, const Dlvk__P
         c->args_at += (rt_plan_arg_bytes(d) + 63) / 64 * 64;
     } else if (!st) {
         st = pack_args(c, d, push);
+        if (v->n_literal) memcpy(push + rt_plan_arg_bytes(d), v->literal, 4 * v->n_literal);
     }
     if (st) return st;
     stamp(c, 0);

@@ -1,5 +1,5 @@
-/* Kernels that differ in scalar constants alone share a module (codegen/literals.c): how many modules there are, and that each
- * kernel computes with its own constants. All values are such that f32 computes them exactly. */
+/* Kernels that differ in scalar constants alone share a module (codegen/literals.c): how many modules and pipelines there are,
+ * and that each kernel computes with its own constants. All values are such that f32 computes them exactly. */
 #include <criterion/criterion.h>
 #include <glob.h>
 #include <stdio.h>
@@ -74,13 +74,33 @@ static void *compile(Pool *p, Graph *g, size_t *size, int *modules, int *sharing
         FILE *f = fopen(files.gl_pathv[i], "r");
         cr_assert(f && fread(text, 1, (1 << 17) - 1, f));
         fclose(f);
-        *sharing += strstr(text, "const float K0 = ") != NULL;
+        *sharing += strstr(text, "const float K0 = ") || strstr(text, "    float K0;\n");
         cr_expect_null(strpbrk(text, "\1\2"));
         unlink(files.gl_pathv[i]);
     }
     globfree(&files);
     rmdir(dir);
     return bundle;
+}
+
+/* The pipelines that CPU drivers use. */
+static int cpu_pipelines(const void *bundle, size_t size)
+{
+    char *json;
+    dlvk_error err;
+    bool seen[256] = {0};
+    int n = 0;
+    cr_assert_eq(dlvk_bundle_describe_memory(bundle, size, &json, &err), DLVK_OK, "%s", err.text);
+    for (char *line = strtok(json, "\n"); line; line = strtok(NULL, "\n")) {
+        const char *number = strstr(line, "{\"pipeline\": ");
+        if (!number || !strstr(line, "\"scalar\"")) continue;
+        int i = atoi(number + strlen("{\"pipeline\": "));
+        cr_assert(i >= 0 && i < 256);
+        n += !seen[i];
+        seen[i] = true;
+    }
+    free(json);
+    return n;
 }
 
 /* On the device, with and without its features for CPU drivers, against the interpreter: the same numbers. */
@@ -128,10 +148,14 @@ Test(literals, layers_share_modules, .timeout = 120)
     Pool p = {0};
     int few, many, sharing;
     size_t size;
-    dlvk_free(compile(&p, parse(&p, chain(&p, 1)), &size, &few, &sharing));
+    void *bundle = compile(&p, parse(&p, chain(&p, 1)), &size, &few, &sharing);
     cr_expect_eq(sharing, 0, "a layer alone keeps its literals");
+    int pipelines = cpu_pipelines(bundle, size);
+    cr_expect_gt(pipelines, 0);
+    dlvk_free(bundle);
     Graph *g = parse(&p, chain(&p, 10));
-    void *bundle = compile(&p, g, &size, &many, &sharing);
+    bundle = compile(&p, g, &size, &many, &sharing);
+    cr_expect_eq(cpu_pipelines(bundle, size), pipelines);
     cr_expect_eq(many, few, "10 layers have %d modules, one has %d", many, few);
     cr_expect_eq(sharing, many);
     check(&p, g, bundle, size, 2);

@@ -98,6 +98,41 @@ Test(runtime, hazards_and_aliasing)
     planner_unload(l, &p);
 }
 
+/* Two dispatches of one pipeline, y = x * k + c, with literals of their own behind the arguments; and literals where there is no
+ * room. */
+Test(runtime, literals)
+{
+    Planner p;
+    planner_init(&p);
+    enum { N = 100 };
+    uint32_t n = planner_const(&p, N), bytes = planner_const(&p, 4 * N), groups = planner_const(&p, 2);
+    uint32_t x = planner_buffer(&p, BUF(INPUT), bytes, 0, 0), t = planner_buffer(&p, BUF(ARENA), bytes, 0, 1),
+             y = planner_buffer(&p, BUF(OUTPUT), bytes, 0, 0);
+    planner_input(&p, "x", DLVK_F32, x, 1, &n);
+    planner_output(&p, "y", DLVK_F32, y, 1, &n);
+    uint32_t pipe = planner_pipeline(&p, "", "F x; F y; int n; float k; int c;", 28, "if (i < n) y.v[i] = x.v[i] * k + float(c);",
+                                     0, NULL, 0);
+    uint32_t words[2][2] = {{0x40200000u /* 2.5 */, 7}, {0xbf800000u /* -1 */, UINT32_MAX}};
+    Dlvk__Plan__Variant *v[2] = {planner_dispatch(&p, planner_top(&p), "first", pipe, groups, PLANNER_MAP(x, t, n))->variant[0],
+                                 planner_dispatch(&p, planner_top(&p), "second", pipe, groups, PLANNER_MAP(t, y, n))->variant[0]};
+    for (int i = 0; i < 2; i++) v[i]->literal = words[i], v[i]->n_literal = 2;
+    Loaded l = planner_load(&p);
+    float data[N];
+    for (int i = 0; i < N; i++) data[i] = (float)i;
+    set_f(l.s, "x", data, N);
+    OK(dlvk_session_run(l.s, err));
+    OK(dlvk_session_get_output(l.s, "y", data, sizeof data, err));
+    for (int i = 0; i < N; i++) cr_assert_eq(data[i], -((float)i * 2.5f + 7) - 1);
+    uint32_t many[3] = {0};
+    v[1]->literal = many, v[1]->n_literal = 3; /* 32 bytes of the module's 28 */
+    dlvk_model *m;
+    dlvk_error why;
+    cr_assert_eq(planner_load_model(&p, NULL, &m, &why), DLVK_BAD_FILE);
+    cr_assert(strstr(why.text, "push constants"), "%s", why.text);
+    v[1]->literal = NULL, v[1]->n_literal = 0, v[0]->literal = NULL, v[0]->n_literal = 0;
+    planner_unload(l, &p);
+}
+
 /* Weights, one of them a splat of a 3-float pattern; an indirect variant; a divisor. y[i] = w[i % 6] + s[i / d] */
 Test(runtime, weights_indirect_divisor)
 {
