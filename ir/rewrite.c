@@ -8,9 +8,9 @@
 typedef struct Live {
     const Graph *g;
     bool *node, *symbol;
-    VEC(const Node *) todo;    /* live, operands not yet looked at */
-    VEC(const Node *) readers; /* nodes that define the symbols in their `values`: read_dims, host */
-    bool grew;                 /* a symbol was added since the readers were looked at */
+    VEC(const Node *) todo; /* live, operands not yet looked at */
+    const Node **sizer;     /* by symbol: the node that finds it out */
+    bool grew;              /* a symbol was added since the sizers were looked at */
 } Live;
 
 static void use_dim(Live *l, const Dim *d)
@@ -53,21 +53,22 @@ static void use_operands(Live *l, const Node *n)
     for (int i = 0; i < n->n_region; i++) use_results(l, n->region_at[i]);
 }
 
-static void find_readers(Live *l, const Region *r)
+static void note_sizer(Live *l, const Dim *d, const Node *n)
+{
+    if (d->kind == DIM_SYM && d->sym->data && !l->sizer[d->sym->index]) l->sizer[d->sym->index] = n;
+}
+
+/* Sizes are found out by the nodes that have them among their `values`, or first in the type of a result. */
+static void find_sizers(Live *l, const Region *r)
 {
     for (int i = 0; i < r->nodes.n; i++) {
         const Node *n = r->nodes.at[i];
-        if (n->op == OP_READ_DIMS || n->op == OP_HOST) *VEC_PUSH(l->g->ctx->pool, l->readers) = n;
-        for (int k = 0; k < n->n_region; k++) find_readers(l, n->region_at[k]);
+        const Attr *a = n->op == OP_READ_DIMS || n->op == OP_HOST ? node_attr(n, A_VALUES) : NULL;
+        for (int k = 0; k < n->n_region; k++) find_sizers(l, n->region_at[k]);
+        for (int k = 0; a && k < a->n; k++) note_sizer(l, a->dims[k], n);
+        for (int k = 0; k < n->n_out && (n->op == OP_COMPACT || n->op == OP_IF || n->op == OP_LOOP); k++)
+            for (int d = 0; d < n->out[k]->type.rank; d++) note_sizer(l, n->out[k]->type.dim[d], n);
     }
-}
-
-static bool reader_needed(const Live *l, const Node *n)
-{
-    const Attr *a = node_attr(n, A_VALUES);
-    for (int i = 0; i < a->n; i++)
-        if (a->dims[i]->kind == DIM_SYM && l->symbol[a->dims[i]->sym->index]) return true;
-    return false;
 }
 
 bool *graph_live(const Graph *g)
@@ -76,13 +77,14 @@ bool *graph_live(const Graph *g)
     Live l = {.g = g};
     l.node = POOL_ARRAY(p, bool, g->n_nodes);
     l.symbol = POOL_ARRAY(p, bool, g->ctx->dims.symbols.n);
-    find_readers(&l, g->top);
+    l.sizer = POOL_ARRAY(p, const Node *, g->ctx->dims.symbols.n);
+    find_sizers(&l, g->top);
     use_results(&l, g->top);
     do {
         while (l.todo.n) use_operands(&l, l.todo.at[--l.todo.n]);
         l.grew = false;
-        for (int i = 0; i < l.readers.n; i++)
-            if (reader_needed(&l, l.readers.at[i])) use_node(&l, l.readers.at[i]);
+        for (int i = 0; i < g->ctx->dims.symbols.n; i++)
+            if (l.symbol[i]) use_node(&l, l.sizer[i]);
     } while (l.grew || l.todo.n);
     return l.node;
 }

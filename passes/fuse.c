@@ -137,7 +137,8 @@ static void form_anchored(Fuse *f)
             take_chain(f, k, n->out[0]);
         else
             for (int j = 0; j < n->n_out; j++)
-                if (f->uses[n->out[j]->id] || (arch == ARCH_SORT && j == 1)) *VEC_PUSH(f->pool, k->out) = n->out[j];
+                if (f->uses[n->out[j]->id] || (arch == ARCH_SORT && j == 1) || arch == ARCH_COMPACT)
+                    *VEC_PUSH(f->pool, k->out) = n->out[j];
     }
 }
 

@@ -176,6 +176,8 @@ def normalization():
     beyond = np.array([True, False, True, True, True, False, True])
     runtime("compress_beyond", "Compress", [x[:, :3], beyond], 11, axis=1)
     runtime("compress_beyond_known", "Compress", [x[0, :3, 0, 0], beyond], 11, const=(1,), symbolic=False)
+    graph("size_alone", """(float[n] x, bool[n] keep) => (int64 y) { c = Compress<axis = 0>(x, keep)
+        y = Size(c) }""", x=x[0, :, 0, 0], keep=np.array([True, False, True, True, False, True]))
     runtime("lrn", "LRN", [x], 13, size=5, alpha=0.2, beta=0.6, bias=1.5)
     everything = (x / (1 + (x * x).sum(1, keepdims=True) / 4) ** 0.5).astype(F32)
     expect("lrn_beyond", "LRN", [x], [everything], 13, symbolic=False, size=1 << 20, alpha=float(1 << 18), beta=0.5, bias=1.0)
