@@ -9,6 +9,14 @@ void lower_map1(OnnxNode *n)
     n->out[0] = build_map1(n->b, (Op)n->arg, in(n, 0));
 }
 
+/* Of integers it is 0, or, beyond 5, 1 or -1: in single precision beyond 3 already. */
+void lower_erf(OnnxNode *n)
+{
+    Value *x = in(n, 0);
+    DType t = x->type.dtype;
+    n->out[0] = build_cast(n->b, build_map1(n->b, OP_ERF, build_cast(n->b, x, dtype_is_int(t) ? DLVK_F64 : t)), t);
+}
+
 void lower_map2(OnnxNode *n)
 {
     n->out[0] = build_map2(n->b, (Op)n->arg, in(n, 0), in(n, 1));

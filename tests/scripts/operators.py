@@ -6,6 +6,7 @@ usage: operators.py DIR
 Expected outputs come from ONNX Runtime, or, for operators newer than the ONNX Runtime of Debian, from numpy below. Every
 case has symbolic sizes where `symbolic` is not False. The cases are the same in every run.
 """
+import math
 import os
 import sys
 
@@ -181,6 +182,8 @@ def normalization():
     runtime("lrn", "LRN", [x], 13, size=5, alpha=0.2, beta=0.6, bias=1.5)
     everything = (x / (1 + (x * x).sum(1, keepdims=True) / 4) ** 0.5).astype(F32)
     expect("lrn_beyond", "LRN", [x], [everything], 13, symbolic=False, size=1 << 20, alpha=float(1 << 18), beta=0.5, bias=1.0)
+    whole = np.array([-7, -6, -5, -4, -1, 0, 3, 5, 6, 100], np.int32)
+    expect("erf_integers", "Erf", [whole], [np.vectorize(math.erf)(whole).astype(np.int32)], 13)
     expect("shrink_both", "Shrink", [x], [np.where(x < 1, x + F32(0.25), x - F32(0.25))], 9, lambd=-1.0, bias=0.25)
     for p in (1, 2):
         runtime(f"lp_normalization_{p}", "LpNormalization", [x], 1, p=p, axis=1)
