@@ -75,9 +75,9 @@ static double element(const Tensor *t, const Tensor *k, int64_t i)
     return elem_get_f(t->dtype, t->data, t->splat ? 0 : at);
 }
 
-/* Whether k, made of numbers of x and y, has an element beyond the range of its type, or none but such as vanish in it: 1e30 *
- * 1e30 is no number to multiply by. (Of trained channels some may be dead, whose factors are tiny: what they give vanishes
- * anyway.) */
+/* Whether k, made of numbers of x and y, has an element beyond the range of its type, or none but such as vanish in it: the
+ * square of 1e30 is no number to multiply by. (Of trained channels some may be dead, whose factors are tiny: what they give
+ * vanishes anyway.) */
 static bool leaves_range(Op op, const Tensor *k, const Tensor *x, const Tensor *y)
 {
     bool vanish = false, stay = false;
