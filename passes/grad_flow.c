@@ -154,8 +154,7 @@ bool grad_copy(Rewrite *rw, const Node *old, Value *const *in, Value **out)
 /* ---- adjoints ---- */
 
 typedef struct Captures { /* old values that bodies use from around them, each once */
-    Pool *pool;
-    const bool *needs;
+    const Grad *g;
     VEC(const Value *) of;
     VEC(Value *) outer; /* their adjoints so far, put aside */
 } Captures;
@@ -167,12 +166,13 @@ static bool is_inside(const Value *v, const Region *body)
     return r != NULL;
 }
 
+/* What has not been copied is read by dead nodes alone, which pass nothing on. */
 static void capture(Captures *c, const Value *v, const Region *body)
 {
-    if (!c->needs[v->id] || is_inside(v, body)) return;
+    if (!c->g->needs[v->id] || !c->g->rw->map[v->id] || is_inside(v, body)) return;
     for (int i = 0; i < c->of.n; i++)
         if (c->of.at[i] == v) return;
-    *VEC_PUSH(c->pool, c->of) = v;
+    *VEC_PUSH(c->g->c->pool, c->of) = v;
 }
 
 static void capture_all(Captures *c, const Region *r, const Region *body)
@@ -187,7 +187,7 @@ static void capture_all(Captures *c, const Region *r, const Region *body)
 
 static Captures captures_of(Grad *g, const Node *n)
 {
-    Captures c = {.pool = g->c->pool, .needs = g->needs};
+    Captures c = {.g = g};
     for (int i = 0; i < n->n_region; i++) capture_all(&c, n->region_at[i], n->region_at[i]);
     return c;
 }
@@ -197,7 +197,7 @@ static void put_aside(Grad *g, Captures *c)
     c->outer.n = 0;
     for (int i = 0; i < c->of.n; i++) {
         Value **d = &g->adjoint[c->of.at[i]->id];
-        *VEC_PUSH(c->pool, c->outer) = *d;
+        *VEC_PUSH(g->c->pool, c->outer) = *d;
         *d = NULL;
     }
 }

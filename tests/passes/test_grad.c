@@ -396,11 +396,13 @@ FAMILY(branches, 4)
     Build *b = &c->f.b;
     Value *x = input(c, DIMS(3)), *y = input(c, DIMS(3)),
           *condition = build_map2s(b, OP_GT, build_gather(b, x, build_scalar_i(b, DLVK_I64, 0), 0), 0);
+    Value *idle = build_map1(b, OP_COS, x); /* read by a node alone that nobody wants */
     Region *r[2], *top = b->at;
     for (int i = 0; i < 2; i++) {
         r[i] = region_branch(c->f.g, top);
         const Dim *guard = region_enter(r[i]);
         b->at = r[i];
+        build_map1(b, OP_EXP, idle);
         result(c, r[i], i ? build_map1(b, OP_SIN, build_map2(b, OP_MUL, x, y)) : build_map2(b, OP_MUL, x, x));
         result(c, r[i], y);
         b->at = top;
@@ -417,10 +419,11 @@ static Node *recurrence(Case *c, Value *w, Value *xs, Value *h, bool data, bool 
 {
     Build *b = &c->f.b;
     Region *top = b->at, *r = region_new(c->f.g, top);
-    Value *trips = build_scalar_i(b, DLVK_I64, 4), *one = build_scalar(b, DLVK_BOOL, 1);
+    Value *trips = build_scalar_i(b, DLVK_I64, 4), *one = build_scalar(b, DLVK_BOOL, 1), *idle = build_map1(b, OP_COS, w);
     if (data) trips = build_reduce(b, KIND_SUM, build_cast(b, build_map2s(b, OP_GT, xs, -9), DLVK_I64), 0, NULL, false);
     Value *i = region_param(r, type_make(c->f.c, DLVK_I64, 0, NULL), "i"), *state = region_param(r, h->type, "h");
     b->at = r;
+    build_map1(b, OP_EXP, idle); /* which nobody wants */
     Value *next = build_map1(b, OP_TANH, build_map2(b, OP_ADD, build_map2(b, OP_MUL, w, state), build_gather(b, xs, i, 0)));
     result(c, r, early ? build_map2s(b, OP_LT, i, 2) : one);
     result(c, r, next);
