@@ -57,7 +57,6 @@ static char *rewrite(Pool *p, const char *text, const Marked *m, const int *cons
 static Marked read_marks(Pool *p, const char *text)
 {
     Marked m = {0};
-    const char *masked = "";
     for (const char *at = strchr(text, '\1'); at; at = strchr(at, '\1')) {
         Mark k = {.at = at};
         char *end;
@@ -70,9 +69,8 @@ static Marked read_marks(Pool *p, const char *text)
     }
     int *letter = POOL_ARRAY(p, int, m.marks.n);
     for (int i = 0; i < m.marks.n; i++) letter[i] = m.marks.at[i].letter;
-    masked = rewrite(p, text, &m, letter, "\1%c");
-    m.masked = masked;
-    m.key = text_key(masked);
+    m.masked = rewrite(p, text, &m, letter, "\1%c");
+    m.key = text_key(m.masked);
     return m;
 }
 

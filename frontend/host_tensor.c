@@ -325,10 +325,12 @@ dlvk_status dlvk_host_tensor_write_npy(const char *path, const dlvk_host_tensor 
     if (!path || !t || (!t->data && t->bytes)) return rt_error(err, DLVK_INVALID_ARGUMENT, "path or tensor is NULL");
     FileOut file;
     bool begun = rt_file_begin(&file, path);
-    FILE *f = begun ? fdopen(dup(file.fd), "wb") : NULL;
+    int fd = begun ? dup(file.fd) : -1; /* fclose() takes one with it */
+    FILE *f = fd < 0 ? NULL : fdopen(fd, "wb");
     bool ok = f && write_npy(f, t);
     int saved = errno;
     if (f && fclose(f) != 0 && ok) ok = false, saved = errno;
+    if (!f && fd >= 0) close(fd);
     errno = saved;
     if (begun) ok = rt_file_end(&file, ok);
     return ok ? DLVK_OK : rt_error(err, DLVK_IO_ERROR, "cannot write '%s': %s", path, strerror(errno));

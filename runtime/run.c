@@ -384,11 +384,8 @@ static dlvk_status run_all(dlvk_session *s, dlvk_error *err)
 /* DLVK_POISON: nothing that a run computes is there from the last one. */
 static dlvk_status poison(dlvk_session *s, dlvk_error *err)
 {
-    for (dlvk_session *o = s->next; o != s; o = o->next) { /* they share the arena */
-        dlvk_status st = session_drain(o, err);
-        if (st) return st;
-    }
     dlvk_status st = session_drain(s, err);
+    for (dlvk_session *o = s->next; !st && o != s; o = o->next) st = session_drain(o, err); /* they share the arena */
     for (uint32_t i = 0; !st && i < s->m->plan->n_buffer; i++) {
         int kind = (int)s->m->plan->buffer[i]->kind;
         bool computed = kind == DLVK__PLAN__BUFFER__KIND__ARENA || kind == DLVK__PLAN__BUFFER__KIND__OUTPUT;

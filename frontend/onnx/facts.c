@@ -1,5 +1,6 @@
-/* The list of ONNX operators for users: what ops.def supports, with what facts.def says of it. */
-#include "dlvk/compiler.h"
+/* What facts.def says of ONNX's operators, and the list for users of those that ops.def supports. */
+#include "frontend/onnx/importer.h"
+#include <limits.h>
 #include <string.h>
 
 #define AI      ""
@@ -11,11 +12,19 @@
 #define DEVICE   "device"
 #define HOST     "host"
 #define COMPILER "compiler"
-static const dlvk_operator_info facts[] = {
+#define ANY      INT_MAX
+static const OnnxFacts facts[] = {
 #define FACTS(domain, name, versions, types, where, differentiable, least, most)                                                 \
-    {domain, #name, versions, types, where, differentiable},
+    {{domain, #name, versions, types, where, differentiable}, least, most},
 #include "frontend/onnx/facts.def"
 };
+
+const OnnxFacts *onnx_facts(const char *domain, const char *op)
+{
+    for (size_t i = 0; i < sizeof facts / sizeof *facts; i++)
+        if (!strcmp(facts[i].info.name, op) && !strcmp(facts[i].info.domain, domain)) return &facts[i];
+    return NULL;
+}
 
 static bool is_supported(const dlvk_operator_info *f)
 {
@@ -33,8 +42,8 @@ static bool is_supported(const dlvk_operator_info *f)
 bool dlvk_operator(int i, dlvk_operator_info *info)
 {
     for (size_t k = 0; k < sizeof facts / sizeof *facts; k++)
-        if (is_supported(&facts[k]) && i-- == 0) {
-            *info = facts[k];
+        if (is_supported(&facts[k].info) && i-- == 0) {
+            *info = facts[k].info;
             return true;
         }
     return false;

@@ -25,17 +25,6 @@ static const OpRow op_rows[] = {
 #include "frontend/onnx/ops.def"
 };
 
-/* How many inputs an operator cannot do without, and how many it may have; the types of its data. */
-#define ANY INT_MAX
-typedef struct OpFacts {
-    const char *domain, *name, *types;
-    int least, most;
-} OpFacts;
-static const OpFacts op_facts[] = {
-#define FACTS(domain, name, versions, types, where, differentiable, least, most) {domain, #name, types, least, most},
-#include "frontend/onnx/facts.def"
-};
-
 /* The row for an operator, or NULL; *oldest: the first opset that has it, 0 where there is none. */
 static const OpRow *row_of(const char *domain, const char *op, int opset, bool *domain_known, int *oldest)
 {
@@ -145,7 +134,7 @@ static bool takes_sequences(const char *op)
 
 /* The first input tells what an operator computes with where that is floats alone, or bool; elsewhere it may be an index or a
  * size. */
-static bool check_type(OnnxNode *n, const OpFacts *f)
+static bool check_type(OnnxNode *n, const dlvk_operator_info *f)
 {
     Value *x = in(n, 0);
     bool floats = !strcmp(f->types, "floats"), told = (floats || !strcmp(f->types, "bool")) && strcmp(f->domain, MS) != 0;
@@ -156,10 +145,7 @@ static bool check_type(OnnxNode *n, const OpFacts *f)
 
 static bool check_inputs(OnnxNode *n)
 {
-    const OpFacts *f = NULL;
-    for (size_t i = 0; i < sizeof op_facts / sizeof *op_facts; i++)
-        if (!strcmp(op_facts[i].name, n->proto->op_type) && !strcmp(op_facts[i].domain, onnx_domain(n->proto->domain)))
-            f = &op_facts[i];
+    const OnnxFacts *f = onnx_facts(onnx_domain(n->proto->domain), n->proto->op_type);
     int least = f ? f->least : 1, most = f ? f->most : INT_MAX;
     for (int i = 0; i < n->n_in; i++)
         if (n->seq_in[i] && !n->seq_in[i]->none && !takes_sequences(n->proto->op_type)) {
@@ -176,7 +162,7 @@ static bool check_inputs(OnnxNode *n)
             onnx_error(n, "input %d ('%s') is one too many: there are %d", i, n->proto->input[i], most);
             return false;
         }
-    return !f || check_type(n, f);
+    return !f || check_type(n, &f->info);
 }
 
 /* Whether output i is random: if the node draws numbers, in a graph inside it too, or reads what is random. Which of several

@@ -2,8 +2,16 @@
 #ifndef DLVK_FRONTEND_ONNX_IMPORTER_H
 #define DLVK_FRONTEND_ONNX_IMPORTER_H
 
+#include "dlvk/compiler.h"
 #include "frontend/onnx/import.h"
 #include "frontend/onnx/onnx.h"
+
+/* What facts.def says of an operator: how many inputs it cannot do without, how many it may have, and what users are told. */
+typedef struct OnnxFacts {
+    dlvk_operator_info info;
+    int least, most;
+} OnnxFacts;
+const OnnxFacts *onnx_facts(const char *domain, const char *op); /* NULL: nothing */
 
 typedef struct ExternalFile ExternalFile;
 struct ExternalFile {

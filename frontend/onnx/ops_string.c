@@ -118,10 +118,8 @@ static bool is_pattern(OnnxNode *n, const char *text)
 
 void lower_regex_full_match(OnnxNode *n)
 {
-    const char *pattern = onnx_str(n, "pattern", NULL);
-    if (!pattern)
-        onnx_error(n, "attribute 'pattern' is missing");
-    else if (is_string(n, in(n, 0), 0) && is_pattern(n, pattern))
+    const char *pattern = onnx_needs(n, "pattern") ? onnx_str(n, "pattern", NULL) : NULL;
+    if (pattern && is_string(n, in(n, 0), 0) && is_pattern(n, pattern))
         n->out[0] = host_map(n->b, "regex_full_match", "", 2, (Value *[]){in(n, 0), build_str(n->b, pattern)}, DLVK_BOOL);
 }
 
