@@ -211,7 +211,7 @@ static const char *emit_pad(Shader *s, Value *v, Index *idx)
     const Ix *ax[DLVK_MAX_RANK];
     const char *cond = NULL;
     /* Strip that all go the same way load whole vectors on it: the branch stands around loops over the strip. */
-    bool leave = strip_direct(s);
+    bool leave = strip_again(s, idx);
     for (int i = 0; i < v->type.rank; i++)
         leave &= (dim_is(lo[i], 0) && dim_is(hi[i], 0)) || strip_fixed(s, index_axis(s, v->type, idx, i));
     Outside o;
@@ -263,7 +263,7 @@ static const char *emit_concat(Shader *s, Value *v, Index *idx)
     const Ix *ax[DLVK_MAX_RANK];
     for (int i = 0; i < v->type.rank; i++) ax[i] = index_axis(s, v->type, idx, i);
     const Ix *at = ax[axis], *vector = s->vector, *block = NULL;
-    bool leave = strip_direct(s);
+    bool leave = strip_again(s, idx);
     Outside o;
     if (leave && !strip_fixed(s, at)) {
         block = whole_vectors(n, axis, s->strip.width) ? ix_without(s, at, s->strip.j) : NULL;
@@ -321,7 +321,22 @@ static const char *emit_gather(Shader *s, Value *v, Index *idx)
     if (leave) strip_return(s, &o);
     for (int i = 0; i < axis; i++) ax[i] = index_axis(s, v->type, idx, i);
     for (int i = axis + 1; i < data->type.rank; i++) ax[i] = index_axis(s, v->type, idx, i - 1 + r);
-    return emit_value(s, data, index_of_axes(data->type, ax));
+    int64_t least, most;
+    dim_range(data->type.dim[axis], &least, &most);
+    if (least > 0) return emit_value(s, data, index_of_axes(data->type, ax));
+    /* Where the axis is empty there is nothing to read, and zero is what it gives. */
+    Index found = index_of_axes(data->type, ax);
+    leave = strip_again(s, &found);
+    if (leave) strip_leave(s, &o);
+    const char *name = strip_declare(s, glsl_class(v->type.dtype), emit_literal(s, v->type.dtype, 0, 0), leave);
+    sh_open(s, "if (%s > 0) {", limit);
+    if (leave) strip_open(s);
+    const char *element = emit_value(s, data, found);
+    sh_line(s, "%s = %s;", name, element);
+    if (leave) strip_close(s);
+    sh_close(s);
+    if (leave) strip_return(s, &o);
+    return name;
 }
 
 /* The operand's index for movement that only rearranges; false: not such an op. */

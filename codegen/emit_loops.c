@@ -80,7 +80,7 @@ typedef struct Accumulate {
 /* fixed: the loops are the same for the whole strip. */
 static Accumulate accumulate(Shader *s, const Value *v, Index *idx, bool fixed, DType t, const char *init)
 {
-    Accumulate a = {.left = fixed && strip_direct(s)};
+    Accumulate a = {.left = fixed && strip_again(s, idx)};
     if (a.left) strip_leave(s, &a.o);
     a.each = s->strip.width && !s->strip.open && v->type.rank && ix_depends(index_flat(s, v->type, idx), s->strip.j);
     a.acc = strip_declare(s, glsl_class(t), init, a.each);

@@ -33,10 +33,10 @@ typedef struct KernelVariant {
     uint32_t features;    /* dlvk_feature bits (runtime.h): what the variant needs */
     const uint32_t *spec; /* specialization constants 0.. */
     int n_spec;
-    const Dim *grid[3]; /* workgroups */
-    const Dim *when;    /* not 0: for these sizes; NULL: for all */
-    bool bound;         /* and at others it would be wrong */
-    bool unroll;        /* see Shader.unroll */
+    const Dim *grid[3];             /* workgroups */
+    const Dim *when;                /* not 0: for these sizes; NULL: for all */
+    bool bound;                     /* and at others it would be wrong */
+    bool unroll;                    /* see Shader.unroll */
     uint32_t push_bytes, arg_bytes; /* arg_bytes: see ModuleEntry */
     bool indirect;
 } KernelVariant;
@@ -213,10 +213,11 @@ typedef struct Outside {
 void strip_begin(Shader *s, int width, const char *name); /* name: of the constant that it declares */
 void strip_open(Shader *s);                               /* a loop over the strip; sh_line() and all else write into it */
 void strip_close(Shader *s);
-bool strip_direct(const Shader *s);             /* in such a loop, and in no block within */
-bool strip_fixed(const Shader *s, const Ix *a); /* the same in all lanes, and known before the loop */
-void strip_leave(Shader *s, Outside *o);        /* what is written from now on stands before the loop, which is closed; */
-void strip_return(Shader *s, const Outside *o); /* until now */
+bool strip_direct(const Shader *s);                  /* in such a loop, and in no block within */
+bool strip_fixed(const Shader *s, const Ix *a);      /* the same in all lanes, and known before the loop */
+bool strip_again(const Shader *s, const Index *idx); /* strip_direct(), and the index can be written in another such loop */
+void strip_leave(Shader *s, Outside *o);             /* what is written from now on stands before the loop, which is closed; */
+void strip_return(Shader *s, const Outside *o);      /* until now */
 /* A variable of that class, with an initial value or NULL, one for `each` lane or for all; what it is called in a loop over the
  * strip. */
 const char *strip_declare(Shader *s, const char *class, const char *init, bool each);

@@ -49,6 +49,25 @@ bool strip_fixed(const Shader *s, const Ix *a)
     return true;
 }
 
+/* Does a depend on nothing that is declared in the loop over the strip? */
+static bool known_again(const Shader *s, const Ix *a)
+{
+    if (a->kind == IX_VAR && a != s->strip.j) return ix_var_visible(s, a, s->strip.scopes);
+    if ((a->a && !known_again(s, a->a)) || (a->b && !known_again(s, a->b))) return false;
+    for (int i = 0; i < a->n; i++)
+        if (!known_again(s, a->term[i].x)) return false;
+    return true;
+}
+
+bool strip_again(const Shader *s, const Index *idx)
+{
+    if (!strip_direct(s)) return false;
+    if (idx->flat && !known_again(s, idx->flat)) return false;
+    for (int i = 0; i < idx->rank; i++)
+        if (idx->ax[i] && !known_again(s, idx->ax[i])) return false;
+    return true;
+}
+
 void strip_leave(Shader *s, Outside *o)
 {
     int keep = s->strip.scopes, n = s->scopes.n - keep;

@@ -237,7 +237,10 @@ bool eval_gather(Eval *e, const Node *n, Array *const *in, Array **out)
     Array *r = array_raw(e, a->dtype, a->esize, rank, dim, a->splat);
     out[0] = r;
     if (r->count == 0) return true;
-    if (rows == 0) return eval_fail(e, "gather: axis %d is empty", axis);
+    if (rows == 0) {
+        memset(r->data, 0, (size_t)((r->splat ? 1 : r->count) * r->esize));
+        return true;
+    }
     if (r->splat) {
         memcpy(r->data, a->data, (size_t)a->esize);
         return true;

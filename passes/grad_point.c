@@ -11,9 +11,11 @@
 #define POW(x, y)               build_map2(m, OP_POW, x, y)
 #define NE(x, y)                build_map2(m, OP_NE, x, y)
 #define GT(x, y)                build_map2(m, OP_GT, x, y)
+#define GE(x, y)                build_map2(m, OP_GE, x, y)
 #define SQ(x)                   MUL(x, x)
 #define K(x)                    build_scalar(m, d->type.dtype, x)
 #define WHERE(c, x)             where(m, c, x)
+#define PICK(c, x, y)           build_map3(m, OP_SELECT, c, x, y)
 #define SHARE(better, x, other) share(m, OP_##better, x, other, y, d)
 
 /* d where x is better than y, half of it where they are equal. Where y is a number, equal ones get nothing (as with PyTorch's

@@ -136,8 +136,9 @@ void lower_lp_norm(OnnxNode *n)
     }
     Value *norm = build_reduce(b, KIND_SUM, p == 1 ? build_map1(b, OP_ABS, x) : build_map2(b, OP_MUL, x, x), 1, &axis, true);
     if (p == 2) norm = build_map1(b, OP_SQRT, norm);
-    Value *zero = build_scalar(b, x->type.dtype, 0);
-    n->out[0] = build_map3(b, OP_SELECT, build_map2(b, OP_EQ, norm, zero), zero, build_map2(b, OP_DIV, x, norm));
+    DType t = x->type.dtype;
+    Value *divisor = build_map3(b, OP_SELECT, build_map2s(b, OP_EQ, norm, 0), build_scalar(b, t, 1), norm);
+    n->out[0] = build_map2(b, OP_DIV, x, divisor);
 }
 
 /* x / (bias + alpha / size * sum of squares over neighbouring channels) ^ beta */

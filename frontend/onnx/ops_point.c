@@ -124,7 +124,7 @@ void lower_relu(OnnxNode *n)
     n->out[0] = build_relu(n->b, in(n, 0));
 }
 
-/* x where x > limit, otherwise `below`. */
+/* x where x > limit, otherwise `below`: at the limit too, of which gradients take the slope, as with PyTorch. */
 static Value *above_or(Build *b, Value *x, double limit, Value *below)
 {
     return build_map3(b, OP_SELECT, build_map2s(b, OP_GT, x, limit), x, below);
@@ -133,7 +133,10 @@ static Value *above_or(Build *b, Value *x, double limit, Value *below)
 void lower_leaky_relu(OnnxNode *n)
 {
     Value *x = in(n, 0);
-    n->out[0] = above_or(n->b, x, 0, build_map2s(n->b, OP_MUL, x, onnx_float(n, "alpha", 0.01)));
+    double alpha = onnx_float(n, "alpha", 0.01);
+    Value *below = build_map2s(n->b, OP_MUL, x, alpha);
+    if (!isfinite(alpha)) below = build_map3(n->b, OP_SELECT, build_map2s(n->b, OP_EQ, x, 0), x, below);
+    n->out[0] = above_or(n->b, x, 0, below);
 }
 
 /* A slope of rank 1 ran along the channels before opset 7; after, it broadcasts as numpy does. */

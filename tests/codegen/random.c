@@ -302,7 +302,6 @@ static Value *gathered(Case *c, Value *v)
     static const DType types[] = {DLVK_I64, DLVK_I64, DLVK_I32, DLVK_I8, DLVK_U16, DLVK_U64};
     int axis = pick(c, v->type.rank), r = pick(c, 3);
     const Dim *d[3];
-    if (least(c, v->type.dim[axis]) == 0) return v;
     for (int i = 0; i < r; i++) d[i] = any_dim(c, 0, 5);
     Value *at = index_input(c, types[pick(c, 6)], r, d, -2, most(c, v->type.dim[axis]) + 1);
     return build_gather(&c->b, v, at, axis);

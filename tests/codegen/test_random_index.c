@@ -7,7 +7,6 @@ FAMILY(gather, 20)
     const Dim *d[4], *at[2];
     int rank = 1 + pick(c, 4), axis = pick(c, rank), r = pick(c, 3);
     any_shape(c, rank, d);
-    if (least(c, d[axis]) == 0) d[axis] = fixed(c, 4);
     for (int i = 0; i < r; i++) at[i] = any_dim(c, 0, 7);
     Value *x = operand(c, any_type(c), rank, d, FILL_EVERYDAY);
     Value *idx = index_input(c, types[pick(c, 6)], r, at, -3, most(c, d[axis]) + 2);
@@ -16,6 +15,29 @@ FAMILY(gather, 20)
     if (dtype_bits(idx->type.dtype) == 64 && chance(c, 20)) idx = build_map2s(&c->b, OP_MUL, idx, 0x1p32 + 1);
     Value *y = build_gather(&c->b, x, idx, axis);
     result(c, chance(c, 50) ? moved(c, y) : epilogue(c, y));
+}
+
+/* Columns, of which neighbours are anywhere, of what depends on where along other axes: so many that GPUs' code computes several
+ * neighbours at a time. */
+FAMILY(columns, 4)
+{
+    const Dim *d[] = {fixed(c, between(c, 60, 70)), fixed(c, 4), fixed(c, 11)}, *at = fixed(c, 256), *none = fixed(c, 0),
+              *two = fixed(c, 2);
+    Value *x = input(c, DLVK_F32, 3, d, FILL_EVERYDAY), *idx = index_input(c, DLVK_I32, 1, &at, 0, 10);
+    static const int64_t window[] = {2, 1, 1}, one[] = {1, 1, 1};
+    switch ((int)(c->seed % 4)) {
+    case 0:
+        x = build_pad(&c->b, x, (const Dim *[]){two, none, none}, (const Dim *[]){none, none, none},
+                      build_scalar(&c->b, DLVK_F32, 1));
+        break;
+    case 1: x = build_concat(&c->b, 2, (Value *[]){x, input(c, DLVK_F32, 3, d, FILL_EVERYDAY)}, 0); break;
+    case 2:
+        x = build_window(&c->b, KIND_SUM, x, window, one, one, (const Dim *[]){none, none, none},
+                         (const Dim *[]){none, none, none});
+        break;
+    default: x = build_reduce(&c->b, KIND_MAX, x, 1, (int[]){1}, false);
+    }
+    result(c, build_gather(&c->b, x, idx, x->type.rank - 1));
 }
 
 FAMILY(scatter, 25)

@@ -217,6 +217,20 @@ Test(grad, ties_and_steps)
     check(&c, "ties");
 }
 
+/* Norms of a vector of zeros: of their slopes to all sides the mean is taken, as differences to both sides do. */
+Test(grad, norms_of_zeros)
+{
+    Case c;
+    open(&c, 1);
+    Build *b = &c.f.b;
+    int axis = 0;
+    Value *x = input_in(&c, DIMS(3), (Range){0, 0}), *size = build_map1(b, OP_ABS, x);
+    output(&c, build_map1(b, OP_SQRT, build_reduce(b, KIND_SUM, build_map2(b, OP_MUL, x, x), 1, &axis, false)));
+    Value *cubes = build_map2s(b, OP_POW, size, 3);
+    output(&c, build_map2s(b, OP_POW, build_reduce(b, KIND_SUM, cubes, 1, &axis, false), 1.0 / 3));
+    check(&c, "norms");
+}
+
 /* ---- the others ------------------------------------------------------------------------------------------------------ */
 
 typedef void Family(Case *c);

@@ -635,6 +635,14 @@ def sizes_at_run_time():
     want[2, 2] += 4
     expect("scatter_nd_outside", "ScatterND", [table, np.array([[1, 9], [5, 0], [0, -7], [2, 2]], I64), np.arange(1, 5, dtype=F32)], [want], 16,
            symbolic=False, reduction="add")
+    # and from an axis without elements a gather gives zeros
+    nothing, at = np.zeros((0, 4), F32), np.array([[0, -1, 2, 0]], I64)
+    expect("gather_from_nothing", "Gather", [nothing, at[0]], [np.zeros((4, 4), F32)], 13)
+    expect("gather_elements_from_nothing", "GatherElements", [nothing, at], [np.zeros((1, 4), F32)], 13)
+    expect("gather_nd_from_nothing", "GatherND", [nothing, at[:, :2]], [np.zeros(1, F32)], 13, const=(1,))
+    expect("scatter_elements_into_nothing", "ScatterElements", [nothing, at, normal(1, 4)], [nothing], 16)
+    expect("scatter_nd_into_nothing", "ScatterND", [nothing, at[:, :2], normal(1)], [nothing], 16, const=(1,))
+    expect("leaky_relu_without_bound", "LeakyRelu", [np.array([0, -1, 2], F32)], [np.array([0, -np.inf, 2], F32)], 16, alpha=math.inf)
     rows = rng.integers(0, 2, (6, 3, 7)).astype(F32)[[0, 1, 0, 2, 3, 1, 4, 5]]
     unique, first, inverse, count = np.unique(rows, axis=0, return_index=True, return_inverse=True, return_counts=True)
     expect("unique_slices", "Unique", [rows], [unique, first, inverse.reshape(-1), count], 11, axis=0)
