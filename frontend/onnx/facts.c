@@ -1,4 +1,4 @@
-/* What facts.def says of ONNX's operators, and the list for users of those that ops.def supports. */
+/* What facts.def and attributes.def say of ONNX's operators, and the list for users of those that ops.def supports. */
 #include "frontend/onnx/importer.h"
 #include <limits.h>
 #include <string.h>
@@ -24,6 +24,19 @@ const OnnxFacts *onnx_facts(const char *domain, const char *op)
     for (size_t i = 0; i < sizeof facts / sizeof *facts; i++)
         if (!strcmp(facts[i].info.name, op) && !strcmp(facts[i].info.domain, domain)) return &facts[i];
     return NULL;
+}
+
+const char *onnx_attribute_names(const char *domain, const char *op)
+{
+    static const struct {
+        const char *domain, *name, *names;
+    } rows[] = {
+#define ATTRIBUTES(domain, name, names) {domain, #name, names},
+#include "frontend/onnx/attributes.def"
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (!strcmp(rows[i].name, op) && !strcmp(rows[i].domain, domain)) return rows[i].names;
+    return strcmp(domain, MS) ? "" : NULL;
 }
 
 static bool is_supported(const dlvk_operator_info *f)

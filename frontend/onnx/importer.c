@@ -143,6 +143,29 @@ static bool check_type(OnnxNode *n, const dlvk_operator_info *f)
     return false;
 }
 
+/* Whether all attributes are such as the operator has: one that is misspelt would go by unread. Names that begin with two
+ * underscores belong to whoever wrote the file, as ONNX's own checker has it. */
+static bool check_attributes(OnnxNode *n)
+{
+    const char *names = onnx_attribute_names(onnx_domain(n->proto->domain), n->proto->op_type);
+    for (size_t i = 0; names && i < n->proto->n_attribute; i++) {
+        const char *name = n->proto->attribute[i]->name ? n->proto->attribute[i]->name : "", *at = names;
+        size_t length = strlen(name);
+        bool found = strncmp(name, "__", 2) == 0;
+        for (; *at && !found; at += strspn(at, " ")) {
+            size_t here = strcspn(at, " ");
+            found = here == length && memcmp(at, name, length) == 0;
+            at += here;
+        }
+        if (found) continue;
+        onnx_error(n,
+                   *names ? "attribute '%s' is not one of its attributes, which are: %s" : "attribute '%s' is given; it has none",
+                   name, names);
+        return false;
+    }
+    return true;
+}
+
 static bool check_inputs(OnnxNode *n)
 {
     const OnnxFacts *f = onnx_facts(onnx_domain(n->proto->domain), n->proto->op_type);
@@ -209,7 +232,7 @@ static void lower_node(OnnxNode *n)
     if (!resolve_inputs(n)) return;
     if (f) {
         onnx_import_function(n, f);
-    } else if (row && check_inputs(n)) {
+    } else if (row && check_attributes(n) && check_inputs(n)) {
         n->arg = row->arg;
         row->lower(n);
     }
@@ -309,6 +332,20 @@ static void import_initializers(Scope *s, Build *b, const Onnx__GraphProto *g)
     }
 }
 
+/* Whether values are of the element types that the file declares for them. */
+static void check_declared(Scope *s, size_t n, Onnx__ValueInfoProto **infos)
+{
+    for (size_t i = 0; i < n; i++) {
+        const Onnx__TypeProto *t = infos[i]->type;
+        const Entry *e = infos[i]->name ? scope_find(s, infos[i]->name) : NULL;
+        DType declared;
+        if (!e || !e->item.value || !t || t->value_case != ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE) continue;
+        if (!dtype_from_onnx(t->tensor_type->elem_type, &declared) || declared == e->item.value->type.dtype) continue;
+        diag_error(&s->im->ctx->diag, DLVK_BAD_FILE, "'%s' is declared to be of %s, and is of %s", infos[i]->name,
+                   dlvk_dtype_name(declared), dlvk_dtype_name(e->item.value->type.dtype));
+    }
+}
+
 /* A graph's results, by the names of its formal outputs; false when one has no value. */
 static bool find_outputs(Scope *s, const Onnx__GraphProto *g, OnnxItem *out)
 {
@@ -320,6 +357,8 @@ static bool find_outputs(Scope *s, const Onnx__GraphProto *g, OnnxItem *out)
         if (e) out[i] = e->item;
         ok = ok && e && (e->item.value || e->item.seq);
     }
+    check_declared(s, g->n_output, g->output);
+    check_declared(s, g->n_value_info, g->value_info);
     return ok;
 }
 

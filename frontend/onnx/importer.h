@@ -12,6 +12,8 @@ typedef struct OnnxFacts {
     int least, most;
 } OnnxFacts;
 const OnnxFacts *onnx_facts(const char *domain, const char *op); /* NULL: nothing */
+/* The attributes that an operator has in some opset, with spaces between them; NULL: it is not known. */
+const char *onnx_attribute_names(const char *domain, const char *op);
 
 typedef struct ExternalFile ExternalFile;
 struct ExternalFile {

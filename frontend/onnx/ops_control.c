@@ -139,12 +139,23 @@ void lower_if(OnnxNode *n)
     }
 }
 
+/* The number that the model declares for dim i of a value; -1: none. */
+static int64_t declared_size(const Onnx__ValueInfoProto *o, int rank, int i)
+{
+    const Onnx__TypeProto__Tensor *t =
+        o->type && o->type->value_case == ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE ? o->type->tensor_type : NULL;
+    if (!t || !t->shape || (int)t->shape->n_dim != rank) return -1;
+    const Onnx__TensorShapeProto__Dimension *d = t->shape->dim[i];
+    return d->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE ? d->dim_value : -1;
+}
+
 /* The values a loop carries: their types inside, and which dims change from one iteration to the next. */
 typedef struct Carried {
     int n;
     Value **init;
     Type *type;
-    bool *moving; /* [n][DLVK_MAX_RANK] */
+    const Onnx__ValueInfoProto **in, **out; /* as the body declares them */
+    bool *moving;                           /* [n][DLVK_MAX_RANK] */
 } Carried;
 
 static Carried carried_new(Pool *p, int count)
@@ -152,25 +163,59 @@ static Carried carried_new(Pool *p, int count)
     return (Carried){.n = count,
                      .init = POOL_ARRAY(p, Value *, count),
                      .type = POOL_ARRAY(p, Type, count),
+                     .in = POOL_ARRAY(p, const Onnx__ValueInfoProto *, count),
+                     .out = POOL_ARRAY(p, const Onnx__ValueInfoProto *, count),
                      .moving = POOL_ARRAY(p, bool, count *DLVK_MAX_RANK)};
 }
 
+/* Carried value i as the body's inputs and outputs number `in` and `out`. */
+static void carried_declare(Carried *c, int i, const OnnxNode *n, int in, int out)
+{
+    const Onnx__GraphProto *g = onnx_attr(n, "body")->g;
+    c->in[i] = (size_t)in < g->n_input ? g->input[in] : g->output[out];
+    c->out[i] = g->output[out];
+}
+
+static Value *with_size(Build *b, Value *v, int d, const Dim *size)
+{
+    const Dim *dim[DLVK_MAX_RANK];
+    for (int i = 0; i < v->type.rank; i++) dim[i] = i == d ? size : v->type.dim[i];
+    return build_reshape(b, v, v->type.rank, dim);
+}
+
+/* The number that the model declares for dim d of carried value i, before an iteration and after it. Before the first one, or
+ * here after one, it is another expression, which is then taken to be that number. NULL: that cannot be. */
+static const Dim *carried_settle(Build *outside, Build *inside, Carried *c, int i, int d, Value **after)
+{
+    Type before = c->type[i];
+    int64_t size = declared_size(c->in[i], before.rank, d);
+    if (size < 0 || size != declared_size(c->out[i], before.rank, d)) return NULL;
+    bool late = dim_is(before.dim[d], size);
+    if (dim_is_const(late ? (*after)->type.dim[d] : before.dim[d], NULL)) return NULL;
+    Value **v = late ? after : &c->init[i], *settled = with_size(late ? inside : outside, *v, d, dim_of_int(outside, size));
+    if (!settled) return NULL;
+    *v = settled;
+    return settled->type.dim[d];
+}
+
 /* After a body was built: dims that an iteration changes become symbols of their own. True: build it again. */
-static bool carried_widen(Context *ctx, Carried *c, Value *const *after)
+static bool carried_widen(Build *outside, Build *inside, Carried *c, Value **after)
 {
     bool again = false;
     for (int i = 0; i < c->n; i++) {
-        Type t = c->type[i], u = after[i]->type;
-        if (t.rank != u.rank || t.dtype != u.dtype) continue; /* the loop node reports it */
+        Type t = c->type[i];
+        if (t.rank != after[i]->type.rank || t.dtype != after[i]->type.dtype) continue; /* the loop node reports it */
         const Dim *dim[DLVK_MAX_RANK];
         for (int d = 0; d < t.rank; d++) {
             bool *moving = &c->moving[i * DLVK_MAX_RANK + d];
             dim[d] = t.dim[d];
-            if (*moving || t.dim[d] == u.dim[d]) continue;
-            dim[d] = dim_fresh(&ctx->dims, "carried", NULL, true);
-            *moving = again = true;
+            if (*moving || t.dim[d] == after[i]->type.dim[d]) continue;
+            const Dim *settled = carried_settle(outside, inside, c, i, d, &after[i]);
+            *moving = !settled;
+            dim[d] = settled ? settled : dim_fresh(&outside->ctx->dims, "carried", NULL, true);
+            again |= dim[d] != t.dim[d];
         }
-        c->type[i] = type_make(ctx, t.dtype, t.rank, dim);
+        c->type[i] = type_make(outside->ctx, t.dtype, t.rank, dim);
     }
     return again;
 }
@@ -178,16 +223,11 @@ static bool carried_widen(Context *ctx, Carried *c, Value *const *after)
 /* A body's output whose size depends on data takes the numbers that the model declares for it. */
 static Value *as_declared(Build *b, const Onnx__ValueInfoProto *o, Value *v)
 {
-    const Onnx__TypeProto__Tensor *t =
-        o->type && o->type->value_case == ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE ? o->type->tensor_type : NULL;
-    if (!t || !t->shape || (int)t->shape->n_dim != v->type.rank) return v;
-    const Dim *shape[DLVK_MAX_RANK];
-    for (int i = 0; i < v->type.rank; i++) {
-        const Onnx__TensorShapeProto__Dimension *d = t->shape->dim[i];
-        bool number = d->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE && d->dim_value >= 0;
-        shape[i] = number && dim_has_data_symbol(v->type.dim[i]) ? dim_of_int(b, d->dim_value) : v->type.dim[i];
+    for (int i = 0; v && i < v->type.rank; i++) {
+        int64_t size = dim_has_data_symbol(v->type.dim[i]) ? declared_size(o, v->type.rank, i) : -1;
+        if (size >= 0) v = with_size(b, v, i, dim_of_int(b, size));
     }
-    return build_reshape(b, v, v->type.rank, shape);
+    return v;
 }
 
 /* The tensor that is output i of a body, built at b; NULL, with an error, for a sequence. */
@@ -334,15 +374,16 @@ void lower_loop(OnnxNode *n)
         open[i].open = &open[i];
         if (n->seq_in[2 + i]) continue;
         if (!(c.init[k] = in(n, 2 + i))) return;
+        carried_declare(&c, k, n, 2 + i, 1 + i);
         c.type[k] = c.init[k]->type;
         k++;
     }
+    Build in_body = {.ctx = ctx};
     Region *body;
     OnnxItem *out;
     int first = ctx->dims.symbols.n;
     do {
-        body = region_new(b->at->graph, b->at);
-        Build in_body = {.ctx = ctx, .at = body};
+        body = in_body.at = region_new(b->at->graph, b->at);
         OnnxItem *items = POOL_ARRAY(ctx->pool, OnnxItem, carried + 2);
         items[0].value = region_param(body, type_make(ctx, DLVK_I64, 0, NULL), NULL);
         items[1].value = build_scalar_i(&in_body, DLVK_BOOL, 1); /* the body runs: its condition was true */
@@ -359,7 +400,7 @@ void lower_loop(OnnxNode *n)
         }
         for (int i = 0; i < carried; i++)
             if (n->seq_in[2 + i] && !append_results(n, body, i, &open[i], &out[1 + i], first)) return;
-    } while (carried_widen(ctx, &c, body->results.at + 1));
+    } while (carried_widen(b, &in_body, &c, body->results.at + 1));
     Value **made = build_loop(b, trips, cond, c.n, c.init, body);
     for (int i = 0, k = 0, more = outputs - 1 - seqs; made && i < n->n_out; i++) {
         const OnnxSeq *before = i < carried ? n->seq_in[2 + i] : NULL;
@@ -399,6 +440,7 @@ static bool scan_loop(OnnxNode *n, Build *b, const ScanSpec *s, Value **out)
     for (int i = 0; i < s->states; i++) {
         c.init[i] = s->state[i];
         if (!c.init[i]) return false;
+        carried_declare(&c, i, n, i, i);
         c.type[i] = c.init[i]->type;
     }
     for (int i = 0; i < s->scans; i++) {
@@ -409,11 +451,11 @@ static bool scan_loop(OnnxNode *n, Build *b, const ScanSpec *s, Value **out)
         }
         ctx_constrain(ctx, DIM_EQ, s->scan[i]->type.dim[0], s->scan[0]->type.dim[0]);
     }
+    Build in_body = {.ctx = ctx};
     Region *body;
     Value **results = POOL_ARRAY(ctx->pool, Value *, outputs), *yes;
     do {
-        body = region_new(b->at->graph, b->at);
-        Build in_body = {.ctx = ctx, .at = body};
+        body = in_body.at = region_new(b->at->graph, b->at);
         OnnxItem *items = POOL_ARRAY(ctx->pool, OnnxItem, s->states + s->scans);
         Value *t = region_param(body, type_make(ctx, DLVK_I64, 0, NULL), NULL);
         for (int i = 0; i < s->states; i++) items[i].value = region_param(body, c.type[i], NULL);
@@ -421,7 +463,7 @@ static bool scan_loop(OnnxNode *n, Build *b, const ScanSpec *s, Value **out)
         OnnxItem *made = body_at(n, &in_body, "body", s->states + s->scans, items);
         if (!made || !body_tensors(n, &in_body, outputs, made, results)) return false;
         yes = build_scalar_i(&in_body, DLVK_BOOL, 1);
-    } while (carried_widen(ctx, &c, results));
+    } while (carried_widen(b, &in_body, &c, results));
     push_result(body, yes);
     for (int i = 0; i < outputs; i++) push_result(body, results[i]);
     Value *trips = build_dims(b, DLVK_I64, -1, &s->scan[0]->type.dim[0]);

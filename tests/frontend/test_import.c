@@ -272,6 +272,31 @@ Test(import, attribute_of_the_wrong_type)
     HAS("attribute 'axis' is not an integer");
 }
 
+/* What nothing would read, and types that are not those of the values. */
+Test(import, attributes_and_types_that_contradict)
+{
+    model_init(&m, 17);
+    model_input(&m, "x", F32, "2,3");
+    node_int(&m, model_node(&m, "Softmax", "x", "a"), "axsi", 0);
+    node_int(&m, model_node(&m, "MatMulInteger", "x,x", "b"), "axis", 0);
+    node_int(&m, model_node(&m, "Relu", "x", "c"), "__of_a_tool", 0);
+    node_int(&m, model_node(&m, "Shape", "c", "d"), "end", 1);
+    model_output(&m, "c");
+    model_output(&m, "d");
+    Onnx__TypeProto__Tensor t = ONNX__TYPE_PROTO__TENSOR__INIT;
+    Onnx__TypeProto type = ONNX__TYPE_PROTO__INIT;
+    t.has_elem_type = true;
+    t.elem_type = F32;
+    type.value_case = ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE;
+    type.tensor_type = &t;
+    m.graph.output[0]->type = m.graph.output[1]->type = &type;
+    cr_assert_null(import());
+    HAS("node 'Softmax_0' (Softmax, opset 17): attribute 'axsi' is not one of its attributes, which are: axis");
+    HAS("(MatMulInteger, opset 17): attribute 'axis' is given; it has none");
+    HAS("'d' is declared to be of f32, and is of i64");
+    cr_assert_eq(ctx->diag.errors, 3, "%s", diag_text(ctx));
+}
+
 /* Caches of keys and values that have room for more, or are quantized, and scales of no axis. */
 Test(import, what_attention_cannot_do)
 {

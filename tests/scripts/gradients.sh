@@ -67,7 +67,7 @@ check_exit "a target that could be for any input" 2 'there are 2 inputs without 
 check_exit "too few class weights" 2 'more or fewer class weights than classes' "$DLVKC" grad "$tmp/linear.onnx" --class-weights 1,2 --input "x=$tmp/x.npy" --target "$tmp/labels.npy"
 check_exit "an option of another loss" 2 'ignore does not go with the loss mse' "$DLVKC" grad "$tmp/linear.onnx" --loss mse --ignore 3 --input "x=$tmp/x.npy" --target "$tmp/y.npy"
 
-# ---- a loop that its condition ends, of two carried values and two collected ones ----
+# ---- a loop that its condition ends, of two carried values and two collected ones; of the first the body alone knows the size ----
 "$PYTHON" - "$tmp" <<'END'
 from made import *
 folder, rng = sys.argv[1], np.random.default_rng(5)
@@ -78,7 +78,7 @@ body = h.make_graph([h.make_node("Mul", ["h", "w"], ["p"]), h.make_node("Tanh", 
                     [value("go", [], T.BOOL), value("q", [6]), value("l", [], T.INT64), value("r", [6]), value("s", [])])
 save("until", [h.make_node("Loop", ["", "yes", "x", "one"], ["last", "times", "all", "sizes"], body=body), h.make_node("ReduceSum", ["all", "axis"], ["a"], keepdims=0),
                h.make_node("ReduceSum", ["sizes"], ["b"], keepdims=0), h.make_node("Add", ["a", "last"], ["d"]), h.make_node("Add", ["d", "b"], ["y"])],
-     [value("x", [6])], [value("y", [6])],
+     [value("x", ["n"])], [value("y", [6])],
      [nh.from_array(w, "w"), nh.from_array(np.array(True), "yes"), nh.from_array(np.array(1), "one"), nh.from_array(np.float32(2), "enough"), nh.from_array(np.array([0]), "axis")])
 m = onnx.load(f"{folder}/until.onnx") # and its gradient's gradient, for which the loop is repeated
 def gradient(x, y, d): return h.make_node("Gradient", [x], [d], domain="ai.onnx.preview.training", xs=[x], y=y)

@@ -648,6 +648,12 @@ def sizes_at_run_time():
     expect("unique_slices", "Unique", [rows], [unique, first, inverse.reshape(-1), count], 11, axis=0)
     expect("unique_long_slices", "Unique", [rows.repeat(20, 2)], [unique.repeat(20, 2), first, inverse.reshape(-1), count], 11, axis=0,
            symbolic=False)
+    # What a loop carries has the size that its body declares, before the first iteration and after each.
+    graph("loop_declared_size", """(float[m] x, float[n] w, int64 trips) => (float[k] y) {
+        y = Loop(trips, , x) <body = b (int64 i, bool go, float[3] s) => (bool go1, float[3] s1) {
+            go1 = Identity(go)
+            a = ReduceMean<keepdims = 1>(s)
+            s1 = Mul(w, a) }> }""", x=normal(3), w=normal(3), trips=np.array(4))
     # What holds in a branch is asked of the iterations alone that take it.
     graph("loop_branch_sizes", """(float[k] x, int64 n) => (float y)
         <int64 three = {3}, float[3] c = {10, 20, 30}, float zero = {0}> {
