@@ -49,10 +49,17 @@ uvec4 halves(vec4 a, vec4 b)
 int t, z, m0, n0, k_end;                      /* this invocation's number; the tile's batch, row and column; where its share of k ends */
 uvec4 next_a[DEPTH * LOADS_A], next_b[DEPTH * LOADS_B]; /* this invocation's part of the next slices */
 @{rows}
-int across_a(uint e) { return int(A_ROWS ? t / VECTORS + e * (GROUP / VECTORS) : t % ACROSS * 8); }
-int along_a(uint e) { return int(A_ROWS ? t % VECTORS * 8 : t / ACROSS + e * (GROUP / ACROSS)); }
-int across_b(uint e) { return int(B_ROWS ? t % BCROSS * 8 : t / VECTORS + e * (GROUP / VECTORS)); }
-int along_b(uint e) { return int(B_ROWS ? t / BCROSS + e * (GROUP / BCROSS) : t % VECTORS * 8); }
+/* The first row of shared memory that this invocation stores to, where rows are so many vectors. Eight invocations store at a time: with four
+ * vectors two rows, which are four apart, for neighbouring ones would share a bank. */
+uint line(uint across)
+{
+    uint r = uint(t) / across;
+    return across == 4 && GROUP % 32 == 0 ? (r & ~7u) | (r & 1u) << 2 | (r >> 1 & 3u) : r;
+}
+int across_a(uint e) { return int(A_ROWS ? line(VECTORS) + e * (GROUP / VECTORS) : t % ACROSS * 8); }
+int along_a(uint e) { return int(A_ROWS ? t % VECTORS * 8 : line(ACROSS) + e * (GROUP / ACROSS)); }
+int across_b(uint e) { return int(B_ROWS ? t % BCROSS * 8 : line(VECTORS) + e * (GROUP / VECTORS)); }
+int along_b(uint e) { return int(B_ROWS ? line(BCROSS) + e * (GROUP / BCROSS) : t % VECTORS * 8); }
 
 /* a / b, neither negative: a division of integers takes a while, and so much has to be known before the first load. */
 int quotient(int a, int b)
@@ -64,7 +71,7 @@ int quotient(int a, int b)
 
 void put(uint d)
 {
-    uint at_a = t / ACROSS * STRIDE_A + t % ACROSS, at_b = t / BCROSS * STRIDE_B + t % BCROSS;
+    uint at_a = line(ACROSS) * STRIDE_A + t % ACROSS, at_b = line(BCROSS) * STRIDE_B + t % BCROSS;
     [[unroll]] for (uint e = 0; e < LOADS_A; e++) tiles[at_a + e * (GROUP / ACROSS) * STRIDE_A] = next_a[d * LOADS_A + e];
     [[unroll]] for (uint e = 0; e < LOADS_B; e++) tiles[SIZE_A + at_b + e * (GROUP / BCROSS) * STRIDE_B] = next_b[d * LOADS_B + e];
 }
