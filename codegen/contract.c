@@ -254,6 +254,11 @@ Piece contract_begin(Shader *s)
     return p;
 }
 
+const char *contract_cut(Shader *s, Piece p)
+{
+    return cut(s, p.text);
+}
+
 const char *contract_end(Shader *s, Piece p)
 {
     const char *text = cut(s, p.text);
@@ -270,16 +275,15 @@ static bool is_output(const Kernel *k, const Value *v)
     return false;
 }
 
-/* Values that the epilogue reads along the columns alone (a bias): computed once for all rows of a tile. */
-static void emit_column_values(Shader *s, const Contraction *c, const Value *v, const Ix *column, int depth)
+void contract_column_values(Shader *s, const Value *sum, const Value *v, const Ix *column, int depth)
 {
     Node *n = v->def;
     if (s->kg->sched->materialized[v->id] && !is_output(s->kg->kernel, v)) return;
-    if (!n || v == c->out || depth > 32 ||
+    if (!n || v == sum || depth > 32 ||
         !(op_info[n->op].point || n->op == OP_CAST || n->op == OP_BITCAST || n->op == OP_BROADCAST))
         return;
     if (n->op != OP_BROADCAST) {
-        for (int i = 0; i < n->n_in; i++) emit_column_values(s, c, n->in[i], column, depth + 1);
+        for (int i = 0; i < n->n_in; i++) contract_column_values(s, sum, n->in[i], column, depth + 1);
         return;
     }
     Type t = n->in[0]->type;
@@ -288,7 +292,7 @@ static void emit_column_values(Shader *s, const Contraction *c, const Value *v, 
         if (!dim_is(t.dim[i], 1)) return;
         ax[i] = ix_const(s, 0);
     }
-    if (t.rank == 0 || n->out[0]->type.dim[t.rank - 1] != c->out->type.dim[c->out->type.rank - 1]) return;
+    if (t.rank == 0 || n->out[0]->type.dim[t.rank - 1] != sum->type.dim[sum->type.rank - 1]) return;
     ax[t.rank - 1] = dim_is(t.dim[t.rank - 1], 1) ? ix_const(s, 0) : column;
     emit_value(s, n->in[0], index_of_axes(t, ax));
 }
@@ -369,9 +373,9 @@ Epilogue contract_epilogue(Shader *s, const Contraction *c, Lanes lanes)
     for (int i = 0; i < t.rank - 1; i++) ax[i] = contract_row_axis(s, c, i, "m", "z");
     ax[t.rank - 1] = column;
     if (strips) strip_open(s);
-    for (int i = 0; i < k->out.n; i++) emit_column_values(s, c, k->out.at[i], column, 0);
+    for (int i = 0; i < k->out.n; i++) contract_column_values(s, c->out, k->out.at[i], column, 0);
     if (strips) strip_close(s);
-    p.column_values = cut(s, outer.text);
+    p.column_values = contract_cut(s, outer);
 
     /* Inside the block of the column values: they are in scope. */
     const char *of = strips ? "[e][j]" : "[e]", **text[] = {&p.store, &p.value, &p.put};
@@ -565,6 +569,7 @@ bool gen_contract(KernelGen *kg)
     /* A few columns a group (depthwise) would leave lanes idle that neighbouring channels fill in a map kernel. */
     int64_t columns;
     bool thin = !dim_is(c.z, 1) && c.conv && dim_is_const(c.n, &columns) && columns < 8;
+    if (kg->kernel->before) gen_expand(kg);
     if (!f32_sum || thin) return gen_elements(kg, &c);
     if (c.a.affine && (c.b.affine || c.b.splat)) contract_scalar(kg, &c);
     if (contract_short(kg, &c)) {

@@ -82,6 +82,10 @@ typedef struct Piece {
 } Piece;
 Piece contract_begin(Shader *s);
 const char *contract_end(Shader *s, Piece p);
+const char *contract_cut(Shader *s, Piece p); /* the text so far, of a piece that goes on: what it names is in scope */
+/* Computes what v, which depends on `sum` element by element, reads along the columns alone (a bias): once for all rows of a
+ * tile. depth: 0. */
+void contract_column_values(Shader *s, const Value *sum, const Value *v, const Ix *column, int depth);
 
 /* What a load brings into shared memory: a float x; a vec4 x of f32; a uvec4 x of eight f16. Vectors lie along k or across it
  * (along A's rows, B's columns), whichever is what neighbours in memory. */

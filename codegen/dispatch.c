@@ -66,6 +66,11 @@ static void add_variant(PlanBuilder *b, Dlvk__Plan__Dispatch *d, const Kernel *k
     m->indirect = v->indirect;
     m->when = v->when ? plan_expr(b, v->when) + 1 : 0;
     m->bound = v->bound;
+    if (v->covers && plan_step_of(b, k->before)) {
+        m->n_covers = 1;
+        m->covers = POOL_ARRAY(b->pool, uint32_t, 1);
+        m->covers[0] = plan_step_of(b, k->before) - 1;
+    }
     d->variant[d->n_variant++] = *VEC_PUSH(b->pool, b->variants) = m;
 }
 
@@ -215,7 +220,7 @@ Dlvk__Plan__Dispatch *plan_dispatch(PlanBuilder *b, const Kernel *k)
     add_variants(b, d, k, &kg[0], n > 1 ? groups : NULL);
     for (int i = 0; i < n; i++) {
         args += kg[i].args.n + 1;
-        buffers += kg[i].reads.n + kg[i].writes.n + kg[i].args.n; /* and its own */
+        buffers += kg[i].reads.n + kg[i].covering_reads.n + kg[i].writes.n + kg[i].args.n; /* and its own */
     }
     d->reads = POOL_ARRAY(b->pool, uint32_t, buffers);
     d->writes = POOL_ARRAY(b->pool, uint32_t, buffers);
@@ -224,6 +229,7 @@ Dlvk__Plan__Dispatch *plan_dispatch(PlanBuilder *b, const Kernel *k)
     for (int i = 0; i < n; i++) {
         const Kernel *part = part_of(k, i);
         add_buffers(b, d->reads, &d->n_reads, kg[i].reads.at, kg[i].reads.n);
+        add_buffers(b, d->reads, &d->n_reads, kg[i].covering_reads.at, kg[i].covering_reads.n);
         add_buffers(b, d->writes, &d->n_writes, kg[i].writes.at, kg[i].writes.n);
         for (int r = 0; r < kg[i].reads.n; r++) bytes = dim_add(&b->ctx->dims, bytes, plan_value_bytes(b, kg[i].reads.at[r]));
         for (int w = 0; w < kg[i].writes.n; w++) bytes = dim_add(&b->ctx->dims, bytes, plan_value_bytes(b, kg[i].writes.at[w]));

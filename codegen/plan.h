@@ -54,10 +54,11 @@ typedef struct PlanBuilder {
     const uint8_t *loose;
     uint32_t counters; /* 1 + the buffer of all kernels' counters; 0: none */
     int64_t counter_bytes;
-    uint32_t step;     /* the number of the step being made */
-    uint32_t prepared; /* see Plan.prepared */
-    int depth;         /* loops around it */
-    VEC(Outer) outer;  /* buffers of outer loops touched in inner ones */
+    uint32_t step;         /* the number of the step being made */
+    VEC(uint32_t) step_of; /* by kernel id: 1 + the step that is its dispatch */
+    uint32_t prepared;     /* see Plan.prepared */
+    int depth;             /* loops around it */
+    VEC(Outer) outer;      /* buffers of outer loops touched in inner ones */
     VEC(Counted) counted;
 } PlanBuilder;
 
@@ -79,6 +80,11 @@ uint64_t text_key(const char *text);
 bool same_text(const char *a, const char *b);
 uint32_t plan_pipeline(PlanBuilder *b, uint32_t module, const KernelVariant *v);
 
+/* 1 + the step that is a kernel's dispatch; 0: there is none yet. */
+static inline uint32_t plan_step_of(const PlanBuilder *b, const Kernel *k)
+{
+    return k->id < b->step_of.n ? b->step_of.at[k->id] : 0;
+}
 /* The dispatch of a kernel (codegen/dispatch.c). NULL: an error is recorded. */
 Dlvk__Plan__Dispatch *plan_dispatch(PlanBuilder *b, const Kernel *k);
 /* What two kernels must have in common to be parts of one dispatch: the code and constants of all their variants. NULL: it cannot
@@ -109,9 +115,10 @@ void plan_states(PlanBuilder *b, Dlvk__Plan__Region *region); /* codegen/states.
     X(Step, step)                                                                                                                \
     X(Dispatch, dispatch)                                                                                                        \
     X(Variant, variant)                                                                                                          \
-    X(Arg, arg) X(BufferRef, buffer_ref) X(Region, region) X(ReadDims, read_dims) X(If, if) X(Loop, loop) X(Copy, copy)          \
-        X(Define, define) X(Host, host) X(HostValue, host_value) X(Tensor, tensor) X(Param, param) X(Formal, formal)             \
-            X(Constraint, constraint) X(Plan, plan)
+    X(Arg, arg)                                                                                                                  \
+    X(BufferRef, buffer_ref) X(Region, region) X(ReadDims, read_dims) X(If, if) X(Loop, loop) X(Copy, copy) X(Define, define)    \
+        X(Host, host) X(HostValue, host_value) X(Tensor, tensor) X(Param, param) X(Formal, formal) X(Constraint, constraint)     \
+            X(Plan, plan)
 #define PLAN_INIT(T, lower)                                                                                                      \
     static inline Dlvk__Plan__##T *plan_init_##lower(Pool *p)                                                                    \
     {                                                                                                                            \

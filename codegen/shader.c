@@ -374,6 +374,7 @@ void shader_finish(Shader *s, KernelVariant *out)
                            .grid = {s->grid[0], s->grid[1], s->grid[2]},
                            .when = s->when,
                            .unroll = s->unroll,
+                           .covers = s->covers,
                            .bound = s->bound || s->whole[0] || s->whole[1],
                            .push_bytes = s->kg->parts ? 16
                                          : indirect   ? 8

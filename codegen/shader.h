@@ -36,6 +36,7 @@ typedef struct KernelVariant {
     const Dim *grid[3];             /* workgroups */
     const Dim *when;                /* not 0: for these sizes; NULL: for all */
     bool bound;                     /* and at others it would be wrong */
+    bool covers;                    /* see Shader.covers */
     bool unroll;                    /* see Shader.unroll */
     uint32_t push_bytes, arg_bytes; /* arg_bytes: see ModuleEntry */
     bool indirect;
@@ -49,6 +50,7 @@ typedef struct KernelGen {
     VEC(KernelArg) args;
     VEC(Shader *) variants;
     VEC(Value *) reads, writes;
+    VEC(Value *) covering_reads; /* of variants that do another kernel's work as well */
     const Dim *flops, *bytes;
     StringTable *strings;
     bool parts; /* the kernel is one of several of equal text in one dispatch (codegen/merge.c): workgroups find their part, and
@@ -112,6 +114,7 @@ struct Shader {
     const Dim *when;     /* not 0: for these sizes; NULL: for all */
     bool unroll;         /* SPIRV-Tools is to unroll the loops that are marked (codegen/spirv.c) */
     bool bound;          /* and at others it would be wrong, as it is with */
+    bool covers;         /* does the work of Kernel.before as well */
     const Dim *whole[2]; /* sizes that `when` makes multiples of the strip's width */
     int local[3];        /* workgroup size, as literals; 0: local_size ids given by spec constants in decl */
     VEC(Memo) memo;
@@ -293,6 +296,8 @@ bool gen_map(KernelGen *kg);
 bool gen_tiles(KernelGen *kg);     /* a variant of map; false: none, and no error */
 bool gen_strips(KernelGen *kg);    /* the same, and of small convolutions: neighbours of the result by one invocation of a GPU */
 bool gen_depthwise(KernelGen *kg); /* the same; codegen/contract_depthwise.c */
+/* Variants of a contraction that do the work of Kernel.before as well; codegen/contract_expand.c. */
+void gen_expand(KernelGen *kg);
 bool gen_rows(KernelGen *kg);
 bool gen_contract(KernelGen *kg);  /* codegen/contract.c */
 bool gen_attention(KernelGen *kg); /* codegen/attention.c */

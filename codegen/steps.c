@@ -290,7 +290,8 @@ static bool add_kernel(PlanBuilder *b, StepList *l, const Kernel *k)
     Dlvk__Plan__Step *s = step_new(b, l, DLVK__PLAN__STEP__KIND_DISPATCH);
     s->dispatch = plan_dispatch(b, k);
     if (!s->dispatch) return false;
-    b->step++;
+    while (b->step_of.n <= k->id) *VEC_PUSH(b->pool, b->step_of) = 0;
+    b->step_of.at[k->id] = ++b->step;
     if (k->arch != ARCH_COMPACT) return true;
     /* The number of indices stands behind the longest list there could be. */
     DimTable *dt = &b->ctx->dims;

@@ -38,7 +38,9 @@ typedef struct Kernel {
     VEC(Node *) reduces; /* rows: the reductions, in order; all with the same operand shape and axes */
     VEC(Value *) out;
     VEC(const Origin *) origins;
-    const char *name;           /* "conv_add_max": the ops in it */
+    struct Kernel *before; /* contract: the kernel whose one result, which nobody else uses, is what a depthwise convolution works
+                              on (view_expansion()): some variants do its work as well, and then it does not run. NULL: none */
+    const char *name;      /* "conv_add_max": the ops in it */
     VEC(struct Kernel *) parts; /* further kernels of the same text that its dispatch carries out too (codegen/merge.c) */
 } Kernel;
 

@@ -46,6 +46,8 @@ static void note(Steps *t, const Kernel *k, int i)
         t->maker[k->out.at[o]->id] = i;
         gather(t, k, k->out.at[o], &t->reads[i]);
     }
+    for (int j = 0; k->before && j < k->before->out.at[0]->def->n_in; j++)
+        gather(t, k->before, k->before->out.at[0]->def->in[j], &t->reads[i]);
     for (int p = 0; p < k->parts.n; p++) note(t, k->parts.at[p], i);
 }
 

@@ -155,3 +155,74 @@ Value *view_prologue(const Node *conv, Value **stored)
     if (!cast || cast->op != OP_CAST || !attr_i(cast, A_STORED, 0) || !is_prologue(&p, cast->in[0])) return NULL;
     return p.leaf;
 }
+
+/* v, computed from one convolution's results and what is channelwise. */
+static bool is_expanded(Expansion *x, const Value *v, int depth)
+{
+    enum { DEEP = 16 };
+    Node *n = v->def;
+    if (is_channelwise(v)) return true;
+    if (!n || n->n_out != 1 || v->type.dtype != DLVK_F32 || depth > DEEP) return false;
+    if (n->op == OP_CONV) {
+        bool same = !x->conv || x->conv == n;
+        x->conv = n;
+        return same;
+    }
+    if (!op_info[n->op].point) return false;
+    for (int i = 0; i < n->n_in; i++)
+        if (!is_expanded(x, n->in[i], depth + 1)) return false;
+    return true;
+}
+
+static bool is_multiple(const Dim *d, int64_t by, int64_t most)
+{
+    int64_t n;
+    return dim_is_const(d, &n) && n % by == 0 && n >= by && n <= most;
+}
+
+/* In memory as it is, in 16 bits. */
+static bool lies_plain(const Value *v)
+{
+    const Node *n = v->def;
+    return v->type.dtype == DLVK_F16 && (!n || n->op == OP_CONST || (n->op == OP_CAST && attr_i(n, A_STORED, 0)));
+}
+
+/* Of 1 x 1, from channels that neighbour in memory: a product of matrices. */
+static bool is_product(const Node *conv)
+{
+    const Value *a = conv->in[0], *b = conv->in[1];
+    Type t = a->type;
+    if (t.rank != 4 || attr_i(conv, A_GROUP, 1) != 1 || !value_widened(a) || !value_widened(b)) return false;
+    if (!lies_plain(a->def->in[0]) || !lies_plain(b->def->in[0])) return false;
+    for (int i = 0; i < 2; i++)
+        if (!dim_is(b->type.dim[i], 1) || t.dim[i + 1] != conv->out[0]->type.dim[i + 1] || !dim_is(attr_dims(conv, A_LO)[i], 0))
+            return false;
+    return is_multiple(t.dim[3], 8, 256) && is_multiple(b->type.dim[3], 16, 4096);
+}
+
+bool view_expansion(const Node *n, Expansion *x)
+{
+    enum { PIXELS = 512 };
+    *x = (Expansion){0};
+    if (n->op != OP_CONV || n->in[0]->type.rank != 4 || !value_widened(n->in[0]) || !value_widened(n->in[1])) return false;
+    Type t = n->in[0]->type, w = n->in[1]->type, out = n->out[0]->type;
+    int64_t taps, lo, hi, size[2] = {0}, channels;
+    if (!dim_is_const(t.dim[3], &channels) || attr_i(n, A_GROUP, 1) != channels || t.dim[3] != out.dim[3]) return false;
+    const int64_t *dil = attr_ints(n, A_DILATION), *in_dil = attr_ints(n, A_IN_DILATION);
+    for (int i = 1; i >= 0; i--) {
+        if ((dil && dil[i] != 1) || (in_dil && in_dil[i] != 1)) return false;
+        if (!dim_is_const(w.dim[i], &taps) || taps < 2 || taps > 7 || !dim_is_const(t.dim[i + 1], &size[i]) || size[i] < taps)
+            return false;
+        if (!dim_is_const(attr_dims(n, A_LO)[i], &lo) || !dim_is_const(attr_dims(n, A_HI)[i], &hi)) return false;
+        if (lo < 0 || hi < 0 || lo >= taps || hi >= taps || !dim_is_const(out.dim[i + 1], &channels)) return false;
+        /* All pixels, or those that a row of the result sees: no fewer than a matrix has rows, no more than shared memory holds.
+         */
+        int64_t most = size[0] * size[1] <= PIXELS ? size[0] : taps;
+        int64_t least = most == size[0] ? most : taps - (lo > hi ? lo : hi);
+        if (i == 0 && (least * size[1] < 16 || most * size[1] > PIXELS)) return false;
+    }
+    x->stored = n->in[0]->def->in[0];
+    Node *cast = x->stored->def;
+    if (!cast || cast->op != OP_CAST || !attr_i(cast, A_STORED, 0) || x->stored->type.dtype != DLVK_F16) return false;
+    return lies_plain(n->in[1]->def->in[0]) && is_expanded(x, cast->in[0], 0) && x->conv && is_product(x->conv);
+}

@@ -26,4 +26,13 @@ View view_of(DimTable *dt, Value *v, bool (*more)(void *arg, const Value *v), vo
  * would make it anew. *stored: the cast to 16 bits that is left out of memory then. */
 Value *view_prologue(const Node *conv, Value **stored);
 
+/* A depthwise convolution, in two axes, of what is computed from the results of another convolution, of 1 x 1, by pointwise code
+ * with nothing else but numbers and what is constant along the channels: as an inverted residual begins. One kernel can compute
+ * both; these are the needs of codegen/contract_expand.c. Sizes but the batch's are constants. */
+typedef struct Expansion {
+    Node *conv;    /* of 1 x 1 */
+    Value *stored; /* the cast to 16 bits that the depthwise one works on */
+} Expansion;
+bool view_expansion(const Node *depthwise, Expansion *x);
+
 #endif

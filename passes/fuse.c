@@ -218,6 +218,22 @@ static void form_map_kernels(Fuse *f)
     }
 }
 
+/* Depthwise convolutions whose kernels may compute what they work on, too: the one result of a kernel that nobody else wants. */
+static void note_before(Fuse *f)
+{
+    Region *r = f->region;
+    for (int i = 0; f->fuse && i < r->nodes.n; i++) {
+        Node *n = r->nodes.at[i];
+        Expansion x;
+        if (n->op != OP_CONV || !view_expansion(n, &x) || x.conv->parent != r) continue;
+        Kernel *k = f->group[n->id], *before = f->group[x.conv->id];
+        if (k->arch != ARCH_CONTRACT || k->anchor != n || !before || before == k || before->anchor != x.conv) continue;
+        bool alone = before->out.n == 1 && before->out.at[0] == x.stored && f->uses[x.stored->id] == 1 &&
+                     f->uses[n->in[0]->id] == 1 && !f->s->alias[x.stored->id] && !f->s->part[x.stored->id].whole;
+        if (alone && f->s->materialized[x.conv->in[0]->def->in[0]->id]) k->before = before;
+    }
+}
+
 static void count_uses(Fuse *f)
 {
     Region *r = f->region;
@@ -252,6 +268,7 @@ static void schedule_one(Fuse *f, Region *r)
         if (!listed) *VEC_PUSH(f->pool, k->out) = n->out[0];
     }
     form_map_kernels(f);
+    note_before(f);
 
     RegionSchedule *rs = POOL_NEW(f->pool, RegionSchedule);
     rs->region = r;

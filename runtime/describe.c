@@ -210,6 +210,7 @@ static void put_kernel(Json *j, const Plan *p, const Dlvk__Plan__Dispatch *d, ui
         json_bool(j, "indirect", v->indirect);
         if (v->when) put_expr(j, "when", p, v->when - 1);
         if (v->n_literal) put_ints(j, "literals", v->n_literal, v->literal);
+        if (v->n_covers) put_ints(j, "covers", v->n_covers, v->covers);
         close_line(j);
     }
     json_close(j, ']');

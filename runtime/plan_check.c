@@ -322,6 +322,8 @@ static dlvk_status check_dispatch(Check *c, const Dlvk__Plan__Dispatch *d, uint3
         if (v->n_literal > 64 || (v->n_literal && v->indirect))
             FAIL(c, "kernel '%s' has %zu literals%s", d->name, v->n_literal, v->indirect ? " behind arguments in memory" : "");
         need += 4 * (uint32_t)v->n_literal;
+        for (size_t k = 0; k < v->n_covers; k++)
+            if (v->covers[k] >= at) FAIL(c, "kernel '%s' (step %u) does the work of step %u", d->name, at, v->covers[k]);
         if (need > push) FAIL(c, "kernel '%s' takes %u bytes of push constants, its module has %u", d->name, need, push);
     }
     TRY(expr_ok(c, d->flops));

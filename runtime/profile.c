@@ -24,22 +24,46 @@ double dlvk_session_device_ms(const dlvk_session *s)
     return between(s, t[0], t[1]) / 1e6;
 }
 
-static const char *node_text(dlvk_session *s, uint32_t step)
+/* text, to which the names of a dispatch's model nodes are added; NULL: there are none so far. */
+static char *add_nodes(const dlvk_session *s, uint32_t step, char *text)
 {
     const Dlvk__Plan__Dispatch *d = s->m->step[step]->dispatch;
-    if (s->nodes[step]) return s->nodes[step];
-    size_t size = 1;
-    for (size_t i = 0; i < d->n_source; i++) size += strlen(s->m->plan->source[d->source[i]]->name) + 2;
-    char *text = calloc(1, size);
-    if (!text) return "";
-    for (size_t i = 0, at = 0; i < d->n_source; i++)
-        at += (size_t)snprintf(text + at, size - at, "%s%s", i ? ", " : "", s->m->plan->source[d->source[i]]->name);
-    return s->nodes[step] = text;
+    for (size_t i = 0; i < d->n_source; i++) {
+        const char *name = s->m->plan->source[d->source[i]]->name;
+        size_t at = text ? strlen(text) : 0, size = at + strlen(name) + 3;
+        char *more = realloc(text, size);
+        if (!more) break;
+        text = more;
+        snprintf(text + at, size - at, "%s%s", at ? ", " : "", name);
+    }
+    return text;
+}
+
+/* The model nodes of a dispatch, behind those of the ones whose work it does. */
+static const char *node_text(dlvk_session *s, const Segment *g, const Recorded *r, uint32_t step)
+{
+    bool alone = true;
+    for (uint32_t b = g->first; b < step; b++) alone &= r->ran[b - g->first].by != step + 1;
+    char **text = &s->nodes[2 * step + !alone];
+    if (!*text) {
+        for (uint32_t b = g->first; !alone && b < step; b++)
+            if (r->ran[b - g->first].by == step + 1) *text = add_nodes(s, b, *text);
+        *text = add_nodes(s, step, *text);
+    }
+    return *text ? *text : "";
 }
 
 static double value(const dlvk_session *s, uint32_t expr)
 {
     return s->env.state[expr] == EXPR_KNOWN ? (double)s->env.value[expr] : 0;
+}
+
+/* What dispatch d would count, whose work that of t does: all but what it would have left in memory for it. */
+static void add_covered(const dlvk_session *s, const Dlvk__Plan__Dispatch *d, dlvk_kernel_time *t)
+{
+    t->flops += value(s, d->flops);
+    t->bytes += value(s, d->bytes);
+    for (size_t i = 0; i < d->n_writes; i++) t->bytes -= 2 * (double)s->slice[d->writes[i]].size;
 }
 
 dlvk_status profile_collect(dlvk_session *s, uint32_t segment, dlvk_error *err)
@@ -63,14 +87,19 @@ dlvk_status profile_collect(dlvk_session *s, uint32_t segment, dlvk_error *err)
     for (uint32_t i = g->first, k = 0; ok && i < g->first + g->n; i++) {
         if (s->m->step[i]->kind_case != DLVK__PLAN__STEP__KIND_DISPATCH) continue;
         const Dlvk__Plan__Dispatch *d = s->m->step[i]->dispatch;
-        s->times[s->n_times++] = (dlvk_kernel_time){.name = d->name,
-                                                    .nodes = node_text(s, i),
-                                                    .start_us = between(s, start, ticks[2 * k]) / 1e3,
-                                                    .time_us = between(s, ticks[2 * k], ticks[2 * k + 1]) / 1e3,
-                                                    .flops = value(s, d->flops),
-                                                    .bytes = value(s, d->bytes),
-                                                    .grid = {r->grid[k][0], r->grid[k][1], r->grid[k][2]},
-                                                    .kernel = number + (int)k};
+        const Ran *ran = &r->ran[i - g->first];
+        dlvk_kernel_time *t = &s->times[s->n_times];
+        *t = (dlvk_kernel_time){.name = d->name,
+                                .nodes = node_text(s, g, r, i),
+                                .start_us = between(s, start, ticks[2 * k]) / 1e3,
+                                .time_us = between(s, ticks[2 * k], ticks[2 * k + 1]) / 1e3,
+                                .flops = value(s, d->flops),
+                                .bytes = value(s, d->bytes),
+                                .grid = {ran->grid[0], ran->grid[1], ran->grid[2]},
+                                .kernel = number + (int)k};
+        for (uint32_t b = g->first; b < i; b++)
+            if (r->ran[b - g->first].by == i + 1) add_covered(s, s->m->step[b]->dispatch, t);
+        s->n_times += !ran->by;
         k++;
     }
     free(ticks);
@@ -98,7 +127,7 @@ dlvk_status dlvk_session_kernel_times(dlvk_session *s, const dlvk_kernel_time **
 
 void profile_free(dlvk_session *s)
 {
-    for (uint32_t i = 0; s->nodes && i < s->m->n_step; i++) free(s->nodes[i]);
+    for (uint32_t i = 0; s->nodes && i < 2 * s->m->n_step; i++) free(s->nodes[i]);
     free(s->nodes);
     free(s->times);
 }

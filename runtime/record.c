@@ -29,7 +29,8 @@ typedef struct Recorder {
     VkCommandBuffer cmd;
     Ranges read, written; /* since the last barrier */
     uint32_t args_at;     /* bytes of r->args in use */
-    uint32_t dispatch;    /* number in the segment */
+    uint32_t dispatch;    /* number in the segment, */
+    Ran *ran;             /* and what becomes of it */
     dlvk_error *err;
 } Recorder;
 
@@ -173,7 +174,7 @@ static dlvk_status record_dispatch(Recorder *c, const Dispatch *d, const Dlvk__P
 {
     dlvk_session *s = c->s;
     const Dlvk__Plan__Module *mod = s->m->plan->module[s->m->plan->pipeline[v->pipeline]->module];
-    uint32_t *grid = c->r->grid[c->dispatch];
+    uint32_t *grid = c->ran->grid;
     dlvk_status st = get_grid(c, d, v, grid);
     if (st) return st;
     if (!grid[0] || !grid[1] || !grid[2]) {
@@ -294,8 +295,9 @@ dlvk_status session_variant(const dlvk_session *s, uint32_t step, const Dlvk__Pl
 
 /* What a step of a segment runs: decided once, for another session may settle what is on trial at any time. */
 typedef struct Choice {
-    const Dlvk__Plan__Variant *v;     /* NULL: no dispatch, or its sizes are not known */
+    const Dlvk__Plan__Variant *v;     /* NULL: no dispatch, or its sizes are not known, or another step does its work */
     const Dlvk__Plan__Variant *plain; /* v is on trial beside this one; NULL: it is not */
+    uint32_t by;                      /* 1 + that other step; 0: none */
 } Choice;
 
 static dlvk_status choose(const dlvk_session *s, uint32_t step, Choice *x, dlvk_error *err)
@@ -305,6 +307,17 @@ static dlvk_status choose(const dlvk_session *s, uint32_t step, Choice *x, dlvk_
     dlvk_status st = session_variant(s, step, &x->v, err);
     if (st) x->v = NULL;
     return st || !proof_wanted(s, x->v) ? st : first_variant(s, s->m->step[step]->dispatch, true, &x->plain, err);
+}
+
+/* Of n steps from number `first` on, takes out those whose work others do: not while these are on trial, for what they are
+ * compared with needs it. */
+static void leave_covered(Choice *list, uint32_t first, uint32_t n)
+{
+    for (uint32_t i = n; i-- > 0;) {
+        const Dlvk__Plan__Variant *v = list[i].plain ? NULL : list[i].v;
+        for (size_t k = 0; v && k < v->n_covers; k++)
+            if (v->covers[k] >= first && list[v->covers[k] - first].v) list[v->covers[k] - first] = (Choice){.by = first + i + 1};
+    }
 }
 
 static dlvk_status build_chosen(dlvk_session *s, const Choice *list, uint32_t n, dlvk_error *err)
@@ -325,6 +338,7 @@ dlvk_status session_pipelines(dlvk_session *s, dlvk_error *err)
     Choice *list = calloc(s->m->n_step + 1, sizeof *list);
     if (!list) return rt_error(err, DLVK_OUT_OF_MEMORY, "out of memory");
     for (uint32_t i = 0; i < s->m->n_step; i++) (void)choose(s, i, &list[i], NULL);
+    leave_covered(list, 0, s->m->n_step);
     dlvk_status st = build_chosen(s, list, s->m->n_step, err);
     free(list);
     return st;
@@ -354,6 +368,7 @@ static dlvk_status prepare(dlvk_session *s, const Segment *g, Recorded *r, Choic
     uint64_t bytes = 0;
     dlvk_status st = DLVK_OK;
     for (uint32_t i = 0; !st && i < g->n; i++) st = choose(s, g->first + i, &list[i], err);
+    leave_covered(list, g->first, g->n);
     if (!st) st = build_chosen(s, list, g->n, err);
     for (uint32_t i = 0; !st && i < g->n; i++) {
         if (!list[i].v) continue;
@@ -366,8 +381,7 @@ static dlvk_status prepare(dlvk_session *s, const Segment *g, Recorded *r, Choic
         vk_memory_free(s->dev, &r->args);
         st = vk_memory_new(s->dev, MEMORY_ARGS, bytes, "arguments", &r->args, err);
     }
-    if (!st && !r->grid && !(r->grid = calloc(g->dispatches + 1, sizeof *r->grid)))
-        st = rt_error(err, DLVK_OUT_OF_MEMORY, "out of memory");
+    if (!st && !r->ran && !(r->ran = calloc(g->n + 1, sizeof *r->ran))) st = rt_error(err, DLVK_OUT_OF_MEMORY, "out of memory");
     if (!st && !r->symbol && !(r->symbol = calloc(g->n_symbol + 1, sizeof *r->symbol)))
         st = rt_error(err, DLVK_OUT_OF_MEMORY, "out of memory");
     if (!st && s->profile != (r->queries != NULL) && g->dispatches && s->dev->timestamp_ns > 0) {
@@ -409,7 +423,12 @@ static dlvk_status record_segment(dlvk_session *s, const Segment *g, uint32_t se
             st = record_copy(&c, step->copy);
         } else {
             const Choice *x = &list[i - g->first];
-            st = x->plain ? record_proof(&c, i, x) : record_dispatch(&c, step->dispatch, x->v);
+            c.ran = &r->ran[i - g->first];
+            *c.ran = (Ran){.by = x->by};
+            if (x->v)
+                st = x->plain ? record_proof(&c, i, x) : record_dispatch(&c, step->dispatch, x->v);
+            else
+                stamp(&c, 0), stamp(&c, 1);
             c.dispatch++;
         }
     }

@@ -16,7 +16,7 @@ static dlvk_status make_tables(dlvk_session *s, dlvk_error *err)
     s->dynamic = calloc(p->n_buffer + 1, sizeof *s->dynamic);
     s->download_at = calloc(p->n_output + 1, sizeof *s->download_at);
     s->rec = calloc(m->n_segment + 1, sizeof *s->rec);
-    s->nodes = calloc(m->n_step + 1, sizeof *s->nodes);
+    s->nodes = calloc(2 * (size_t)m->n_step + 1, sizeof *s->nodes);
     s->choice = calloc(m->n_step + 1, sizeof *s->choice);
     if (!s->choice || !s->slice || !s->input || !s->dynamic || !s->download_at || !s->rec || !s->nodes)
         return rt_error(err, DLVK_OUT_OF_MEMORY, "out of memory");
@@ -130,7 +130,7 @@ void dlvk_session_free(dlvk_session *s)
         vk_memory_free(s->dev, &s->rec[i].args);
         vkDestroyQueryPool(device, s->rec[i].queries, NULL);
         free(s->rec[i].symbol);
-        free(s->rec[i].grid);
+        free(s->rec[i].ran);
     }
     for (size_t i = 0; s->input && i < s->m->plan->n_input; i++) {
         vk_memory_free(s->dev, &s->input[i].mem);

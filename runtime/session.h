@@ -37,6 +37,12 @@ typedef struct Dynamic {
 
 typedef struct HostBlock HostBlock;
 
+/* A dispatch as it was recorded. */
+typedef struct Ran {
+    uint32_t grid[3];
+    uint32_t by; /* 1 + the step that does its work (Variant.covers); 0: it runs */
+} Ran;
+
 /* The commands of one segment. */
 typedef struct Recorded {
     VkCommandBuffer cmd;
@@ -44,7 +50,7 @@ typedef struct Recorded {
     int64_t *symbol;     /* values of the segment's data symbols then */
     Memory args;         /* of dispatches with indirect arguments */
     VkQueryPool queries; /* two a dispatch, when profiling */
-    uint32_t (*grid)[3]; /* by dispatch */
+    Ran *ran;            /* by step of the segment; of dispatches */
     uint64_t ticket;     /* of its latest submission */
     struct Proof *proof; /* what it tries besides (proof.h) */
     uint32_t n_proof;
@@ -103,7 +109,7 @@ struct dlvk_session {
 
     bool profile;
     dlvk_kernel_time *times;
-    char **nodes; /* by step: the text of dlvk_kernel_time.nodes */
+    char **nodes; /* twice by step, for what it does alone and where it does others' work: the text of dlvk_kernel_time.nodes */
     uint32_t n_times, cap_times;
 };
 

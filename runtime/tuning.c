@@ -173,6 +173,13 @@ bool dlvk_model_kernel_variant(const dlvk_model *m, int kernel, int variant, uin
     return model_runs(m, v) && model_built((dlvk_model *)(uintptr_t)m, v); /* its lock is not part of what is const */
 }
 
+int dlvk_model_kernel_covers(const dlvk_model *m, int kernel, int variant)
+{
+    uint32_t step;
+    if (!find_step(m, kernel, &step) || variant < 0 || (size_t)variant >= m->step[step]->dispatch->n_variant) return 0;
+    return (int)m->step[step]->dispatch->variant[variant]->n_covers;
+}
+
 int dlvk_session_variant(dlvk_session *s, int kernel)
 {
     uint32_t step;

@@ -23,7 +23,8 @@ typedef struct Candidates {
     int n, usual, portable; /* by number: the default, the last one */
     int right, best;        /* the first of those from the default on that is right; the choice so far */
     bool *built, *wrong;
-    double *us; /* 0: not measured */
+    bool *apart; /* does the work of other kernels, or not, unlike the default: their times say nothing of each other */
+    double *us;  /* 0: not measured */
 } Candidates;
 
 typedef struct Tuner {
@@ -57,11 +58,13 @@ static bool list_kernels(Tuner *t)
         c->n = dlvk_model_kernel_variants(t->m.model, i);
         c->built = must_alloc((size_t)c->n, sizeof *c->built);
         c->wrong = must_alloc((size_t)c->n, sizeof *c->wrong);
+        c->apart = must_alloc((size_t)c->n, sizeof *c->apart);
         c->us = must_alloc((size_t)c->n, sizeof *c->us);
         c->usual = c->right = c->best = dlvk_session_variant(t->s, i);
         for (int v = 0; v < c->n; v++) {
             uint32_t features = 0;
             c->built[v] = dlvk_model_kernel_variant(t->m.model, i, v, &features);
+            c->apart[v] = dlvk_model_kernel_covers(t->m.model, i, v) != dlvk_model_kernel_covers(t->m.model, i, c->usual);
             if (c->built[v]) c->portable = v;
             if (features & (DLVK_FEATURE_FLOAT16 | DLVK_FEATURE_STORAGE16)) t->narrow = true;
         }
@@ -234,7 +237,8 @@ static bool round_run(Tuner *t, int v, double seconds)
     int *which = must_alloc((size_t)t->n + 1, sizeof *which), *variant = must_alloc((size_t)t->n + 1, sizeof *variant), n = 0;
     double *us = must_alloc((size_t)t->n + 1, sizeof *us);
     for (int i = 0; i < t->n; i++)
-        if (v < t->kernel[i].n && t->kernel[i].built[v] && !t->kernel[i].wrong[v] && !t->kernel[i].us[v]) {
+        if (v < t->kernel[i].n && t->kernel[i].built[v] && !t->kernel[i].wrong[v] && !t->kernel[i].apart[v] &&
+            !t->kernel[i].us[v]) {
             variant[n] = v;
             which[n++] = i;
         }
@@ -374,6 +378,7 @@ static int tune_main(const TuneOptions *o, const char *path)
         free(t.kernel[i].name);
         free(t.kernel[i].built);
         free(t.kernel[i].wrong);
+        free(t.kernel[i].apart);
         free(t.kernel[i].us);
     }
     free(t.kernel);

@@ -217,6 +217,37 @@ FAMILY(conv_prologue, 4)
     result(c, epilogue(c, build_conv(&c->b, x, w, &s)));
 }
 
+/* A depthwise convolution of what a 1 x 1 gives, by way of pointwise code and 16 bits: one kernel or two. */
+FAMILY(conv_expand, 4)
+{
+    c->variants = true;
+    static const Op ops[] = {OP_MUL, OP_ADD, OP_SUB, OP_MAX, OP_MIN};
+    const Attr stored[] = {{.id = A_DTYPE, .i = DLVK_F16}, {.id = A_STORED, .i = 1}};
+    int64_t ci = 8 * between(c, 1, 9), co = 16 * between(c, 1, 4), one[] = {1, 1}, step[] = {between(c, 1, 2), between(c, 1, 2)};
+    int64_t taps[] = {between(c, 2, 5), between(c, 2, 5)};
+    const Dim *none[] = {fixed(c, 0), fixed(c, 0)}, *ones = fixed(c, 1), *lo[2], *hi[2];
+    const Dim *d[] = {any_dim(c, 1, 9), fixed(c, between(c, 5, 13)), fixed(c, between(c, 5, 20)), fixed(c, ci)};
+    for (int i = 0; i < 2; i++) lo[i] = fixed(c, between(c, 0, taps[i] - 1)), hi[i] = fixed(c, between(c, 0, taps[i] - 1));
+    Value *x = build_cast(&c->b, input(c, DLVK_F16, 4, d, FILL_EVERYDAY), DLVK_F32);
+    x = build_point(&c->b, OP_NEG, 1, &x);
+    x = build_cast(&c->b, build_op(&c->b, OP_CAST, 1, &x, 2, stored), DLVK_F32);
+    const Dim *k[] = {ones, ones, d[3], fixed(c, co)}, *w[] = {fixed(c, taps[0]), fixed(c, taps[1]), ones, k[3]};
+    ConvSpec s = {.spatial = 2, .step = one, .dilation = one, .in_dilation = one, .lo = none, .hi = none, .group = 1};
+    x = build_conv(&c->b, x, build_cast(&c->b, input(c, DLVK_F16, 4, k, FILL_EVERYDAY), DLVK_F32), &s);
+    for (int i = between(c, 0, 3); i > 0; i--) {
+        const Dim *each[] = {ones, ones, ones, chance(c, 70) ? k[3] : ones};
+        Value *by[] = {x, constant(c, DLVK_F32, 4, each, false)};
+        x = build_map(&c->b, ops[pick(c, 5)], 2, by);
+    }
+    if (chance(c, 40)) x = build_map(&c->b, OP_MUL, 2, (Value *[]){x, build_point(&c->b, OP_SIGMOID, 1, &x)});
+    Value *hidden = build_op(&c->b, OP_CAST, 1, &x, 2, stored);
+    if (chance(c, 15)) result(c, hidden); /* somebody else wants it: two kernels */
+    s = (ConvSpec){.spatial = 2, .step = step, .dilation = one, .in_dilation = one, .lo = lo, .hi = hi, .group = co};
+    Value *by = build_cast(&c->b, input(c, DLVK_F16, 4, w, FILL_EVERYDAY), DLVK_F32);
+    x = epilogue(c, build_conv(&c->b, build_cast(&c->b, hidden, DLVK_F32), by, &s));
+    result(c, chance(c, 50) ? build_cast(&c->b, x, DLVK_F16) : x);
+}
+
 /* Depthwise convolutions and pooling of f16: several pixels an invocation, borders, steps, a vector of channels or not. */
 FAMILY(windows_half, 6)
 {

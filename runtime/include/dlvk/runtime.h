@@ -220,7 +220,10 @@ DLVK_API int dlvk_model_kernels(const dlvk_model *m); /* dispatches of the progr
 DLVK_API int dlvk_model_kernel_variants(const dlvk_model *m, int kernel); /* 0: there is no such kernel */
 /* Of a variant, what it needs (bits of dlvk_feature). False: it is not built, as when the device lacks something. */
 DLVK_API bool dlvk_model_kernel_variant(const dlvk_model *m, int kernel, int variant, uint32_t *features);
-/* The variant that runs at the sizes bound; -1 where that is not known yet. */
+/* Of how many other kernels the variant does the work as well: where it runs they do not, and dlvk_session_kernel_times() does not
+ * list them. The kernel's time is then that of all of them, and to be compared with such variants' times alone. */
+DLVK_API int dlvk_model_kernel_covers(const dlvk_model *m, int kernel, int variant);
+/* The variant that runs at the sizes bound, where no other kernel does its work; -1 where that is not known yet. */
 DLVK_API int dlvk_session_variant(dlvk_session *s, int kernel);
 /* Makes a kernel run as that variant from the next run on; -1: as the default. DLVK_UNSUPPORTED: it is not built. */
 DLVK_API dlvk_status dlvk_session_choose(dlvk_session *s, int kernel, int variant, dlvk_error *err);
