@@ -569,7 +569,6 @@ bool gen_contract(KernelGen *kg)
     /* A few columns a group (depthwise) would leave lanes idle that neighbouring channels fill in a map kernel. */
     int64_t columns;
     bool thin = !dim_is(c.z, 1) && c.conv && dim_is_const(c.n, &columns) && columns < 8;
-    if (kg->kernel->before) gen_expand(kg);
     if (!f32_sum || thin) return gen_elements(kg, &c);
     if (c.a.affine && (c.b.affine || c.b.splat)) contract_scalar(kg, &c);
     if (contract_short(kg, &c)) {

@@ -210,6 +210,4 @@ void gen_expand(KernelGen *kg)
         shape = next;
     }
     if (!ok) kg->variants.n = kg->args.n = kg->reads.n = kg->writes.n = 0;
-    for (int i = 0; i < kg->reads.n; i++) *VEC_PUSH(kg->pool, kg->covering_reads) = kg->reads.at[i];
-    kg->reads.n = 0;
 }

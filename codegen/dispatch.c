@@ -66,7 +66,7 @@ static void add_variant(PlanBuilder *b, Dlvk__Plan__Dispatch *d, const Kernel *k
     m->indirect = v->indirect;
     m->when = v->when ? plan_expr(b, v->when) + 1 : 0;
     m->bound = v->bound;
-    if (v->covers && plan_step_of(b, k->before)) {
+    if (v->covers) {
         m->n_covers = 1;
         m->covers = POOL_ARRAY(b->pool, uint32_t, 1);
         m->covers[0] = plan_step_of(b, k->before) - 1;
@@ -139,7 +139,6 @@ static void add_buffers(PlanBuilder *b, uint32_t *list, size_t *n, Value *const 
 
 static void add_variants(PlanBuilder *b, Dlvk__Plan__Dispatch *d, const Kernel *k, KernelGen *kg, const Dim *const *groups)
 {
-    d->variant = POOL_ARRAY(b->pool, Dlvk__Plan__Variant *, kg->variants.n * 2);
     for (int i = 0; i < kg->variants.n; i++) {
         Shader *s = kg->variants.at[i];
         uint32_t features = s->features;
@@ -154,24 +153,37 @@ static void add_variants(PlanBuilder *b, Dlvk__Plan__Dispatch *d, const Kernel *
             s->features = features;
             shader_finish(s, &v);
         }
-        add_variant(b, d, k, &v, i == kg->variants.n - 1);
+        add_variant(b, d, k, &v, i == kg->variants.n - 1 && !s->covers);
     }
 }
 
-static void add_args(PlanBuilder *b, Dlvk__Plan__Dispatch *d, const KernelGen *kg)
+static void add_args(PlanBuilder *b, Dlvk__Plan__Dispatch *d, const KernelGen *kg, Dlvk__Plan__Arg **to, size_t *n)
 {
     int bytes = 0;
     for (int pass = 0; pass < 2; pass++)
         for (int i = 0; i < kg->args.n; i++) {
             const KernelArg *a = &kg->args.at[i];
             if ((a->kind == ARG_BUFFER) != (pass == 0)) continue;
-            d->arg[d->n_arg++] = make_arg(b, d, a);
+            to[(*n)++] = make_arg(b, d, a);
             bytes += a->kind == ARG_BUFFER ? 8 : a->kind == ARG_INT ? 4 : 12;
         }
     if (!kg->parts || bytes % 8 == 0) return;
-    Dlvk__Plan__Arg *m = d->arg[d->n_arg++] = PLAN_NEW(b, Arg, arg); /* the table's stride */
+    Dlvk__Plan__Arg *m = to[(*n)++] = PLAN_NEW(b, Arg, arg); /* the table's stride */
     m->kind_case = DLVK__PLAN__ARG__KIND_VALUE;
     m->value = plan_expr(b, dim_const(&b->ctx->dims, 0));
+}
+
+/* The variants that do another kernel's work as well, which come first, with the arguments and reads of their own. */
+static void add_covering(PlanBuilder *b, Dlvk__Plan__Dispatch *d, const Kernel *k, KernelGen *kg)
+{
+    Dlvk__Plan__Arg **args = POOL_ARRAY(b->pool, Dlvk__Plan__Arg *, kg->args.n + 1);
+    size_t n = 0;
+    add_variants(b, d, k, kg, NULL);
+    if (!d->n_variant) return;
+    add_buffers(b, d->reads, &d->n_reads, kg->reads.at, kg->reads.n);
+    add_buffers(b, d->writes, &d->n_writes, kg->writes.at, kg->writes.n);
+    add_args(b, d, kg, args, &n);
+    for (size_t i = 0; i < d->n_variant; i++) d->variant[i]->arg = args, d->variant[i]->n_arg = n;
 }
 
 /* The part of kernel k, at number `i` of those in its dispatch. */
@@ -208,34 +220,38 @@ static bool generate_parts(PlanBuilder *b, const Kernel *k, KernelGen *kg, const
 
 Dlvk__Plan__Dispatch *plan_dispatch(PlanBuilder *b, const Kernel *k)
 {
-    int n = 1 + k->parts.n, args = 0, buffers = 0;
+    int n = 1 + k->parts.n, args = 0, buffers;
     KernelGen *kg = POOL_ARRAY(b->pool, KernelGen, n);
     const Dim *groups[MAX_PART_VARIANTS];
     b->ctx->origin = k->origins.n ? k->origins.at[0] : NULL;
+    KernelGen covering = {.ctx = b->ctx, .pool = b->pool, .sched = b->s, .kernel = k, .strings = b->strings, .loose = b->loose};
+    if (k->before && plan_step_of(b, k->before)) gen_expand(&covering);
     if (!generate_parts(b, k, kg, groups)) return NULL;
 
     Dlvk__Plan__Dispatch *d = PLAN_NEW(b, Dispatch, dispatch);
     d->name = pool_strdup(b->pool, k->name);
     d->parts = n > 1 ? (uint32_t)n : 0;
-    add_variants(b, d, k, &kg[0], n > 1 ? groups : NULL);
+    buffers = covering.reads.n + covering.writes.n;
     for (int i = 0; i < n; i++) {
         args += kg[i].args.n + 1;
-        buffers += kg[i].reads.n + kg[i].covering_reads.n + kg[i].writes.n + kg[i].args.n; /* and its own */
+        buffers += kg[i].reads.n + kg[i].writes.n + kg[i].args.n; /* and its own */
     }
     d->reads = POOL_ARRAY(b->pool, uint32_t, buffers);
     d->writes = POOL_ARRAY(b->pool, uint32_t, buffers);
     d->arg = POOL_ARRAY(b->pool, Dlvk__Plan__Arg *, args);
+    d->variant = POOL_ARRAY(b->pool, Dlvk__Plan__Variant *, 2 * (covering.variants.n + kg[0].variants.n));
+    add_covering(b, d, k, &covering);
+    add_variants(b, d, k, &kg[0], n > 1 ? groups : NULL);
     const Dim *bytes = dim_const(&b->ctx->dims, 0), *flops = bytes;
     for (int i = 0; i < n; i++) {
         const Kernel *part = part_of(k, i);
         add_buffers(b, d->reads, &d->n_reads, kg[i].reads.at, kg[i].reads.n);
-        add_buffers(b, d->reads, &d->n_reads, kg[i].covering_reads.at, kg[i].covering_reads.n);
         add_buffers(b, d->writes, &d->n_writes, kg[i].writes.at, kg[i].writes.n);
         for (int r = 0; r < kg[i].reads.n; r++) bytes = dim_add(&b->ctx->dims, bytes, plan_value_bytes(b, kg[i].reads.at[r]));
         for (int w = 0; w < kg[i].writes.n; w++) bytes = dim_add(&b->ctx->dims, bytes, plan_value_bytes(b, kg[i].writes.at[w]));
         flops = dim_add(&b->ctx->dims, flops, count_flops(b->ctx, part));
     }
-    for (int i = 0; i < n; i++) add_args(b, d, &kg[i]);
+    for (int i = 0; i < n; i++) add_args(b, d, &kg[i], d->arg, &d->n_arg);
     for (int i = 0; i < n; i++) {
         const Kernel *part = part_of(k, i);
         uint32_t *source = POOL_ARRAY(b->pool, uint32_t, d->n_source + (size_t)part->origins.n);

@@ -50,7 +50,6 @@ typedef struct KernelGen {
     VEC(KernelArg) args;
     VEC(Shader *) variants;
     VEC(Value *) reads, writes;
-    VEC(Value *) covering_reads; /* of variants that do another kernel's work as well */
     const Dim *flops, *bytes;
     StringTable *strings;
     bool parts; /* the kernel is one of several of equal text in one dispatch (codegen/merge.c): workgroups find their part, and
@@ -296,7 +295,8 @@ bool gen_map(KernelGen *kg);
 bool gen_tiles(KernelGen *kg);     /* a variant of map; false: none, and no error */
 bool gen_strips(KernelGen *kg);    /* the same, and of small convolutions: neighbours of the result by one invocation of a GPU */
 bool gen_depthwise(KernelGen *kg); /* the same; codegen/contract_depthwise.c */
-/* Variants of a contraction that do the work of Kernel.before as well; codegen/contract_expand.c. */
+/* Variants of a contraction that do the work of Kernel.before as well, if there are any; codegen/contract_expand.c. They share no
+ * arguments with the others. */
 void gen_expand(KernelGen *kg);
 bool gen_rows(KernelGen *kg);
 bool gen_contract(KernelGen *kg);  /* codegen/contract.c */

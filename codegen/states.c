@@ -26,6 +26,12 @@ static void each_in(const Dlvk__Plan__Region *r, void (*visit)(void *user, uint3
     for (size_t i = 0; r && i < r->n_step; i++) each_buffer(r->step[i], visit, user);
 }
 
+static void each_arg(size_t n, Dlvk__Plan__Arg **arg, void (*visit)(void *user, uint32_t *buffer, bool write), void *user)
+{
+    for (size_t i = 0; i < n; i++)
+        if (arg[i]->kind_case == DLVK__PLAN__ARG__KIND_ADDRESS) visit(user, &arg[i]->address->buffer, false);
+}
+
 /* Every reference to a buffer in a step. */
 static void each_buffer(const Dlvk__Plan__Step *s, void (*visit)(void *user, uint32_t *buffer, bool write), void *user)
 {
@@ -34,8 +40,8 @@ static void each_buffer(const Dlvk__Plan__Step *s, void (*visit)(void *user, uin
         Dlvk__Plan__Dispatch *d = s->dispatch;
         for (size_t i = 0; i < d->n_reads; i++) visit(user, &d->reads[i], false);
         for (size_t i = 0; i < d->n_writes; i++) visit(user, &d->writes[i], true);
-        for (size_t i = 0; i < d->n_arg; i++)
-            if (d->arg[i]->kind_case == DLVK__PLAN__ARG__KIND_ADDRESS) visit(user, &d->arg[i]->address->buffer, false);
+        each_arg(d->n_arg, d->arg, visit, user);
+        for (size_t i = 0; i < d->n_variant; i++) each_arg(d->variant[i]->n_arg, d->variant[i]->arg, visit, user);
         return;
     }
     case DLVK__PLAN__STEP__KIND_COPY:

@@ -242,13 +242,18 @@ uint32_t rt_plan_steps(const Dlvk__Plan__Region *region)
     return n;
 }
 
-uint32_t rt_plan_arg_bytes(const Dlvk__Plan__Dispatch *d)
+Arguments rt_plan_args(const Dlvk__Plan__Dispatch *d, const Dlvk__Plan__Variant *v)
+{
+    return v->n_arg ? (Arguments){v->arg, v->n_arg} : (Arguments){d->arg, d->n_arg};
+}
+
+uint32_t rt_plan_arg_bytes(Arguments a)
 {
     uint32_t n = 0;
-    for (size_t i = 0; i < d->n_arg; i++)
-        n += d->arg[i]->kind_case == DLVK__PLAN__ARG__KIND_ADDRESS   ? 8
-             : d->arg[i]->kind_case == DLVK__PLAN__ARG__KIND_DIVISOR ? 12
-                                                                     : 4;
+    for (size_t i = 0; i < a.n; i++)
+        n += a.at[i]->kind_case == DLVK__PLAN__ARG__KIND_ADDRESS   ? 8
+             : a.at[i]->kind_case == DLVK__PLAN__ARG__KIND_DIVISOR ? 12
+                                                                   : 4;
     return n;
 }
 
@@ -280,17 +285,14 @@ static bool holds(size_t n, const uint32_t *list, uint32_t x)
     return false;
 }
 
-static dlvk_status check_dispatch(Check *c, const Dlvk__Plan__Dispatch *d, uint32_t at)
+static dlvk_status check_args(Check *c, const Dlvk__Plan__Dispatch *d, Arguments args)
 {
-    const Plan *p = c->plan;
-    for (size_t i = 0; i < d->n_reads; i++) TRY(check_use(c, d->name, d->reads[i], false, at, at));
-    for (size_t i = 0; i < d->n_writes; i++) TRY(check_use(c, d->name, d->writes[i], true, at, at));
     bool words = false;
-    for (size_t i = 0; i < d->n_arg; i++) {
-        const Dlvk__Plan__Arg *a = d->arg[i];
+    for (size_t i = 0; i < args.n; i++) {
+        const Dlvk__Plan__Arg *a = args.at[i];
         switch (a->kind_case) {
         case DLVK__PLAN__ARG__KIND_ADDRESS:
-            if (words && d->parts && i % (d->n_arg / d->parts ? d->n_arg / d->parts : 1) == 0) words = false;
+            if (words && d->parts && i % (args.n / d->parts ? args.n / d->parts : 1) == 0) words = false;
             if (words) FAIL(c, "kernel '%s' has an address behind 32-bit arguments", d->name);
             TRY(buffer_ok(c, a->address->buffer));
             if (a->address->offset) TRY(expr_ok(c, a->address->offset - 1));
@@ -305,9 +307,18 @@ static dlvk_status check_dispatch(Check *c, const Dlvk__Plan__Dispatch *d, uint3
         default: FAIL(c, "kernel '%s' has an argument of an unknown kind", d->name);
         }
     }
-    if (d->n_arg > 1u << 16) FAIL(c, "kernel '%s' has %zu arguments", d->name, d->n_arg);
-    if (d->parts && (d->parts > d->n_arg || d->n_arg % d->parts || rt_plan_arg_bytes(d) % (8 * d->parts)))
-        FAIL(c, "kernel '%s' has %zu arguments for %u parts", d->name, d->n_arg, d->parts);
+    if (args.n > 1u << 16) FAIL(c, "kernel '%s' has %zu arguments", d->name, args.n);
+    if (d->parts && (d->parts > args.n || args.n % d->parts || rt_plan_arg_bytes(args) % (8 * d->parts)))
+        FAIL(c, "kernel '%s' has %zu arguments for %u parts", d->name, args.n, d->parts);
+    return DLVK_OK;
+}
+
+static dlvk_status check_dispatch(Check *c, const Dlvk__Plan__Dispatch *d, uint32_t at)
+{
+    const Plan *p = c->plan;
+    for (size_t i = 0; i < d->n_reads; i++) TRY(check_use(c, d->name, d->reads[i], false, at, at));
+    for (size_t i = 0; i < d->n_writes; i++) TRY(check_use(c, d->name, d->writes[i], true, at, at));
+    TRY(check_args(c, d, (Arguments){d->arg, d->n_arg}));
     if (!d->n_variant) FAIL(c, "kernel '%s' has no variant", d->name);
     for (size_t i = 0; i < d->n_variant; i++) {
         const Dlvk__Plan__Variant *v = d->variant[i];
@@ -317,7 +328,9 @@ static dlvk_status check_dispatch(Check *c, const Dlvk__Plan__Dispatch *d, uint3
         if (v->when) TRY(expr_ok(c, v->when - 1));
         if (v->when && i + 1 == d->n_variant) FAIL(c, "kernel '%s' has no variant for some sizes", d->name);
         if (d->parts && !v->indirect) FAIL(c, "kernel '%s' has parts, but a variant without a table of them", d->name);
-        uint32_t push = p->module[p->pipeline[v->pipeline]->module]->push_bytes, need = v->indirect ? 8 : rt_plan_arg_bytes(d);
+        if (v->n_arg) TRY(check_args(c, d, (Arguments){v->arg, v->n_arg}));
+        uint32_t push = p->module[p->pipeline[v->pipeline]->module]->push_bytes,
+                 need = v->indirect ? 8 : rt_plan_arg_bytes(rt_plan_args(d, v));
         if (d->parts) need = 12;
         if (v->n_literal > 64 || (v->n_literal && v->indirect))
             FAIL(c, "kernel '%s' has %zu literals%s", d->name, v->n_literal, v->indirect ? " behind arguments in memory" : "");

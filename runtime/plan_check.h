@@ -13,7 +13,12 @@ dlvk_status rt_plan_check_wire(const void *data, size_t size, dlvk_error *err);
 dlvk_status rt_plan_check(const Dlvk__Plan__Plan *plan, uint64_t blob_bytes, dlvk_error *err);
 /* Steps in a region, its inner regions included. */
 uint32_t rt_plan_steps(const Dlvk__Plan__Region *region);
-/* Bytes that a dispatch's arguments take. */
-uint32_t rt_plan_arg_bytes(const Dlvk__Plan__Dispatch *d);
+/* The arguments that a variant of a dispatch takes, and their bytes. */
+typedef struct Arguments {
+    Dlvk__Plan__Arg **at;
+    size_t n;
+} Arguments;
+Arguments rt_plan_args(const Dlvk__Plan__Dispatch *d, const Dlvk__Plan__Variant *v);
+uint32_t rt_plan_arg_bytes(Arguments a);
 
 #endif

@@ -17,6 +17,16 @@ static bool recorded(const Step *s)
 
 /* ---- which data symbols a segment depends on ---------------------------------------------------------------------- */
 
+static void mark_args(size_t n, Dlvk__Plan__Arg **arg, bool *mark)
+{
+    for (size_t i = 0; i < n; i++) {
+        const Dlvk__Plan__Arg *a = arg[i];
+        if (a->kind_case == DLVK__PLAN__ARG__KIND_VALUE) mark[a->value] = true;
+        if (a->kind_case == DLVK__PLAN__ARG__KIND_DIVISOR) mark[a->divisor] = true;
+        if (a->kind_case == DLVK__PLAN__ARG__KIND_ADDRESS && a->address->offset) mark[a->address->offset - 1] = true;
+    }
+}
+
 static void mark_step(const Step *s, bool *mark)
 {
     if (s->kind_case == DLVK__PLAN__STEP__KIND_COPY) {
@@ -24,13 +34,9 @@ static void mark_step(const Step *s, bool *mark)
         return;
     }
     const Dlvk__Plan__Dispatch *d = s->dispatch;
-    for (size_t i = 0; i < d->n_arg; i++) {
-        const Dlvk__Plan__Arg *a = d->arg[i];
-        if (a->kind_case == DLVK__PLAN__ARG__KIND_VALUE) mark[a->value] = true;
-        if (a->kind_case == DLVK__PLAN__ARG__KIND_DIVISOR) mark[a->divisor] = true;
-        if (a->kind_case == DLVK__PLAN__ARG__KIND_ADDRESS && a->address->offset) mark[a->address->offset - 1] = true;
-    }
+    mark_args(d->n_arg, d->arg, mark);
     for (size_t v = 0; v < d->n_variant; v++) {
+        mark_args(d->variant[v]->n_arg, d->variant[v]->arg, mark);
         for (int k = 0; k < 3; k++) mark[d->variant[v]->grid[k]] = true;
         if (d->variant[v]->when) mark[d->variant[v]->when - 1] = true;
     }

@@ -102,10 +102,10 @@ static void put_divisor(uint8_t **p, uint32_t d)
     put32(p, shift);
 }
 
-static dlvk_status pack_args(Recorder *c, const Dispatch *d, uint8_t *to)
+static dlvk_status pack_args(Recorder *c, const Dispatch *d, Arguments args, uint8_t *to)
 {
-    for (size_t i = 0; i < d->n_arg; i++) {
-        const Dlvk__Plan__Arg *a = d->arg[i];
+    for (size_t i = 0; i < args.n; i++) {
+        const Dlvk__Plan__Arg *a = args.at[i];
         int64_t v = 0;
         dlvk_status st = DLVK_OK;
         if (a->kind_case == DLVK__PLAN__ARG__KIND_ADDRESS) {
@@ -197,16 +197,17 @@ static dlvk_status record_dispatch(Recorder *c, const Dispatch *d, const Dlvk__P
     st = order(c, range, n_read, range + n_read, n_write);
     free(range);
 
+    const Arguments args = rt_plan_args(d, v);
     uint8_t push[256] = {0};
     if (!st && v->indirect) {
-        st = pack_args(c, d, c->r->args.map + c->args_at);
+        st = pack_args(c, d, args, c->r->args.map + c->args_at);
         uint64_t address = c->r->args.address + c->args_at;
         memcpy(push, &address, 8);
         memcpy(push + 8, &d->parts, 4);
-        c->args_at += (rt_plan_arg_bytes(d) + 63) / 64 * 64;
+        c->args_at += (rt_plan_arg_bytes(args) + 63) / 64 * 64;
     } else if (!st) {
-        st = pack_args(c, d, push);
-        if (v->n_literal) memcpy(push + rt_plan_arg_bytes(d), v->literal, 4 * v->n_literal);
+        st = pack_args(c, d, args, push);
+        if (v->n_literal) memcpy(push + rt_plan_arg_bytes(args), v->literal, 4 * v->n_literal);
     }
     if (st) return st;
     stamp(c, 0);
@@ -362,6 +363,12 @@ static dlvk_status record_proof(Recorder *c, uint32_t step, const Choice *x)
     return st;
 }
 
+/* Bytes of Recorded.args for a variant's arguments. */
+static uint64_t memory_args(const Dispatch *d, const Dlvk__Plan__Variant *v)
+{
+    return v->indirect ? (rt_plan_arg_bytes(rt_plan_args(d, v)) + 63) / 64 * 64 : 0;
+}
+
 /* Memory for indirect arguments, queries and grids. */
 static dlvk_status prepare(dlvk_session *s, const Segment *g, Recorded *r, Choice *list, dlvk_error *err)
 {
@@ -372,8 +379,8 @@ static dlvk_status prepare(dlvk_session *s, const Segment *g, Recorded *r, Choic
     if (!st) st = build_chosen(s, list, g->n, err);
     for (uint32_t i = 0; !st && i < g->n; i++) {
         if (!list[i].v) continue;
-        uint64_t each = (rt_plan_arg_bytes(s->m->step[g->first + i]->dispatch) + 63) / 64 * 64;
-        bytes += list[i].plain ? 2 * each : list[i].v->indirect ? each : 0;
+        const Dispatch *d = s->m->step[g->first + i]->dispatch;
+        bytes += memory_args(d, list[i].v) + (list[i].plain ? memory_args(d, list[i].plain) : 0);
         if (list[i].plain) st = proof_add(s, r, g->first + i, list[i].v, err);
     }
     if (!st) st = proof_memory(s, r, err);

@@ -44,6 +44,7 @@ layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer Ve
 const int STEPS = (INNER + int(MAT) - 1) / int(MAT), CHUNK = STEPS < 4 ? STEPS : 4; /* of k; so many pass through shared memory at a time */
 const int ACROSS = CHUNK * int(MAT) / 8, STRIDE_A = ACROSS + 1, STRIDE_B = VECTORS + 1, STRIDE_C = CHANNELS / 4 + 1; /* vectors */
 const int LOADS = (int(MAT) * ACROSS + int(LANES) - 1) / int(LANES), ROUND = int(GROUP / LANES * MAT);
+const int ALL_B = STEPS * int(MAT) * VECTORS, LOADS_B = (ALL_B + int(GROUP) - 1) / int(GROUP);
 const int STRIDE = STRIDE_A > STRIDE_C ? STRIDE_A : STRIDE_C, SIZE = int(MAT) * STRIDE;
 shared uvec4 columns[STEPS * int(MAT) * STRIDE_B];
 shared uvec4 own[int(GROUP / LANES) * SIZE]; /* each subgroup's: pixels, then sums */
@@ -57,6 +58,15 @@ void fetch(int at, int k)
         int i = min(lane + e * int(LANES), int(MAT) * ACROSS - 1), inner = k + i % ACROSS * 8;
         uvec4 x = Vectors(@{a}).d[uint(at + i / ACROSS * A_PIXEL + min(inner, INNER - 8)) / 8];
         next[e] = inner < INNER ? x : uvec4(0);
+    }
+}
+
+/* Into shared memory of the subgroup. */
+void put(int mine)
+{
+    [[unroll]] for (int e = 0; e < LOADS; e++) {
+        int i = min(lane + e * int(LANES), int(MAT) * ACROSS - 1);
+        own[mine + i / ACROSS * STRIDE_A + i % ACROSS] = next[e];
     }
 }
 
@@ -76,10 +86,10 @@ uvec4 tap(int strip, int r, int i)
         lane = int(gl_SubgroupInvocationID);
         int team = int(gl_SubgroupID), mine = team * SIZE, last = pixels - int(MAT);
         fetch(a_at + min(team * int(MAT), last) * A_PIXEL, 0);
-        for (int i = t; i < STEPS * int(MAT) * VECTORS; i += int(GROUP)) {
-            int k = i / VECTORS, h = i % VECTORS;
-            uvec4 x = Vectors(@{b}).d[uint(b_at + min(k, INNER - 1) * B_ROW) / 8 + h];
-            columns[k * STRIDE_B + h] = k < INNER ? x : uvec4(0);
+        uvec4 b_next[LOADS_B];
+        [[unroll]] for (int e = 0; e < LOADS_B; e++) {
+            int i = min(t + e * int(GROUP), ALL_B - 1), k = i / VECTORS;
+            b_next[e] = Vectors(@{b}).d[uint(b_at + min(k, INNER - 1) * B_ROW) / 8 + i % VECTORS];
         }
         int own_h = lane % VECTORS, hidden_strip = slice * VECTORS + own_h;
         @{expanded_columns}
@@ -90,6 +100,12 @@ uvec4 tap(int strip, int r, int i)
         uvec4 weight[KEPT];
         if (KEPT == TAPS)
             [[unroll]] for (int i = 0; i < KEPT; i++) weight[i] = tap(strip, i / COLUMNS, i % COLUMNS);
+        /* Stored before the barrier, so that it is loaded before it, both at a time. */
+        put(mine);
+        [[unroll]] for (int e = 0; e < LOADS_B; e++) {
+            int i = min(t + e * int(GROUP), ALL_B - 1), k = i / VECTORS;
+            columns[k * STRIDE_B + i % VECTORS] = k < INNER ? b_next[e] : uvec4(0);
+        }
         barrier();
         for (int done = 0; done < pixels; done += ROUND) {
             int pixel = min(done + team * int(MAT), last), after = min(done + ROUND + team * int(MAT), last);
@@ -97,12 +113,11 @@ uvec4 tap(int strip, int r, int i)
             [[unroll]] for (int j = 0; j < CHANNELS / int(MAT); j++)
                 acc[j] = coopmat<float, gl_ScopeSubgroup, MAT, MAT, gl_MatrixUseAccumulator>(0.0);
             for (int s0 = 0; s0 < STEPS; s0 += CHUNK) {
-                [[unroll]] for (int e = 0; e < LOADS; e++) {
-                    int i = min(lane + e * int(LANES), int(MAT) * ACROSS - 1);
-                    own[mine + i / ACROSS * STRIDE_A + i % ACROSS] = next[e];
+                if (s0 + done > 0) {
+                    put(mine);
+                    subgroupMemoryBarrierShared();
+                    subgroupBarrier();
                 }
-                subgroupMemoryBarrierShared();
-                subgroupBarrier();
                 /* What comes next is under way meanwhile. */
                 bool more = s0 + CHUNK < STEPS;
                 fetch(a_at + (more ? pixel : after) * A_PIXEL, more ? (s0 + CHUNK) * int(MAT) : 0);
