@@ -32,6 +32,8 @@ static Attend analyse(KernelGen *kg)
     return t;
 }
 
+enum { STRIP = 8 };
+
 /* Batch z, row and column of a value whose last two axes are these. */
 static Index index_in(Shader *s, const Attend *t, Type type, const Ix *row, const Ix *col)
 {
@@ -131,7 +133,7 @@ static const char *name_it(Shader *s, const Value *v, const char *x)
     return name;
 }
 
-static const char *store_text(Shader *s, const Attend *t)
+static const char *store_text(Shader *s, const Attend *t, bool strips)
 {
     Piece piece = contract_begin(s);
     const Attention *a = t->a;
@@ -142,9 +144,19 @@ static const char *store_text(Shader *s, const Attend *t)
         exact--;
     bool round_sum = v->type.dtype != DLVK_F16 || !emit_store_rounds(s, stored) || exact > 0;
     s->role = "out";
+    const Dim *columns = v->type.dim[v->type.rank - 1], *width = dim_const(&s->ctx->dims, STRIP);
+    const Ix *column = ix_var(s, "e", columns);
+    const char *to = NULL;
+    if (strips) {
+        strip_begin(s, STRIP, "WIDTH");
+        column = ix_add(s, ix_mul(s, ix_var(s, "strip", dim_floordiv(&s->ctx->dims, columns, width)), width), s->strip.j);
+        to = strip_declare(s, glsl_class(stored->type.dtype), NULL, true);
+        strip_open(s);
+        sh_line(s, "float x = sum[j];");
+    }
     if (t->v.factor != 1) sh_line(s, "x *= %s;", emit_literal(s, DLVK_F32, t->v.factor, 0));
     const char *x = round_sum ? name_it(s, v, emit_cast(s, DLVK_F32, v->type.dtype, "x", true)) : "x";
-    Index at = index_in(s, t, v->type, ix_var(s, "m", t->m), ix_var(s, "e", v->type.dim[v->type.rank - 1]));
+    Index at = index_in(s, t, v->type, ix_var(s, "m", t->m), column);
     emit_bind(s, v, at, x);
     for (int i = 0; i < a->behind.n; i++) {
         Node *n = a->behind.at[i];
@@ -161,12 +173,19 @@ static const char *store_text(Shader *s, const Attend *t)
         else
             x = emit_value(s, v, at);
     }
-    emit_store(s, v, ix_text(s, index_flat(s, v->type, &at)), x);
+    if (strips) {
+        sh_line(s, "%s = %s;", to, x);
+        strip_close(s);
+        strip_store(s, v, index_flat(s, v->type, &at), to);
+        s->strip.width = 0;
+    } else {
+        emit_store(s, v, ix_text(s, index_flat(s, v->type, &at)), x);
+    }
     s->role = NULL;
     return contract_end(s, piece);
 }
 
-void attend_holes(Shader *s, const Attend *t, const char *vector, Hole *holes)
+void attend_holes(Shader *s, const Attend *t, const char *vector, bool strips, Hole *holes)
 {
     const Attention *a = t->a;
     int64_t ahead = attend_ahead(t);
@@ -187,9 +206,54 @@ void attend_holes(Shader *s, const Attend *t, const char *vector, Hole *holes)
         {"dead", dead_text(s, t)},
         {"causal", ahead > -ATTEND_FAR && ahead < ATTEND_FAR ? "1" : "0"},
         {"ahead", sh_printf(s, "%lld", (long long)ahead)},
-        {"store", store_text(s, t)},
+        {strips ? "strip" : "store", store_text(s, t, strips)},
     };
     memcpy(holes, all, sizeof all);
+}
+
+static bool divides(Shader *s, const Dim *d, int by)
+{
+    return dim_is(dim_mod(&s->ctx->dims, d, dim_const(&s->ctx->dims, by)), 0);
+}
+
+const char *attend_operand(Shader *s, const Attend *t, const char *name, Value *value, const View *v, const Dim *along,
+                           const Dim *across, int64_t length, const char *size, bool *whole)
+{
+    *whole = v->root->type.dtype == DLVK_F16 && dim_is(along, 1) && divides(s, across, 8) && length % 8 == 0 &&
+             attend_base_divides(s, t, value, v, 8);
+    const Hole holes[] = {
+        {"name", name},
+        {"size", size},
+        {"whole", *whole ? "1" : "0"},
+        {"across", arg_int(s, across)},
+        {"along", arg_int(s, along)},
+        {"buffer", arg_buffer(s, v->root, false, "BufU32")},
+        {"load", attend_load(s, v, "at")},
+    };
+    return template_fill(s->pool, "attention_operand.glsl", sizeof holes / sizeof *holes, holes);
+}
+
+bool attend_factor(const Attend *t, double *f)
+{
+    const Value *v = t->a->scores;
+    *f = t->factor;
+    double c;
+    while (v != t->a->qk->out[0]) {
+        const Node *n = v->def;
+        if (!n) return false;
+        if (n->op == OP_RESHAPE || (n->op == OP_CAST && dtype_is_float(n->in[0]->type.dtype) && dtype_is_float(v->type.dtype))) {
+            v = n->in[0];
+        } else if ((n->op == OP_MUL || n->op == OP_DIV) && value_scalar(n->in[1], &c)) {
+            *f = n->op == OP_MUL ? *f * c : *f / c;
+            v = n->in[0];
+        } else if (n->op == OP_MUL && value_scalar(n->in[0], &c)) {
+            *f *= c;
+            v = n->in[1];
+        } else {
+            return false;
+        }
+    }
+    return *f > 0;
 }
 
 bool gen_attention(KernelGen *kg)
@@ -197,7 +261,7 @@ bool gen_attention(KernelGen *kg)
     Attend t = analyse(kg);
     attention_scalar(kg, &t);
     if (t.q.root->type.dtype == DLVK_F16 && t.k.root->type.dtype == DLVK_F16 && t.v.root->type.dtype == DLVK_F16)
-        attention_matrix(kg, &t);
+        attention_lanes(kg, &t), attention_matrix(kg, &t);
     attention_wave(kg, &t, DLVK_FEATURE_WAVE | DLVK_FEATURE_WG512 | DLVK_FEATURE_STORAGE16);
     attention_wave(kg, &t, 0);
     return true;

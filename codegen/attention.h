@@ -27,21 +27,30 @@ typedef struct Attend {
  *   dead                   statements behind the loop: `dead` becomes true where row m of batch z, of the GLSL floats top and
  *                          total, gives zeros
  *   causal, ahead          "1" where a mask hides the keys whose number is above their query's plus `ahead`, else "0"
- *   store                  statements that store x, the result at the GLSL ints z, m and e */
+ *   store                  statements that store x, the result at the GLSL ints z, m and e
+ *   strip                  instead, if asked for: such that store sum[0] to sum[7], the results at e = strip * 8 to strip * 8 + 7
+ */
 enum { ATTEND_HOLES = 17 };
-void attend_holes(Shader *s, const Attend *t, const char *vector, Hole *holes);
+void attend_holes(Shader *s, const Attend *t, const char *vector, bool strips, Hole *holes);
 /* Whether an operand's batches begin at multiples of `by` for certain. */
 bool attend_base_divides(Shader *s, const Attend *t, Value *operand, const View *view, int by);
+/* The function NAME, which loads eight elements of one of the operands' rows: in one go where they are neighbours for certain
+ * (*whole). along, across: elements between those of a row, and between rows; size: how many a row has, `length`, in GLSL. */
+const char *attend_operand(Shader *s, const Attend *t, const char *name, Value *value, const View *v, const Dim *along,
+                           const Dim *across, int64_t length, const char *size, bool *whole);
+/* Whether scores are the product times a positive number, *f. */
+bool attend_factor(const Attend *t, double *f);
 /* An element of an operand, as a float expression; at: a GLSL int variable, counted from the beginning of its memory. */
 const char *attend_load(Shader *s, const View *view, const char *at);
 
-/* Scores of keys farther ahead of their query than this are those of hidden ones, -6e4 or less; at least ATTEND_FAR: nobody knows.
- * codegen/attention_causal.c */
+/* Scores of keys farther ahead of their query than this are those of hidden ones, -6e4 or less; at least ATTEND_FAR: nobody
+ * knows. codegen/attention_causal.c */
 #define ATTEND_FAR (1 << 30)
 int64_t attend_ahead(const Attend *t);
 
 void attention_wave(KernelGen *kg, const Attend *t, uint32_t features); /* codegen/attention_wave.c */
-void attention_scalar(KernelGen *kg, const Attend *t); /* codegen/attention_scalar.c */
-void attention_matrix(KernelGen *kg, const Attend *t); /* codegen/attention_matrix.c */
+void attention_scalar(KernelGen *kg, const Attend *t);                  /* codegen/attention_scalar.c */
+void attention_lanes(KernelGen *kg, const Attend *t);                   /* codegen/attention_lanes.c */
+void attention_matrix(KernelGen *kg, const Attend *t);                  /* codegen/attention_matrix.c */
 
 #endif

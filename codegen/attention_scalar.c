@@ -40,7 +40,7 @@ void attention_scalar(KernelGen *kg, const Attend *t)
         {"q_load", load(s, &t->q, t->q.col, t->d)}, {"k_load", load(s, &t->k, t->k.row, t->d)},
         {"v_load", load(s, &t->v, t->v.col, t->e)},
     };
-    attend_holes(s, t, vectors ? "vector_at" : NULL, holes + OWN);
+    attend_holes(s, t, vectors ? "vector_at" : NULL, false, holes + OWN);
     const char *text = "";
     for (int i = 0; i < OWN + ATTEND_HOLES; i++) text = sh_printf(s, "%s%s\n", text, holes[i].text);
     holes[OWN + ATTEND_HOLES] = (Hole){"neighbours", neighbours_used(s->pool, text)};

@@ -49,6 +49,6 @@ void attention_wave(KernelGen *kg, const Attend *t, uint32_t features)
         {"key", operand(s, t, "key", k, &t->k, t->k.row, t->k.col, t->d, t->n, turned, &k_whole)},
         {"value", operand(s, t, "value", v, &t->v, t->v.col, t->v.row, t->e, t->n, false, &v_whole)},
     };
-    attend_holes(s, t, NULL, holes + OWN);
+    attend_holes(s, t, NULL, false, holes + OWN);
     contract_assemble(s, "attention_wave.comp.glsl", OWN + ATTEND_HOLES, holes);
 }

@@ -145,6 +145,7 @@ const char *prelude_for(Pool *p, const char *code, uint32_t *features)
     else
         *features &= ~(uint32_t)DLVK_FEATURE_FLOAT16;
     if (strstr(code, "subgroupShuffle")) strcat(head, "#extension GL_KHR_shader_subgroup_shuffle : require\n");
+    if (strstr(code, "subgroupBroadcastFirst")) strcat(head, "#extension GL_KHR_shader_subgroup_ballot : require\n");
     if (strstr(code, "subgroupAny")) strcat(head, "#extension GL_KHR_shader_subgroup_vote : require\n");
     if (strstr(code, "coopmat<"))
         strcat(head, "#extension GL_KHR_cooperative_matrix : require\n"

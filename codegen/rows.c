@@ -3,6 +3,8 @@
  * A row is one setting of the axes that are kept. LANES invocations share it: each walks every LANES-th element, partial
  * results meet in a tree over shared memory. With LANES = 1 the barriers fold away. On GPUs neighbouring invocations load
  * neighbours: they share a row where its elements lie side by side, and have a row each where the rows do. */
+#include <string.h>
+
 #include "codegen/shader.h"
 #include "dlvk/runtime.h"
 
@@ -17,7 +19,16 @@ void emit_lane_reduce(Shader *s, Kind k, DType t, const char *acc, bool each)
     const char *other = sh_printf(s, "red_%c[gl_LocalInvocationID.x%s + (l - lane)%s]", c == 'b' ? 'u' : c, row, step);
     const char *ahead = sh_printf(s, "red_%c[gl_LocalInvocationID.x%s + l%s]", c == 'b' ? 'u' : c, row, step);
     const char *to = c == 'b' ? "uint" : "", *back = c == 'b' ? " != 0u" : "";
-    sh_open(s, "if (LANES > 1) {");
+    bool shuffles = s->shuffles && !each && strchr("fiub", c);
+    if (shuffles) {
+        sh_open(s, "if (LANES <= gl_SubgroupSize) {");
+        sh_open(s, "[[unroll]] for (uint o = LANES / 2; o > 0; o /= 2) {");
+        const char *theirs = sh_printf(s, "(subgroupShuffleXor(%s(%s), o)%s)", to, acc, back);
+        sh_line(s, "%s = %s;", acc, emit_combine(s, k, t, acc, theirs));
+        sh_close(s);
+        sh_close(s);
+    }
+    sh_open(s, shuffles ? "else if (LANES > 1) {" : "if (LANES > 1) {");
     sh_line(s, "barrier();");
     sh_line(s, "%s%s = %s(%s);", each_j, mine, to, acc);
     sh_line(s, "barrier();");
@@ -70,10 +81,16 @@ static Shape choose(const Dim *rows, const Dim *length, bool scalar, bool column
     return (Shape){lanes, lanes > 128 ? lanes : 128};
 }
 
-enum { BUSY = 1 << 17, MAX_TRIPS = 8, FEW_TRIPS = 3, FEW_ROWS = 1024 }; /* invocations that keep a large GPU's memory busy */
+enum {
+    BUSY = 1 << 17,
+    MAX_TRIPS = 8,
+    FEW_TRIPS = 3,
+    SUBGROUP = 32,
+    FEW_ROWS = 1024
+}; /* invocations that keep a large GPU's memory busy */
 
 /* The same for strips: rows or lengths are counted in those. */
-static Shape choose_strips(const Dim *rows, const Dim *length, bool columns, uint32_t width)
+static Shape choose_strips(const Dim *rows, const Dim *length, bool columns, uint32_t width, bool few)
 {
     int64_t r = 4096, n = 256;
     dim_is_const(rows, &r);
@@ -86,6 +103,8 @@ static Shape choose_strips(const Dim *rows, const Dim *length, bool columns, uin
     }
     while (lanes < 256 && lanes < n && (lanes * 4 < n || lanes * r < BUSY)) lanes *= 2;
     if (lanes > 1 && n % lanes && n % (lanes / 2) == 0) lanes /= 2;
+    /* A subgroup has no need of barriers; but where rows are few, the more processors have one the better. */
+    if (!few && know_n && n > SUBGROUP && n <= 4 * SUBGROUP) lanes = SUBGROUP;
     int64_t trips = (n + lanes - 1) / lanes;
     bool keep = know_n && trips <= MAX_TRIPS;
     return (Shape){lanes, lanes > 128 ? lanes : 128, width, keep ? (uint32_t)trips : 0, keep && n % lanes == 0};
@@ -210,7 +229,7 @@ typedef enum Style { ROWS_SCALAR, ROWS_FEW, ROWS_STRIPS, ROWS_PORTABLE } Style;
 static bool write_rows(KernelGen *kg, Style style, bool alone)
 {
     bool strips = style == ROWS_FEW || style == ROWS_STRIPS;
-    Shader *s = shader_new(kg, style == ROWS_SCALAR ? DLVK_FEATURE_SCALAR : strips ? STRIPS : 0);
+    Shader *s = shader_new(kg, style == ROWS_SCALAR ? DLVK_FEATURE_SCALAR : strips ? STRIPS | DLVK_FEATURE_SUBGROUP : 0);
     s->twin = strips ? TWIN_NATIVE : alone ? TWIN_BOTH : TWIN_PLAIN;
     DimTable *dt = &s->ctx->dims;
     const Kernel *k = kg->kernel;
@@ -237,8 +256,10 @@ static bool write_rows(KernelGen *kg, Style style, bool alone)
             return false;
         }
         if (s->columns) rows = dim_floordiv(dt, rows, w);
-        shape = choose_strips(rows, s->columns ? length : dim_floordiv(dt, length, w), s->columns, (uint32_t)width);
+        shape = choose_strips(rows, s->columns ? length : dim_floordiv(dt, length, w), s->columns, (uint32_t)width,
+                              style == ROWS_FEW);
         s->along = !s->columns;
+        s->shuffles = s->along && shape.lanes <= SUBGROUP;
         s->trips = shape.trips > 0;
         s->exact = shape.exact;
     }

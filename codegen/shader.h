@@ -145,6 +145,7 @@ struct Shader {
     bool along;                 /* rows: the lanes lie along the row, not across rows */
     bool first_alone;           /* rows: nobody but a row's first lane goes on with what has been reduced */
     bool trips;                 /* rows: the shared loops make TRIPS trips, and what they load is kept; */
+    bool shuffles;              /*   a row's lanes are ones of a subgroup */
     bool exact;                 /*   every lane has a strip in each; columns: as many elements */
     int trip_scopes;            /*   the blocks around a trip */
     VEC(struct IxVar {

@@ -17,6 +17,7 @@ static const struct {
     {DLVK_FEATURE_COOPMAT, "coopmat"},   {DLVK_FEATURE_WAVE, "wave"},
     {DLVK_FEATURE_SCALAR, "scalar"},     {DLVK_FEATURE_WG512, "wg512"},
     {DLVK_FEATURE_WG1024, "wg1024"},     {DLVK_FEATURE_SHADER_OBJECT, "shader_object"},
+    {DLVK_FEATURE_QUADS, "quads"},
 };
 #define N_FEATURES (sizeof feature_names / sizeof *feature_names)
 
@@ -273,7 +274,7 @@ static void examine(dlvk_device *d, VkPhysicalDevice physical, DeviceFeatures *f
     const VkPhysicalDeviceLimits *lim = &base.limits;
     snprintf(info->driver, sizeof info->driver, "%s", p12.driverName);
     snprintf(info->driver_version, sizeof info->driver_version, "%s", p12.driverInfo);
-    info->features = feature_bits(f, &base, &p11, coopmat);
+    info->features = feature_bits(f, &base, &p11, coopmat) | (coopmat && d->quads ? DLVK_FEATURE_QUADS : 0);
     info->max_allocation_bytes =
         p11.maxMemoryAllocationSize < p13.maxBufferSize ? p11.maxMemoryAllocationSize : p13.maxBufferSize;
     info->subgroup_size = p11.subgroupSize;

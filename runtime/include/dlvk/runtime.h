@@ -36,9 +36,10 @@ typedef enum dlvk_feature {
     DLVK_FEATURE_SCALAR = 1 << 10,  /* a CPU driver with shuffles: loads at one address for all lanes are cheap, others serial */
     DLVK_FEATURE_WG512 = 1 << 11,   /* workgroups of 512 */
     DLVK_FEATURE_WG1024 = 1 << 12,
-    DLVK_FEATURE_SHADER_OBJECT =
-        1 << 13 /* a CPU driver with VK_EXT_shader_object: taken instead of pipelines, whose cache is empty
-                   there. Only DLVK_DISABLE can switch it off: it is decided when the device is opened */
+    /* A CPU driver with VK_EXT_shader_object: taken instead of pipelines, whose cache is empty there. Only DLVK_DISABLE can switch it off:
+     * it is decided when the device is opened. */
+    DLVK_FEATURE_SHADER_OBJECT = 1 << 13,
+    DLVK_FEATURE_QUADS = 1 << 14, /* with coopmat: lanes hold matrices of 16 x 16 as NVIDIA's do */
 } dlvk_feature;
 
 /* ---- devices ---------------------------------------------------------------------------------------------------- */
