@@ -153,11 +153,13 @@ static bool unbounded(const Value *v)
     return value_const(v, &t) && t->count == 1 && elem_get_i(t->dtype, t->data, 0) == INT64_MAX;
 }
 
-/* Whether an earlier loop has counted as many iterations, whose number must not change any more: a loop is repeated where it is
- * differentiated more than once. */
-static bool is_counted(const PlanBuilder *b, const Dim *count, const Region *at)
+/* Whether a number of iterations is one that must not change any more: the loop is given it, or an earlier loop has counted it,
+ * for a loop is repeated where it is differentiated more than once. */
+static bool is_counted(const PlanBuilder *b, const Dim *count, const Node *loop)
 {
-    for (; at; at = at->parent)
+    const Value *trips = loop->in[0];
+    if (trips->elems && trips->elems[0] == count) return true;
+    for (const Region *at = loop->region_at[0]->parent; at; at = at->parent)
         for (int i = 0; i < b->counted.n; i++)
             if (b->counted.at[i].count == count && b->counted.at[i].in == at) return true;
     return false;
@@ -187,7 +189,7 @@ static bool add_loop(PlanBuilder *b, StepList *l, Node *n)
     const Dim *count = NULL;
     for (int i = carried; i < n->n_out; i++) {
         const Dim *d = n->out[i]->type.dim[0];
-        if (is_data_symbol(d) && !is_counted(b, d, body->parent)) count = d;
+        if (is_data_symbol(d) && !is_counted(b, d, n)) count = d;
     }
     Dlvk__Plan__Step *s = step_new(b, l, DLVK__PLAN__STEP__KIND_LOOP);
     Dlvk__Plan__Loop *m = s->loop = PLAN_NEW(b, Loop, loop);

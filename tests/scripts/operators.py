@@ -648,6 +648,15 @@ def sizes_at_run_time():
     expect("unique_slices", "Unique", [rows], [unique, first, inverse.reshape(-1), count], 11, axis=0)
     expect("unique_long_slices", "Unique", [rows.repeat(20, 2)], [unique.repeat(20, 2), first, inverse.reshape(-1), count], 11, axis=0,
            symbolic=False)
+    # A loop over what is as long as data says does not change that length while it runs.
+    graph("scan_of_unknown_length", """(float[n] x) => (float[k] y, float s) <float zero = {0}, float[3] c = {10, 20, 30}> {
+        m = Greater(x, zero)
+        v = Compress<axis = 0>(x, m)
+        s, sums = Scan(zero, v) <body = b (float sum, float e) => (float sum1, float sum2) {
+            sum1 = Add(sum, e)
+            sum2 = Identity(sum1) }, num_scan_inputs = 1>
+        w = Add(v, c)
+        y = Mul(w, sums) }""", x=np.array([0.5, -1, 2.5, 3.5, -4.5], F32))
     # What a loop carries has the size that its body declares, before the first iteration and after each.
     graph("loop_declared_size", """(float[m] x, float[n] w, int64 trips) => (float[k] y) {
         y = Loop(trips, , x) <body = b (int64 i, bool go, float[3] s) => (bool go1, float[3] s1) {
