@@ -97,7 +97,7 @@ Value *compose_batch_norm(Build *b, Value *x, Value *scale, Value *bias, Value *
 Value *compose_batch_norm_call(Build *b, Value *x, Value *scale, Value *bias, Value *mean, Value *var, double epsilon);
 /* Mean and population variance over all axes but 1 (or only over axis 0 with per_activation), shaped like `like`. */
 void compose_batch_statistics(Build *b, Value *x, bool per_activation, Value *like, Value **mean, Value **var);
-/* x / sqrt(mean(x^2) + epsilon) over axes axis.., times scale (or NULL). */
+/* x / sqrt(mean(x^2) + epsilon) over axes axis.., times scale (or NULL), whose type the result has then. */
 Value *compose_rms_norm(Build *b, Value *x, Value *scale, int axis, double epsilon, bool wide);
 
 /* softmax(q k^T * scale + mask) v with q [..., n, d], k [..., m, d], v [..., m, e]; mask: bool (true: attend), float (added), or

@@ -95,7 +95,7 @@ Value *compose_rms_norm(Build *b, Value *x, Value *scale, int axis, double epsil
     Value *square = build_mean(b, build_map2(b, OP_MUL, x, x), n, axes, true);
     Value *y = build_map2(b, OP_MUL, x, build_map1(b, OP_RSQRT, build_map2s(b, OP_ADD, square, epsilon)));
     y = build_cast(b, y, t);
-    return scale ? build_map2(b, OP_MUL, y, scale) : y;
+    return scale ? build_map2(b, OP_MUL, build_cast(b, y, scale->type.dtype), scale) : y;
 }
 
 /* Where scores are kept: NULL when everywhere. */

@@ -115,6 +115,15 @@ static Value *window_offset(OnnxNode *n, Value *q)
     return build_map2(b, OP_SUB, length, build_dims(b, DLVK_I64, -1, &q->type.dim[2]));
 }
 
+/* What scores are computed in where the model says so. */
+static bool softmax_type(OnnxNode *n, DType *t)
+{
+    int64_t precision = onnx_int(n, "softmax_precision", 0);
+    if (!precision || (dtype_from_onnx(precision, t) && dtype_is_float(*t))) return true;
+    onnx_error(n, "attribute 'softmax_precision' is %lld", (long long)precision);
+    return false;
+}
+
 void lower_attention(OnnxNode *n)
 {
     Build *b = n->b;
@@ -138,11 +147,7 @@ void lower_attention(OnnxNode *n)
                        .keep = onnx_int(n, "qk_matmul_output_mode", 0),
                        .scores = has_out(n, 3) ? &scores : NULL};
     if (!attention_window(n, &s)) return;
-    int64_t precision = onnx_int(n, "softmax_precision", 0);
-    if (precision && !dtype_from_onnx(precision, &s.softmax_type)) {
-        onnx_error(n, "attribute 'softmax_precision' is %lld", (long long)precision);
-        return;
-    }
+    if (!softmax_type(n, &s.softmax_type)) return;
     s.mask = attention_mask(n, k->type.dim[2], t);
     bool windowed = s.has_left || s.has_right;
     if (windowed) s.offset = window_offset(n, q);
@@ -224,7 +229,7 @@ static Value *modified(OnnxNode *n, const char *name, Value *v)
     return onnx_inline(n, name, 1, &in_item, 1, &out) ? out.value : NULL;
 }
 
-/* Attention with three places where a graph of the model steps in. */
+/* Attention with two places where a graph of the model steps in. */
 void lower_flex_attention(OnnxNode *n)
 {
     Build *b = n->b;
@@ -236,11 +241,12 @@ void lower_flex_attention(OnnxNode *n)
         return;
     }
     double scale = onnx_head_scale(n, &q, -INFINITY);
+    DType t = q->type.dtype == DLVK_F64 ? DLVK_F64 : DLVK_F32;
+    if (!softmax_type(n, &t)) return;
     k = onnx_repeat_heads(n, k, q->type.dim[1]);
     v = onnx_repeat_heads(n, v, q->type.dim[1]);
     Value *scores = build_matmul(b, q, build_transpose(b, k, perm));
-    scores = build_map2s(b, OP_MUL, scores, scale);
-    scores = modified(n, "mask_mod", modified(n, "score_mod", scores));
+    scores = modified(n, "score_mod", build_cast(b, build_map2s(b, OP_MUL, scores, scale), t));
     Value *p = modified(n, "prob_mod", build_softmax(b, scores, -1, false));
     n->out[0] = v ? build_matmul(b, build_cast(b, p, v->type.dtype), v) : NULL;
 }

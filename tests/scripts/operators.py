@@ -302,6 +302,14 @@ def newer():
     x, w = normal(2, 3, 8), normal(8)
     rms = np.sqrt((x.astype(float) ** 2).mean(-1, keepdims=True) + 1e-5)
     expect("rms_normalization", "RMSNormalization", [x, w], [(x / rms * w).astype(F32)], 23, symbolic=False)
+    doubles = w.astype(float)  # the result is of the scale's type, what it scales of the input's
+    expect("rms_normalization_scale_type", "RMSNormalization", [x, doubles], [(x / rms).astype(F32) * doubles], 23)
+    q, k, v = normal(1, 2, 3, 4), normal(1, 2, 5, 4), normal(1, 2, 5, 2)
+    score = helper.make_tensor_value_info("s", onnx.TensorProto.DOUBLE, ["a", "b", "c", "d"])
+    changed = helper.make_tensor_value_info("t", onnx.TensorProto.DOUBLE, ["a", "b", "c", "d"])
+    change = helper.make_graph([helper.make_node("Mul", ["s", "s"], ["t"])], "m", [score], [changed])
+    want = softmax((q @ k.swapaxes(2, 3) * F32(0.5)).astype(float) ** 2).astype(F32) @ v
+    expect("flex_attention_in_double", "FlexAttention", [q, k, v], [want], 23, domain="ai.onnx.preview", softmax_precision=11, score_mod=change)
     a, b = normal(3, 4), normal(3, 4)
     expect("swiglu", "SwiGLU", [a, b], [(a / (1 + np.exp(-0.5 * a)) * b).astype(F32)], 28, alpha=0.5, symbolic=False)
     x, w, past = normal(2, 4, 7), normal(4, 1, 3), normal(2, 4, 2)
