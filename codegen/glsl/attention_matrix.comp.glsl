@@ -160,11 +160,9 @@ float reference(float highest)
         for (;;) {
 #endif
         for (int n0 = from; n0 < end; n0 += int(BLOCK)) {
-            bool more = n0 + int(BLOCK) < @{n};
-            if (more) {
-                FETCH_K(n0 + int(BLOCK))
-                FETCH_V(n0 + int(BLOCK))
-            }
+            /* Behind the last block its last key again. */
+            FETCH_K(n0 + int(BLOCK))
+            FETCH_V(n0 + int(BLOCK))
             SUMS c[FM * FN];
             [[unroll]] for (uint i = 0; i < FM * FN; i++) c[i] = SUMS(0.0);
             [[unroll]] for (uint k = 0; k < FD; k++) {
@@ -293,10 +291,8 @@ float reference(float highest)
                 }
             if (!QUADS) barrier();
             stage = 1 - stage;
-            if (more) {
-                PUT_K(stage)
-                PUT_V(stage)
-            }
+            PUT_K(stage)
+            PUT_V(stage)
             barrier();
         }
 #if @{causal}

@@ -74,14 +74,15 @@ static Value *without_nan(Case *c, Value *s, Value *p)
     return build_map3(b, OP_SELECT, none, zero, p);
 }
 
-/* eights: of a head's elements, at most */
-static void any_attention(Case *c, DType t, int64_t longest, int64_t eights)
+/* size: of heads; 0: any. eights: of their elements, at most */
+static void any_attention(Case *c, DType t, int64_t longest, int64_t size, int64_t eights)
 {
     Build *b = &c->b;
     int64_t times = chance(c, 25) ? 2 : 1, kv_heads = between(c, 1, 3);
     Heads h = {any_dim(c, 1, 2), fixed(c, kv_heads * times), any_dim(c, 1, longest), any_dim(c, 2, longest), 0, 0};
     h.d = chance(c, 60) ? 8 * between(c, 1, eights) : between(c, 1, 40);
     h.e = chance(c, 70) ? h.d : between(c, 1, 70);
+    if (size) h.d = h.e = size;
     Value *q = heads(c, t, &h, h.heads, h.m, h.d), *k = heads(c, t, &h, fixed(c, kv_heads), h.n, h.d);
     Value *v = repeated(c, heads(c, t, &h, fixed(c, kv_heads), h.n, h.e), times);
     Value *kt = build_transpose(b, repeated(c, k, times), (int[]){0, 1, 3, 2});
@@ -120,22 +121,29 @@ static void any_attention(Case *c, DType t, int64_t longest, int64_t eights)
 
 FAMILY(attention, 16)
 {
-    any_attention(c, float_type(c), 40, 5);
+    any_attention(c, float_type(c), 40, 0, 5);
 }
 
 FAMILY(attention_half, 3)
 {
-    any_attention(c, DLVK_F16, 80, 5);
+    any_attention(c, DLVK_F16, 80, 0, 5);
 }
 
 /* Every variant of the kernel; heads of all sizes. */
 FAMILY(attention_variants, 1)
 {
     c->variants = true;
-    any_attention(c, chance(c, 50) ? DLVK_F16 : DLVK_F32, 140, chance(c, 40) ? 32 : 8);
+    any_attention(c, chance(c, 50) ? DLVK_F16 : DLVK_F32, 140, 0, chance(c, 40) ? 32 : 8);
+}
+
+/* The size that most models have, and some kernels are for. */
+FAMILY(attention_64, 1)
+{
+    c->variants = chance(c, 50);
+    any_attention(c, DLVK_F16, 140, 64, 0);
 }
 
 FAMILY(attention_long, 3)
 {
-    any_attention(c, DLVK_F32, 200, 5);
+    any_attention(c, DLVK_F32, 200, 0, 5);
 }
