@@ -268,6 +268,11 @@ const char *contract_end(Shader *s, Piece p)
     return text;
 }
 
+bool contract_whole(KernelGen *kg, const Contraction *c, int64_t steps)
+{
+    return dim_is(dim_mod(&kg->ctx->dims, c->steps, dim_const(&kg->ctx->dims, steps)), 0);
+}
+
 static bool is_output(const Kernel *k, const Value *v)
 {
     for (int i = 0; i < k->out.n; i++)
@@ -446,7 +451,8 @@ void contract_tiles(Shader *s, const Contraction *c, const char *name, const Til
         {"splits", t->split.splits},
         {"bm", cut_text(s, t, offsetof(Cut, m))},
         {"bn", cut_text(s, t, offsetof(Cut, n))},
-        {"clamp", t->cut && t->unroll ? "1" : "0"},
+        {"clamp", t->whole || (t->cut && t->unroll) ? "1" : "0"},
+        {"whole", t->whole ? "true" : "false"},
         {"bk", cut_text(s, t, offsetof(Cut, slice))},
         {"tm", cut_text(s, t, offsetof(Cut, sub_m))},
         {"tn", cut_text(s, t, offsetof(Cut, sub_n))},
@@ -581,7 +587,7 @@ bool gen_contract(KernelGen *kg)
     const uint32_t gpu = DLVK_FEATURE_WAVE | DLVK_FEATURE_WG512 | DLVK_FEATURE_STORAGE16;
     if (!f16) /* what runs on matrix units nearly everywhere is not worth another module */
         contract_few(kg, &c, gpu);
-    if (!contract_team(kg, &c, gpu) && !contract_tile(kg, &c, gpu)) contract_wave(kg, &c, gpu);
+    if (!contract_team(kg, &c, gpu) && !contract_tile(kg, &c, gpu)) contract_rest(kg, &c, gpu);
     contract_wave(kg, &c, 0);
     return true;
 }

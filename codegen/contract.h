@@ -65,6 +65,8 @@ typedef struct Epilogue {
     const char *width, *column_values, *store, *results, *value, *put;
 } Epilogue;
 Epilogue contract_epilogue(Shader *s, const Contraction *c, Lanes lanes);
+/* Whether k is known to be a multiple of so many steps. */
+bool contract_whole(KernelGen *kg, const Contraction *c, int64_t steps);
 /* A GLSL function, float before(float raw, int inner), that makes an element of A of what lies in memory for it, in channel
  * `inner`; nothing where these are the same. */
 void contract_before(Shader *s, const Contraction *c);
@@ -137,6 +139,7 @@ typedef struct Tiles {
     const char *row_type, *rows, *row; /* contract_rows(), contract_row() */
     const Cut *cut;                    /* contract_team: holes bm, bn, tm, tn, teams */
     bool unroll;                       /* Shader.unroll, where operands are f32; contract_team: few branches, too */
+    bool whole;                        /* contract_tile, contract_team: contract_whole() for a slice of all teams */
     bool strips;                       /* LANES_STRIPS */
     bool a_by_rows; /* single elements of A, too, are taken by neighbouring rows where these neighbour in memory */
 } Tiles;
@@ -152,5 +155,6 @@ void contract_few(KernelGen *kg, const Contraction *c, uint32_t features);
 bool contract_tile(KernelGen *kg, const Contraction *c,
                    uint32_t features); /* codegen/contract_tile.c; true: for all sizes there are */
 bool contract_team(KernelGen *kg, const Contraction *c, uint32_t features); /* codegen/contract_team.c; the same */
+void contract_rest(KernelGen *kg, const Contraction *c, uint32_t features); /* the same file: all sizes that are left */
 
 #endif

@@ -74,8 +74,7 @@ static void one_cut(KernelGen *kg, const Contraction *c, const Cut *t)
 {
     Shader *s = shader_new(kg, DLVK_FEATURE_WAVE | DLVK_FEATURE_COOPMAT | DLVK_FEATURE_FLOAT16 | DLVK_FEATURE_STORAGE16);
     /* The subgroups in a workgroup; the next two are filled in by the runtime. */
-    DimTable *dt = &kg->ctx->dims;
-    bool whole = dim_is(dim_mod(dt, c->steps, dim_const(dt, t->slice)), 0);
+    bool whole = contract_whole(kg, c, t->slice);
     const uint32_t spec[] = {
         t->m / t->sub_m * (t->n / t->sub_n), 16, 32, t->m, t->n, t->sub_m, t->sub_n, t->slice, t->depth, whole};
     for (size_t k = 0; k < sizeof spec / sizeof *spec; k++) *VEC_PUSH(s->pool, s->spec) = spec[k];

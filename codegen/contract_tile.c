@@ -2,6 +2,8 @@
 #include "codegen/contract.h"
 #include "dlvk/runtime.h"
 
+enum { SLICE = 16 }; /* steps of k between two barriers, as the template has them */
+
 static void one_tile(KernelGen *kg, const Contraction *c, uint32_t features, int64_t columns, const Dim *tiles, const Dim *when)
 {
     Shader *s = shader_new(kg, features);
@@ -13,7 +15,8 @@ static void one_tile(KernelGen *kg, const Contraction *c, uint32_t features, int
                      .row_type = "int",
                      .rows = "LOADS_A",
                      .row = "e",
-                     .unroll = true};
+                     .unroll = true,
+                     .whole = contract_whole(kg, c, SLICE)};
     contract_tiles(s, c, "contract_tile.comp.glsl", &t);
 }
 
@@ -25,7 +28,8 @@ bool contract_tile(KernelGen *kg, const Contraction *c, uint32_t features)
     dim_range(c->n, &n_least, &n_most);
     const Dim *rows = dim_mul(dt, dim_ceildiv(dt, c->m, dim_const(dt, ROWS)), c->z);
     for (int64_t columns = 128; columns >= 64; columns /= 2) {
-        if (n_most <= columns / 2) continue;
+        if (n_most <= columns / 2 || (!c->conv && columns < 128 && n_least > columns))
+            continue; /* for wide products: contract_rest() */
         const Dim *tiles = dim_mul(dt, rows, dim_ceildiv(dt, c->n, dim_const(dt, columns)));
         const Dim *when = dim_floordiv(dt, tiles, dim_const(dt, ENOUGH));
         if (!contract_may_run(&when)) continue;

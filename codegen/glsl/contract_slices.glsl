@@ -1,5 +1,5 @@
 /* A team's part of the next slice of k, under way into registers. The template has BM, BN, BK, VECTORS (of a slice's steps), TEAM (the
- * invocations that share a slice), K_END, where k ends, and `pool` in shared memory. Vectors in memory lie along A's steps of k, else along its rows; along
+ * invocations that share a slice), K_END, where k ends, WHOLE, whether slices are whole up to there, and `pool` in shared memory. Vectors in memory lie along A's steps of k, else along its rows; along
  * B's columns, else along its steps of k. */
 const int LOADS_A = BM * VECTORS / TEAM, LOADS_B = BN * VECTORS / TEAM;
 const bool A_STEPS = @{a_along_k}, B_COLUMNS = @{b_along_n};
@@ -19,7 +19,7 @@ void fetch(int k0)
         int r = across_a(e);
 #if @{a_whole}
         int k = k0 + along_a(e);
-        bool live = k < K_END;
+        bool live = WHOLE || k < K_END;
         k = live ? k : 0;
         @{a_slice}
         vec4 x = vec4(0);
@@ -28,7 +28,7 @@ void fetch(int k0)
 #else
         [[unroll]] for (int u = 0; u < 4; u++) {
             int k = k0 + along_a(e) + u;
-            bool live = k < K_END;
+            bool live = WHOLE || k < K_END;
             k = live ? k : 0;
             @{a_slice}
             float x = 0;
@@ -42,13 +42,14 @@ void fetch(int k0)
     [[unroll]] for (int e = 0; e < LOADS_B; e++) {
         int n = min(n0 + across_b(e), B_COLUMNS && @{b_whole} != 0 ? (@{n} - 1) / 4 * 4 : @{n} - 1);
 #if @{b_whole}
-        int k = min(k0 + along_b(e), B_COLUMNS ? K_END - 1 : K_END - 4);
+        int k = WHOLE ? k0 + along_b(e) : min(k0 + along_b(e), B_COLUMNS ? K_END - 1 : K_END - 4);
         vec4 x;
         @{b_load}
         next_b[e] = x;
 #else
         [[unroll]] for (int u = 0; u < 4; u++) {
-            int k = min(k0 + along_b(e) + (B_COLUMNS ? 0 : u), K_END - 1);
+            int k = k0 + along_b(e) + (B_COLUMNS ? 0 : u);
+            if (!WHOLE) k = min(k, K_END - 1);
             float x;
             @{b_load}
             next_b[e][u] = x;
@@ -87,7 +88,7 @@ void put(int at_a, int at_b)
     int to_a = at_a + (A_STEPS ? along_a(0) * STRIDE_A + t / VECTORS / 4 : along_a(0) * STRIDE_A + across_a(0) / 4);
     int to_b = at_b + (B_COLUMNS ? along_b(0) * STRIDE_B + across_b(0) / 4 : along_b(0) * STRIDE_B + t / VECTORS / 4), c = t / VECTORS % 4;
 #if @{clamp}
-    if (fetched + BK > K_END)
+    if (!WHOLE && fetched + BK > K_END)
         [[unroll]] for (int e = 0; e < LOADS_B; e++)
             [[unroll]] for (int u = 0; u < 4; u++)
                 if (fetched + along_b(e) + (B_COLUMNS ? 0 : u) >= K_END) next_b[e][u] = 0;

@@ -6,6 +6,7 @@
  * its slices and add up at the end, and workgroups share out k (SPLITS > 1). The latter leave their sums in memory; of FAN neighbours the
  * last to arrive adds up theirs, and the last of all these what those have come to, always in the same order. */
 layout(constant_id = 0) const bool SHARED = false; /* workgroups share out k */
+const bool WHOLE = @{whole};
 const int BM = @{bm}, BN = @{bn}, BK = @{bk}, TM = @{tm}, TN = @{tn}, TEAMS = @{teams};
 layout(local_size_x = @{bm} / @{tm} * (@{bn} / @{tn}) * @{teams}) in;
 
@@ -13,9 +14,10 @@ const int WIDE = BN / TN, HIGH = BM / TM, TEAM = WIDE * HIGH; /* invocations sid
 const int GROUP = TEAM * TEAMS, VECTORS = BK / 4;
 const int BAND = 8, FAN = 16;
 const int STRIDE_A = BM / 4 + 1, STRIDE_B = BN / 4 + 1; /* vectors to a step of k: odd, so that columns fall into different banks */
-const int RUN = TM * TN < 64 ? 4 : BK;                  /* steps of k that stand written out */
+const bool LONG = TM * TN >= 64;                        /* what there is to do is more than its code takes to load */
+const int RUN = LONG ? BK : 4;                          /* steps of k that stand written out */
 const int SUMS = TM * TN / 4, MINE = SUMS / TEAMS;      /* vectors of sums: an invocation's, and what it takes on where teams have met */
-const int FLIGHT = MINE < 4 ? 16 / MINE : 4;            /* workgroups' sums that are under way at a time */
+const int PIECE = MINE < 4 ? MINE : 4, FLIGHT = 16 / PIECE; /* of these vectors, and workgroups' sums, that are under way at a time */
 const int ROWS = 2 * HIGH;                              /* of the result that pass through shared memory at a time */
 const int PASSES = BM / ROWS, SOME = ROWS * BN / GROUP, EACH = SOME < 4 ? SOME : 4;
 const int TILES = TEAMS * BK * (STRIDE_A + STRIDE_B), MEET = GROUP * TEAMS;
@@ -49,13 +51,14 @@ void gather(int at, int n, int step)
 {
     Partial partial = Partial(@{partial});
     [[unroll]] for (int j = 0; j < MINE; j++) mine[j] = vec4(0);
-    for (int q0 = 0; q0 < n; q0 += FLIGHT) {
-        vec4 x[FLIGHT * MINE];
-        [[unroll]] for (int q = 0; q < FLIGHT; q++)
-            [[unroll]] for (int j = 0; j < MINE; j++) x[q * MINE + j] = partial.d[at + min(q0 + q, n - 1) * step + j * GROUP];
-        [[unroll]] for (int q = 0; q < FLIGHT; q++)
-            if (q0 + q < n) [[unroll]] for (int j = 0; j < MINE; j++) mine[j] += x[q * MINE + j];
-    }
+    [[unroll]] for (int j0 = 0; j0 < MINE; j0 += PIECE)
+        for (int q0 = 0; q0 < n; q0 += FLIGHT) {
+            vec4 x[FLIGHT * PIECE];
+            [[unroll]] for (int q = 0; q < FLIGHT; q++)
+                [[unroll]] for (int j = 0; j < PIECE; j++) x[q * PIECE + j] = partial.d[at + min(q0 + q, n - 1) * step + (j0 + j) * GROUP];
+            [[unroll]] for (int q = 0; q < FLIGHT; q++)
+                if (q0 + q < n) [[unroll]] for (int j = 0; j < PIECE; j++) mine[j0 + j] += x[q * PIECE + j];
+        }
 }
 
 //# main
@@ -72,8 +75,9 @@ void gather(int at, int n, int step)
         uint band_rows = min(BAND, row_tiles - band * BAND), column_tile = within / band_rows;
         m0 = int(band * BAND + within - column_tile * band_rows) * BM, n0 = int(column_tile) * BN;
         int at_a = team * BK * STRIDE_A, at_b = TEAMS * BK * STRIDE_A + team * BK * STRIDE_B;
-        /* 4 x 8 invocations stand together. */
-        int tx = WIDE < 8 ? t % WIDE : t / 32 % max(WIDE / 8, 1) * 8 + t % 8, ty = WIDE < 8 ? t / WIDE : t / 32 / max(WIDE / 8, 1) * 4 + t / 8 % 4;
+        /* 4 x 8 invocations stand together, so that pairs of neighbours, or of every second, load the same: then half as many words move. */
+        int tx = WIDE < 8 ? t % WIDE : t / 32 % max(WIDE / 8, 1) * 8 + t / 2 % 8;
+        int ty = WIDE < 8 ? t / WIDE : t / 32 / max(WIDE / 8, 1) * 4 + t / 16 % 2 * 2 + t % 2;
         [[unroll]] for (int e = 0; e < LOADS_A; e++) {
             int m = min(m0 + across_a(e), @{m} - 1);
             @{row}
@@ -82,12 +86,13 @@ void gather(int at, int n, int step)
         [[unroll]] for (int i = 0; i < SUMS; i++) acc[i] = vec4(0);
         int slices = (@{k} + TEAMS * BK - 1) / (TEAMS * BK), k_first = (slices + SPLITS - 1) / SPLITS * (TEAMS * BK) * share;
         k_end = min(k_first + (slices + SPLITS - 1) / SPLITS * (TEAMS * BK), @{k});
-        /* Code takes time to load, more than it runs for where there is little to do: each part stands here once. */
-        [[dont_unroll]] for (int k0 = k_first - TEAMS * BK; k0 < k_end; k0 += TEAMS * BK) {
-            if (k0 >= k_first) put(at_a, at_b);
+        /* Code takes time to load, more than it runs for where there is little to do: there each part stands here once. */
+        if (LONG && k_first < k_end) fetch(k_first + team * BK);
+        [[dont_unroll]] for (int k0 = LONG ? k_first : k_first - TEAMS * BK; k0 < k_end; k0 += TEAMS * BK) {
+            if (LONG || k0 >= k_first) put(at_a, at_b);
             barrier();
             if (k0 + TEAMS * BK < k_end) fetch(k0 + TEAMS * BK + team * BK);
-            if (k0 >= k_first)
+            if (LONG || k0 >= k_first)
                 [[dont_unroll]] for (int k4 = 0; k4 < BK; k4 += RUN) [[unroll]] for (int k = k4; k < k4 + RUN; k++) {
                     vec4 u[TM / 4], v[TN / 4];
                     [[unroll]] for (int i = 0; i < TM / 4; i++) u[i] = pool[at_a + k * STRIDE_A + ty + i * HIGH];

@@ -6,6 +6,7 @@
 layout(constant_id = 0) const uint GROUP = 128;
 layout(local_size_x_id = 0) in;
 
+const bool WHOLE = @{whole};
 const int TEAM = int(GROUP), BM = 64, BN = TEAM, BK = 16, VECTORS = BK / 4;
 const int BAND = 8;
 const int WIDE = BN / 8;                               /* invocations side by side */
@@ -15,6 +16,28 @@ const int AT_B = BK * STRIDE_A;                        /* where B's slice begins
 shared vec4 pool[BK * (STRIDE_A + STRIDE_B)];
 #define K_END @{k}
 @{slices}
+
+/* Sums leave by way of the same memory. Stored as vectors they would have to stand in neighbouring registers, and the driver's compiler moves
+ * them there once a slice: those of products are single numbers, the components of a row's vectors in planes. Invocations that stand together
+ * store to different banks, and load from different ones. */
+const bool PLANES = @{conv} == 0;
+const int PLANE = BN / 4 + 8, PITCH = PLANES ? 4 * PLANE + 4 : BN;
+void put_sum(int row, int vector, vec4 x)
+{
+    if (PLANES)
+        [[unroll]] for (int c = 0; c < 4; c++) {
+            int at = row * PITCH + c * PLANE + vector;
+            pool[at / 4][at % 4] = x[c];
+        }
+    else
+        pool[row * (BN / 4) + vector] = x;
+}
+
+float get_sum(int row, int column)
+{
+    int at = row * PITCH + (PLANES ? column % 4 * PLANE + column / 4 : column);
+    return pool[at / 4][at % 4];
+}
 //# main
     t = int(gl_LocalInvocationID.x);
     int row_tiles = (@{m} + BM - 1) / BM, column_tiles = (@{n} + BN - 1) / BN;
@@ -26,8 +49,8 @@ shared vec4 pool[BK * (STRIDE_A + STRIDE_B)];
         int band = tile / (BAND * column_tiles), within = tile - band * BAND * column_tiles;
         int band_rows = min(BAND, row_tiles - band * BAND);
         m0 = (band * BAND + within % band_rows) * BM, n0 = within / band_rows * BN;
-        /* 4 x 8 invocations stand together. */
-        int tx = t / 32 % (WIDE / 8) * 8 + t % 8, ty = t / 32 / (WIDE / 8) * 4 + t / 8 % 4;
+        /* 4 x 8 invocations stand together, so that pairs of neighbours, or of every second, load the same: then half as many words move. */
+        int tx = t / 32 % (WIDE / 8) * 8 + t / 2 % 8, ty = t / 32 / (WIDE / 8) * 4 + t / 16 % 2 * 2 + t % 2;
         [[unroll]] for (int e = 0; e < LOADS_A; e++) {
             int m = min(m0 + across_a(e), @{m} - 1);
             @{row}
@@ -55,14 +78,14 @@ shared vec4 pool[BK * (STRIDE_A + STRIDE_B)];
         /* Two rows of each invocation at a time: 16 rows of the tile, of which an invocation finishes one column. */
         for (int p = 0; p < 4; p++) {
             [[unroll]] for (int q = 0; q < 16; q++)
-                if (p == q / 4) pool[AT_B + (ty * 2 + q / 2 % 2) * (BN / 4) + tx + q % 2 * WIDE] = acc[q];
+                if (p == q / 4) put_sum(ty * 2 + q / 2 % 2, tx + q % 2 * WIDE, acc[q]);
             barrier();
             int column = n0 + t, n = min(column, @{n} - 1), row = m0 + p / 2 * 32 + p % 2 * 2;
             @{column_values}
             @{results}
             [[unroll]] for (int e = 0; e < EACH; e++) {
                 int m = min(row + e / 2 * 4 + e % 2, @{m} - 1);
-                float x = pool[AT_B + e * (BN / 4) + t / 4][t % 4];
+                float x = get_sum(e, t);
                 @{value}
             }
             [[unroll]] for (int e = 0; e < EACH; e++) {
