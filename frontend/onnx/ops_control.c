@@ -425,6 +425,7 @@ typedef struct ScanSpec {
     int states, scans, outs;
     Value **state; /* initial */
     Value **scan;  /* the iterated axis first */
+    Value *trips;  /* how much of it; NULL: all */
 } ScanSpec;
 
 /* The loop of one scan at b: out[] gets final states, then stacked outputs (axis 0). */
@@ -466,7 +467,7 @@ static bool scan_loop(OnnxNode *n, Build *b, const ScanSpec *s, Value **out)
     } while (carried_widen(b, &in_body, &c, results));
     push_result(body, yes);
     for (int i = 0; i < outputs; i++) push_result(body, results[i]);
-    Value *trips = build_dims(b, DLVK_I64, -1, &s->scan[0]->type.dim[0]);
+    Value *trips = s->trips ? s->trips : build_dims(b, DLVK_I64, -1, &s->scan[0]->type.dim[0]);
     Value **all = build_loop(b, trips, build_scalar_i(b, DLVK_BOOL, 1), c.n, c.init, body);
     for (int i = 0; all && i < outputs; i++) out[i] = all[i];
     return all != NULL;
@@ -493,6 +494,7 @@ static void scan_spec(OnnxNode *n, int first, ScanSpec *s)
     s->outs = n->n_out - s->states;
     s->state = POOL_ARRAY(n->b->ctx->pool, Value *, s->states);
     s->scan = POOL_ARRAY(n->b->ctx->pool, Value *, s->scans);
+    s->trips = NULL;
 }
 
 void lower_scan(OnnxNode *n)
@@ -517,17 +519,24 @@ void lower_scan(OnnxNode *n)
     }
 }
 
-/* Opset 8: every operand has a leading batch axis, and each batch element is scanned by itself: a loop around the loop. */
+/* x with zeros behind it, along its first axis, until that is `size`. */
+static Value *lengthened(Build *b, Value *x, const Dim *size)
+{
+    if (!x) return NULL;
+    const Dim *lo[DLVK_MAX_RANK], *hi[DLVK_MAX_RANK];
+    for (int i = 0; i < x->type.rank; i++) lo[i] = hi[i] = dim_of_int(b, 0);
+    hi[0] = dim_sub(&b->ctx->dims, size, x->type.dim[0]);
+    return build_pad(b, x, lo, hi, build_scalar(b, x->type.dtype, 0));
+}
+
+/* Opset 8: every operand has a leading batch axis, and each batch element is scanned by itself: a loop around the loop. Elements
+ * may be shorter than the axis; what they collect is then followed by zeros. */
 void lower_scan_8(OnnxNode *n)
 {
     Build *b = n->b;
     Context *ctx = b->ctx;
     ScanSpec s;
     int zero = 0;
-    if (has_in(n, 0)) {
-        onnx_error(n, "input 'sequence_lens' is not supported");
-        return;
-    }
     scan_spec(n, 1, &s);
     Region *outer = region_new(b->at->graph, b->at);
     Build in_outer = {.ctx = ctx, .at = outer};
@@ -540,11 +549,18 @@ void lower_scan_8(OnnxNode *n)
             s.state[i] = v;
         } else {
             bool backward = list_entry(n, "directions", i - s.states) != 0;
+            if (backward && has_in(n, 0)) {
+                onnx_error(n, "input 'sequence_lens' is not supported where 'directions' has a scan run backwards");
+                return;
+            }
             s.scan[i - s.states] = backward ? build_reverse(&in_outer, v, 1, &zero) : v;
         }
     }
     Value **inner = POOL_ARRAY(ctx->pool, Value *, n->n_out), *yes = build_scalar_i(&in_outer, DLVK_BOOL, 1);
+    if (has_in(n, 0)) s.trips = compose_at(&in_outer, build_cast(&in_outer, in(n, 0), DLVK_I64), element, 0);
     if (!scan_loop(n, &in_outer, &s, inner)) return;
+    for (int i = s.states; s.trips && i < n->n_out; i++)
+        if (!(inner[i] = lengthened(&in_outer, inner[i], s.scan[0]->type.dim[0]))) return;
     push_result(outer, yes);
     for (int i = 0; i < n->n_out; i++) push_result(outer, inner[i]);
     Value *trips = build_dims(b, DLVK_I64, -1, &first->type.dim[0]);

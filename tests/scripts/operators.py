@@ -665,6 +665,10 @@ def sizes_at_run_time():
             sum2 = Identity(sum1) }, num_scan_inputs = 1>
         w = Add(v, c)
         y = Mul(w, sums) }""", x=np.array([0.5, -1, 2.5, 3.5, -4.5], F32))
+    graph("scan_8_lengths", """(int64[b] lens, float[b, 2] s0, float[b, n, 2] x) => (float[b, 2] s, float[b, n, 2] y) {
+        s, y = Scan(lens, s0, x) <body = b (float[2] sum, float[2] e) => (float[2] sum1, float[2] sum2) {
+            sum1 = Add(sum, e)
+            sum2 = Mul(sum1, e) }, num_scan_inputs = 1> }""", 8, lens=np.array([3, 1, 4], I64), s0=normal(3, 2), x=normal(3, 4, 2))
     # What a loop carries has the size that its body declares, before the first iteration and after each.
     graph("loop_declared_size", """(float[m] x, float[n] w, int64 trips) => (float[k] y) {
         y = Loop(trips, , x) <body = b (int64 i, bool go, float[3] s) => (bool go1, float[3] s1) {
