@@ -448,6 +448,7 @@ void contract_tiles(Shader *s, const Contraction *c, const char *name, const Til
         {"b_along_n", contract_b_along_k(c) ? "false" : "true"},
         {"a_whole", t->a == LOAD_ELEMENT ? "0" : "1"},
         {"b_whole", t->b == LOAD_ELEMENT ? "0" : "1"},
+        {"stages", t->twice ? "2" : "1"},
         {"splits", t->split.splits},
         {"bm", cut_text(s, t, offsetof(Cut, m))},
         {"bn", cut_text(s, t, offsetof(Cut, n))},

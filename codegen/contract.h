@@ -110,6 +110,7 @@ typedef struct Cut {
     uint32_t sub_m, sub_n;     /* matrix units: the piece of a subgroup; contract_team: of an invocation */
     uint32_t slice;            /* steps of k between two barriers */
     uint32_t depth;            /* matrix units: slices under way from memory */
+    uint32_t stages;           /* matrix units: slices in shared memory, 0 for 1, or 2, where depth is 1 */
     uint32_t parts;            /* contract_wave, contract_team: teams of a workgroup that share out a slice */
     int64_t enough;            /* workgroups: with fewer tiles, several share one; up to 2 * MOST_TILES */
     int64_t least, most;       /* steps of k for a workgroup, where several share a tile, and how many do; most 1: none */
@@ -141,6 +142,7 @@ typedef struct Tiles {
     bool unroll;                       /* Shader.unroll, where operands are f32; contract_team: few branches, too */
     bool whole;                        /* contract_tile, contract_team: contract_whole() for a slice of all teams */
     bool strips;                       /* LANES_STRIPS */
+    bool twice;                        /* contract_matrix: two slices in shared memory */
     bool a_by_rows; /* single elements of A, too, are taken by neighbouring rows where these neighbour in memory */
 } Tiles;
 /* Fills the template `name`. */

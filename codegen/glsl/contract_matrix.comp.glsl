@@ -22,20 +22,21 @@ layout(local_size_x_id = 0) in;
 const uint VECTORS = BK / 8;
 const int BAND = 4;
 const uint FM = WM / MAT, FN = WN / MAT;             /* matrices in a subgroup's piece */
-const uint LOADS_A = BM * VECTORS / GROUP, LOADS_B = BN * VECTORS / GROUP;
+const uint LOADS_A = (BM * VECTORS + GROUP - 1) / GROUP, LOADS_B = BN * VECTORS / GROUP;
 const uint STEPS = BK / MAT;                         /* of a slice */
 /* In shared memory, as in memory: rows of A, else steps of k; steps of k of B, else columns. */
 const bool A_ROWS = @{a_along_k}, B_ROWS = @{b_along_n};
 const uint ACROSS = A_ROWS ? VECTORS : BM / 8, BCROSS = B_ROWS ? BN / 8 : VECTORS; /* vectors in such a row */
 const uint STRIDE_A = ACROSS + 1, STRIDE_B = BCROSS + 1;
-const uint SIZE_A = (A_ROWS ? BM : BK) * STRIDE_A, SIZE_B = (B_ROWS ? BK : BN) * STRIDE_B;
+const uint SIZE_A = (A_ROWS ? BM : BK) * STRIDE_A, SIZE_B = (B_ROWS ? BK : BN) * STRIDE_B, SIZE = SIZE_A + SIZE_B;
+#define STAGES @{stages} /* slices in shared memory; 2: DEPTH is 1 */
 /* Sums leave their accumulators by way of the same memory (vectors, for matrices have to be aligned to 16 bytes), a row of each
  * subgroup's matrices at a time, of which lanes finish strips of WIDTH neighbouring columns. */
 @{width}
 const int QUADS = (WIDTH + 3) / 4;
 const uint STRIDE_C = WN / 4 + 2, SIZE_C = GROUP / LANES * MAT * STRIDE_C;
 const int STRIPS = int(WN) / WIDTH, ALL = int(MAT) * STRIPS, EACH = (ALL + int(LANES) - 1) / int(LANES);
-shared uvec4 tiles[SIZE_A + SIZE_B > SIZE_C ? SIZE_A + SIZE_B : SIZE_C];
+shared uvec4 tiles[STAGES * SIZE > SIZE_C ? STAGES * SIZE : SIZE_C];
 shared uint arrived;
 layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer Vectors { uvec4 d[]; };
 layout(buffer_reference, std430, buffer_reference_align = 16) coherent buffer Floats { vec4 d[]; };
@@ -69,10 +70,14 @@ int quotient(int a, int b)
     return q + int(rest >= b) - int(rest < 0);
 }
 
-void put(uint d)
+void put(uint d, uint at)
 {
-    uint at_a = line(ACROSS) * STRIDE_A + t % ACROSS, at_b = line(BCROSS) * STRIDE_B + t % BCROSS;
-    [[unroll]] for (uint e = 0; e < LOADS_A; e++) tiles[at_a + e * (GROUP / ACROSS) * STRIDE_A] = next_a[d * LOADS_A + e];
+    uint at_a = at + line(ACROSS) * STRIDE_A + t % ACROSS, at_b = at + line(BCROSS) * STRIDE_B + t % BCROSS;
+    [[unroll]] for (uint e = 0; e < LOADS_A; e++)
+#if STAGES == 2 /* 192 rows are no multiple of what 512 invocations store at a time */
+        if (LOADS_A * GROUP == BM * VECTORS || line(ACROSS) + e * (GROUP / ACROSS) < SIZE_A / STRIDE_A)
+#endif
+        tiles[at_a + e * (GROUP / ACROSS) * STRIDE_A] = next_a[d * LOADS_A + e];
     [[unroll]] for (uint e = 0; e < LOADS_B; e++) tiles[SIZE_A + at_b + e * (GROUP / BCROSS) * STRIDE_B] = next_b[d * LOADS_B + e];
 }
 
@@ -158,9 +163,50 @@ void fetch(int k0, uint d)
             @{row}
         }
         if (k_first < k_end) fetch(k_first, 0);
-        put(0);
+        put(0, 0);
         [[unroll]] for (uint d = 1; d <= DEPTH; d++)
             if (k_first + int(d * BK) < k_end) fetch(k_first + int(d * BK), d % DEPTH);
+#if STAGES == 2
+        coopmat<float16_t, gl_ScopeSubgroup, MAT, MAT, gl_MatrixUseA> ma[2 * FM];
+        coopmat<float16_t, gl_ScopeSubgroup, MAT, MAT, gl_MatrixUseB> mb[2 * FN];
+        /* One barrier a slice: once it is there, so is the slice, and of the one before nobody needs more than its last matrices. While these are
+         * multiplied, its memory takes the slice behind. Before the first slice there are none. */
+        [[unroll]] for (uint i = 0; i < FM; i++) ma[FM + i] = coopmat<float16_t, gl_ScopeSubgroup, MAT, MAT, gl_MatrixUseA>(0.0);
+        [[unroll]] for (uint j = 0; j < FN; j++) mb[FN + j] = coopmat<float16_t, gl_ScopeSubgroup, MAT, MAT, gl_MatrixUseB>(0.0);
+#define LOAD(S) \
+        [[unroll]] for (uint i = 0; i < FM; i++) { \
+            uint r = row0 + i * MAT; \
+            if (A_ROWS) \
+                coopMatLoad(ma[S % 2 * FM + i], tiles, at + r * STRIDE_A + S * MAT / 8, STRIDE_A, gl_CooperativeMatrixLayoutRowMajor); \
+            else \
+                coopMatLoad(ma[S % 2 * FM + i], tiles, at + S * MAT * STRIDE_A + r / 8, STRIDE_A, gl_CooperativeMatrixLayoutColumnMajor); \
+        } \
+        [[unroll]] for (uint j = 0; j < FN; j++) { \
+            uint c = column0 + j * MAT; \
+            if (B_ROWS) \
+                coopMatLoad(mb[S % 2 * FN + j], tiles, at + SIZE_A + S * MAT * STRIDE_B + c / 8, STRIDE_B, gl_CooperativeMatrixLayoutRowMajor); \
+            else \
+                coopMatLoad(mb[S % 2 * FN + j], tiles, at + SIZE_A + c * STRIDE_B + S * MAT / 8, STRIDE_B, gl_CooperativeMatrixLayoutColumnMajor); \
+        }
+#define MULTIPLY(S) \
+        [[unroll]] for (uint j = 0; j < FN; j++) \
+            [[unroll]] for (uint i = 0; i < FM; i++) \
+                acc[i * FN + j] = coopMatMulAdd(ma[(S) % 2 * FM + i], mb[(S) % 2 * FN + j], acc[i * FN + j]);
+        for (int k0 = k_first; k0 < k_end; k0 += int(BK)) {
+            uint at = (uint(k0 - k_first) / BK & 1u) * SIZE;
+            barrier();
+            LOAD(0)
+            put(0, SIZE - at);
+            MULTIPLY(1)
+            if (k0 + int(2 * BK) < k_end) fetch(k0 + int(2 * BK), 0);
+            [[unroll]] for (uint s = 1; s < steps; s++) {
+                LOAD(s)
+                MULTIPLY(s + 1)
+            }
+        }
+        MULTIPLY(1)
+        barrier();
+#else
         barrier();
         for (int k1 = k_first; k1 < k_end; k1 += int(DEPTH * BK))
         [[unroll]] for (uint d = 0; d < DEPTH; d++) {
@@ -189,7 +235,7 @@ void fetch(int k0, uint d)
                     }
                 } else {
                     barrier();
-                    put((d + 1) % DEPTH);
+                    put((d + 1) % DEPTH, 0);
                     if (k0 + int((DEPTH + 1) * BK) < k_end) fetch(k0 + int((DEPTH + 1) * BK), (d + 1) % DEPTH);
                 }
                 if (s > 0)
@@ -199,6 +245,7 @@ void fetch(int k0, uint d)
             }
             barrier();
         }
+#endif
         bool last = true;
         int own = team * int(MAT * STRIDE_C), piece = team * int(FM * FN * MAT * MAT), piece_end = int(BM * BN);
         if (SPLITS > 1) {
