@@ -41,7 +41,9 @@ const int EACH = 1;
 @{widths}
 shared uvec4 hidden[VECTORS * APART];
 layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer Vectors { uvec4 d[]; };
-const int STEPS = (INNER + int(MAT) - 1) / int(MAT), CHUNK = STEPS < 4 ? STEPS : 4; /* of k; so many pass through shared memory at a time */
+/* Of k; so many pass through shared memory at a time, if possible no more than there are. */
+const int STEPS = (INNER + int(MAT) - 1) / int(MAT);
+const int CHUNK = STEPS <= 5 ? STEPS : STEPS % 5 == 0 ? 5 : STEPS % 4 == 0 ? 4 : STEPS % 3 == 0 ? 3 : 4;
 const int ACROSS = CHUNK * int(MAT) / 8, STRIDE_A = ACROSS + 1, STRIDE_B = VECTORS + 1, STRIDE_C = CHANNELS / 4 + 1; /* vectors */
 const int LOADS = (int(MAT) * ACROSS + int(LANES) - 1) / int(LANES), ROUND = int(GROUP / LANES * MAT);
 const int ALL_B = STEPS * int(MAT) * VECTORS, LOADS_B = (ALL_B + int(GROUP) - 1) / int(GROUP);
@@ -55,8 +57,9 @@ int lane;
 void fetch(int at, int k)
 {
     [[unroll]] for (int e = 0; e < LOADS; e++) {
-        int i = min(lane + e * int(LANES), int(MAT) * ACROSS - 1), inner = k + i % ACROSS * 8;
-        uvec4 x = Vectors(@{a}).d[uint(at + i / ACROSS * A_PIXEL + min(inner, INNER - 8)) / 8];
+        uint i = min(uint(lane) + e * LANES, MAT * ACROSS - 1);
+        int inner = k + int(i % ACROSS) * 8;
+        uvec4 x = Vectors(@{a}).d[uint(at + int(i / ACROSS) * A_PIXEL + min(inner, INNER - 8)) / 8];
         next[e] = inner < INNER ? x : uvec4(0);
     }
 }
@@ -65,7 +68,7 @@ void fetch(int at, int k)
 void put(int mine)
 {
     [[unroll]] for (int e = 0; e < LOADS; e++) {
-        int i = min(lane + e * int(LANES), int(MAT) * ACROSS - 1);
+        uint i = min(uint(lane) + e * LANES, MAT * ACROSS - 1);
         own[mine + i / ACROSS * STRIDE_A + i % ACROSS] = next[e];
     }
 }
@@ -77,8 +80,8 @@ uvec4 tap(int strip, int r, int i)
 
 //# main
     int t = int(gl_LocalInvocationID.x);
-    int whole = int(gl_WorkGroupID.x + gl_WorkGroupID.y * gl_NumWorkGroups.x);
-    int slice = whole % SLICES, rest = whole / SLICES, band = rest % BANDS, image = rest / BANDS;
+    uint whole = gl_WorkGroupID.x + gl_WorkGroupID.y * gl_NumWorkGroups.x, rest = whole / SLICES;
+    int slice = int(whole % SLICES), band = int(rest % BANDS), image = int(rest / BANDS);
     if (image < @{images}) {
         int row0 = band * BAND, high = min(BAND, OUT_HIGH - row0), first = max(row0 * STEP_Y - TOP, 0);
         int pixels = (min((row0 + BAND - 1) * STEP_Y - TOP + ROWS, HIGH) - first) * WIDE;
@@ -88,12 +91,13 @@ uvec4 tap(int strip, int r, int i)
         fetch(a_at + min(team * int(MAT), last) * A_PIXEL, 0);
         uvec4 b_next[LOADS_B];
         [[unroll]] for (int e = 0; e < LOADS_B; e++) {
-            int i = min(t + e * int(GROUP), ALL_B - 1), k = i / VECTORS;
+            uint i = min(uint(t) + e * GROUP, ALL_B - 1);
+            int k = int(i / VECTORS);
             b_next[e] = Vectors(@{b}).d[uint(b_at + min(k, INNER - 1) * B_ROW) / 8 + i % VECTORS];
         }
-        int own_h = lane % VECTORS, hidden_strip = slice * VECTORS + own_h;
+        int own_h = int(uint(lane) % VECTORS), hidden_strip = slice * VECTORS + own_h;
         @{expanded_columns}
-        int h = t % VECTORS, strip = slice * VECTORS + h;
+        int h = int(uint(t) % VECTORS), strip = slice * VECTORS + h;
         const int z = 0;
         @{results}
         @{column_values}
@@ -103,7 +107,8 @@ uvec4 tap(int strip, int r, int i)
         /* Stored before the barrier, so that it is loaded before it, both at a time. */
         put(mine);
         [[unroll]] for (int e = 0; e < LOADS_B; e++) {
-            int i = min(t + e * int(GROUP), ALL_B - 1), k = i / VECTORS;
+            uint i = min(uint(t) + e * GROUP, ALL_B - 1);
+            int k = int(i / VECTORS);
             columns[k * STRIDE_B + i % VECTORS] = k < INNER ? b_next[e] : uvec4(0);
         }
         barrier();
@@ -120,9 +125,9 @@ uvec4 tap(int strip, int r, int i)
                 }
                 /* What comes next is under way meanwhile. */
                 bool more = s0 + CHUNK < STEPS;
-                fetch(a_at + (more ? pixel : after) * A_PIXEL, more ? (s0 + CHUNK) * int(MAT) : 0);
+                if (more || done + ROUND < pixels) fetch(a_at + (more ? pixel : after) * A_PIXEL, more ? (s0 + CHUNK) * int(MAT) : 0);
                 [[unroll]] for (int s = 0; s < CHUNK; s++)
-                    if (s0 + s < STEPS) {
+                    if (STEPS % CHUNK == 0 || s0 + s < STEPS) {
                         coopmat<float16_t, gl_ScopeSubgroup, MAT, MAT, gl_MatrixUseA> rows;
                         coopMatLoad(rows, own, mine + s * int(MAT) / 8, STRIDE_A, gl_CooperativeMatrixLayoutRowMajor);
                         [[unroll]] for (int j = 0; j < CHANNELS / int(MAT); j++) {
@@ -139,7 +144,7 @@ uvec4 tap(int strip, int r, int i)
                 coopMatStore(acc[j], own, mine + j * int(MAT) / 4, STRIDE_C, gl_CooperativeMatrixLayoutRowMajor);
             subgroupMemoryBarrierShared();
             subgroupBarrier();
-            for (int p = lane / VECTORS; p < int(MAT); p += int(LANES) / VECTORS) {
+            for (int p = int(uint(lane) / VECTORS); p < int(MAT); p += int(LANES) / VECTORS) {
                 float sum[8];
                 [[unroll]] for (int j = 0; j < 8; j++) sum[j] = uintBitsToFloat(own[mine + p * STRIDE_C + own_h * 2 + j / 4][j % 4]);
                 uvec4 x;
@@ -150,8 +155,8 @@ uvec4 tap(int strip, int r, int i)
             subgroupBarrier();
         }
         barrier();
-        for (int place = t / VECTORS; place < high * OUT_WIDE; place += int(GROUP) / VECTORS) {
-            int y = place / OUT_WIDE, x = place - y * OUT_WIDE, top = (row0 + y) * STEP_Y - TOP, left = x * STEP_X - LEFT;
+        for (int place = int(uint(t) / VECTORS); place < high * OUT_WIDE; place += int(GROUP) / VECTORS) {
+            int y = int(uint(place) / OUT_WIDE), x = place - y * OUT_WIDE, top = (row0 + y) * STEP_Y - TOP, left = x * STEP_X - LEFT;
             float sum[1][8];
             [[unroll]] for (int j = 0; j < 8; j++) sum[0][j] = 0;
             [[unroll]] for (int r = 0; r < ROWS; r++)
