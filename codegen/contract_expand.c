@@ -88,8 +88,7 @@ static int64_t time_of(const Sizes *n, const Shape *x, int64_t images)
     int64_t groups = images * bands * (n->all / x->channels), tiles = x->channels / MAT, invocations = x->subgroups * LANES;
     int64_t rounds = (most + x->subgroups * MAT - 1) / (x->subgroups * MAT);
     int64_t places = (x->band * n->out_wide * x->channels / STRIP + invocations - 1) / invocations;
-    int64_t work =
-        x->subgroups * (300 + rounds * (170 * tiles + 34 * steps * (tiles + 1)) + 150 * places * n->rows * n->columns / 9) / 4;
+    int64_t work = x->subgroups * (300 + rounds * (170 * tiles + 34 * steps * (tiles + 1)) + 150 * places) / 4;
     /* The last wave may leave processors idle, but workgroups that share one overlap. */
     int64_t waves = (groups + PROCESSORS - 1) / PROCESSORS, busy = groups > PROCESSORS ? groups : PROCESSORS;
     return 4000 + work * (3 * busy + PROCESSORS * waves) / (4 * PROCESSORS) + rounds * (43 * tiles + 51 * steps * (tiles + 1));

@@ -202,16 +202,17 @@ static bool is_product(const Node *conv)
 
 bool view_expansion(const Node *n, Expansion *x)
 {
-    enum { PIXELS = 512 };
+    enum { PIXELS = 512, TAPS = 9 };
     *x = (Expansion){0};
     if (n->op != OP_CONV || n->in[0]->type.rank != 4 || !value_widened(n->in[0]) || !value_widened(n->in[1])) return false;
     Type t = n->in[0]->type, w = n->in[1]->type, out = n->out[0]->type;
-    int64_t taps, lo, hi, size[2] = {0}, channels;
+    int64_t taps, all = 1, lo, hi, size[2] = {0}, channels;
     if (!dim_is_const(t.dim[3], &channels) || attr_i(n, A_GROUP, 1) != channels || t.dim[3] != out.dim[3]) return false;
     const int64_t *dil = attr_ints(n, A_DILATION), *in_dil = attr_ints(n, A_IN_DILATION);
     for (int i = 1; i >= 0; i--) {
         if ((dil && dil[i] != 1) || (in_dil && in_dil[i] != 1)) return false;
-        if (!dim_is_const(w.dim[i], &taps) || taps < 2 || taps > 7 || !dim_is_const(t.dim[i + 1], &size[i]) || size[i] < taps)
+        if (!dim_is_const(w.dim[i], &taps) || taps < 2 || (all *= taps) > TAPS || !dim_is_const(t.dim[i + 1], &size[i]) ||
+            size[i] < taps)
             return false;
         if (!dim_is_const(attr_dims(n, A_LO)[i], &lo) || !dim_is_const(attr_dims(n, A_HI)[i], &hi)) return false;
         if (lo < 0 || hi < 0 || lo >= taps || hi >= taps || !dim_is_const(out.dim[i + 1], &channels)) return false;

@@ -36,7 +36,6 @@ const int VECTORS = CHANNELS / 8, BANDS = (OUT_HIGH + BAND - 1) / BAND, SLICES =
 const int MOST_ROWS = (BAND - 1) * STEP_Y + ROWS, PIXELS = (MOST_ROWS < HIGH ? MOST_ROWS : HIGH) * WIDE;
 /* From one vector of channels to the next, so that those that neighbours load, and pixels STEP_X apart, lie in other banks. */
 const int BESIDE = STEP_X % 2 == 0 ? 1 : 8 / VECTORS, APART = PIXELS + (8 + BESIDE - PIXELS % 8) % 8;
-const int TAPS = ROWS * COLUMNS, KEPT = TAPS <= 9 ? TAPS : 1;
 const int EACH = 1;
 @{widths}
 shared uvec4 hidden[VECTORS * APART];
@@ -73,11 +72,6 @@ void put(int mine)
     }
 }
 
-uvec4 tap(int strip, int r, int i)
-{
-    return Vectors(@{w}).d[uint(W_BASE + strip * 8 + r * W_ROW + i * W_COLUMN) / 8];
-}
-
 //# main
     int t = int(gl_LocalInvocationID.x);
     uint whole = gl_WorkGroupID.x + gl_WorkGroupID.y * gl_NumWorkGroups.x, rest = whole / SLICES;
@@ -101,9 +95,10 @@ uvec4 tap(int strip, int r, int i)
         const int z = 0;
         @{results}
         @{column_values}
-        uvec4 weight[KEPT];
-        if (KEPT == TAPS)
-            [[unroll]] for (int i = 0; i < KEPT; i++) weight[i] = tap(strip, i / COLUMNS, i % COLUMNS);
+        uvec4 weight[ROWS * COLUMNS];
+        [[unroll]] for (int r = 0; r < ROWS; r++)
+            [[unroll]] for (int i = 0; i < COLUMNS; i++)
+                weight[r * COLUMNS + i] = Vectors(@{w}).d[uint(W_BASE + strip * 8 + r * W_ROW + i * W_COLUMN) / 8];
         /* Stored before the barrier, so that it is loaded before it, both at a time. */
         put(mine);
         [[unroll]] for (int e = 0; e < LOADS_B; e++) {
@@ -163,7 +158,7 @@ uvec4 tap(int strip, int r, int i)
                 [[unroll]] for (int i = 0; i < COLUMNS; i++) {
                     bool live = uint(top + r) < uint(HIGH) && uint(left + i) < uint(WIDE);
                     uvec4 some = hidden[h * APART + (live ? (top + r - first) * WIDE + left + i : 0)];
-                    uvec4 by = KEPT == TAPS ? weight[min(r * COLUMNS + i, KEPT - 1)] : tap(strip, r, i);
+                    uvec4 by = weight[r * COLUMNS + i];
                     [[unroll]] for (int q = 0; q < 4; q++) {
                         vec2 p = unpackHalf2x16(live ? some[q] : 0u), w = unpackHalf2x16(by[q]);
                         sum[0][2 * q] += p.x * w.x;

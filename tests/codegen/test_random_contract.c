@@ -224,7 +224,8 @@ FAMILY(conv_expand, 4)
     static const Op ops[] = {OP_MUL, OP_ADD, OP_SUB, OP_MAX, OP_MIN};
     const Attr stored[] = {{.id = A_DTYPE, .i = DLVK_F16}, {.id = A_STORED, .i = 1}};
     int64_t ci = 8 * between(c, 1, 9), co = 16 * between(c, 1, 4), one[] = {1, 1}, step[] = {between(c, 1, 2), between(c, 1, 2)};
-    int64_t taps[] = {between(c, 2, 5), between(c, 2, 5)};
+    int64_t taps[] = {between(c, 2, 4), 0};
+    taps[1] = between(c, 2, 9 / taps[0]);
     const Dim *none[] = {fixed(c, 0), fixed(c, 0)}, *ones = fixed(c, 1), *lo[2], *hi[2];
     const Dim *d[] = {any_dim(c, 1, 9), fixed(c, between(c, 5, 13)), fixed(c, between(c, 5, 20)), fixed(c, ci)};
     for (int i = 0; i < 2; i++) lo[i] = fixed(c, between(c, 0, taps[i] - 1)), hi[i] = fixed(c, between(c, 0, taps[i] - 1));
