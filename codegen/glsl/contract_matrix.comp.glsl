@@ -2,8 +2,8 @@
  *
  * A workgroup computes a tile of BM x BN; its subgroups own pieces of WM x WN each, kept in accumulators. A and B pass through shared memory in
  * slices of BK steps of k, as vectors of eight halves, in rows that are one vector longer than they need be, so that they begin in
- * different banks. While a slice is worked on, the next DEPTH are under way into registers. The first three constants are the runtime's: see
- * Pipeline in plan.proto.
+ * different banks. While a slice is worked on, the next DEPTH are under way into registers; with two
+ * STAGES shared memory holds one of these already. The first three constants are the runtime's: see Pipeline in plan.proto.
  *
  * Where the grid would not fill a GPU, workgroups share out k (SPLITS > 1): each leaves its sums in memory, and the one that
  * finds itself the last adds them up, in order. */
@@ -22,7 +22,7 @@ layout(local_size_x_id = 0) in;
 const uint VECTORS = BK / 8;
 const int BAND = 4;
 const uint FM = WM / MAT, FN = WN / MAT;             /* matrices in a subgroup's piece */
-const uint LOADS_A = (BM * VECTORS + GROUP - 1) / GROUP, LOADS_B = BN * VECTORS / GROUP;
+const uint LOADS_A = BM * VECTORS / GROUP, LOADS_B = BN * VECTORS / GROUP;
 const uint STEPS = BK / MAT;                         /* of a slice */
 /* In shared memory, as in memory: rows of A, else steps of k; steps of k of B, else columns. */
 const bool A_ROWS = @{a_along_k}, B_ROWS = @{b_along_n};
@@ -73,11 +73,7 @@ int quotient(int a, int b)
 void put(uint d, uint at)
 {
     uint at_a = at + line(ACROSS) * STRIDE_A + t % ACROSS, at_b = at + line(BCROSS) * STRIDE_B + t % BCROSS;
-    [[unroll]] for (uint e = 0; e < LOADS_A; e++)
-#if STAGES == 2 /* 192 rows are no multiple of what 512 invocations store at a time */
-        if (LOADS_A * GROUP == BM * VECTORS || line(ACROSS) + e * (GROUP / ACROSS) < SIZE_A / STRIDE_A)
-#endif
-        tiles[at_a + e * (GROUP / ACROSS) * STRIDE_A] = next_a[d * LOADS_A + e];
+    [[unroll]] for (uint e = 0; e < LOADS_A; e++) tiles[at_a + e * (GROUP / ACROSS) * STRIDE_A] = next_a[d * LOADS_A + e];
     [[unroll]] for (uint e = 0; e < LOADS_B; e++) tiles[SIZE_A + at_b + e * (GROUP / BCROSS) * STRIDE_B] = next_b[d * LOADS_B + e];
 }
 
