@@ -110,6 +110,7 @@ typedef struct Cut {
     uint32_t sub_m, sub_n;     /* matrix units: the piece of a subgroup; contract_team: of an invocation */
     uint32_t slice;            /* steps of k between two barriers */
     uint32_t depth;            /* matrix units: slices under way from memory */
+    uint32_t turns;            /* matrix units: teams of subgroups that fetch slices in turn; 0: one */
     uint32_t stages;           /* matrix units: slices in shared memory, 0 for 1, or 2, where depth is 1 */
     uint32_t parts;            /* contract_wave, contract_team: teams of a workgroup that share out a slice */
     int64_t enough;            /* workgroups: with fewer tiles, several share one; up to 2 * MOST_TILES */

@@ -57,7 +57,8 @@ static int choose_cuts(DimTable *dt, const Contraction *c, Cut *cut)
     }
     Timed few = small;
     if (c->conv) few.cut.sub_n = 16; /* twice the subgroups, for loads that take longer to work out */
-    if (c->a.leaf)                   /* what is computed as it is loaded makes steps dearer: shared even where there are few */
+    if (c->conv && !c->a.leaf) few.cut.turns = 2, few.cut.depth = 1; /* each half of them with a slice of its own */
+    if (c->a.leaf) /* what is computed as it is loaded makes steps dearer: shared even where there are few */
         few.cut.least = 128;
     else if (dim_is_const(c->steps, &steps) && steps < SHARED_STEPS)
         few.cut.most = 1;
@@ -82,8 +83,8 @@ static void one_cut(KernelGen *kg, const Contraction *c, const Cut *t)
     Shader *s = shader_new(kg, DLVK_FEATURE_WAVE | DLVK_FEATURE_COOPMAT | DLVK_FEATURE_FLOAT16 | DLVK_FEATURE_STORAGE16);
     /* The subgroups in a workgroup; the next two are filled in by the runtime. */
     bool whole = contract_whole(kg, c, t->slice);
-    const uint32_t spec[] = {
-        t->m / t->sub_m * (t->n / t->sub_n), 16, 32, t->m, t->n, t->sub_m, t->sub_n, t->slice, t->depth, whole};
+    const uint32_t subgroups = t->m / t->sub_m * (t->n / t->sub_n), turns = t->turns ? t->turns : 1;
+    const uint32_t spec[] = {subgroups, 16, 32, t->m, t->n, t->sub_m, t->sub_n, t->slice, t->depth, whole, turns};
     for (size_t k = 0; k < sizeof spec / sizeof *spec; k++) *VEC_PUSH(s->pool, s->spec) = spec[k];
     s->grid[0] = dim_mul(&kg->ctx->dims, t->tiles, t->splits);
     s->when = t->when;

@@ -2,8 +2,8 @@
  *
  * A workgroup computes a tile of BM x BN; its subgroups own pieces of WM x WN each, kept in accumulators. A and B pass through shared memory in
  * slices of BK steps of k, as vectors of eight halves, in rows that are one vector longer than they need be, so that they begin in
- * different banks. While a slice is worked on, the next DEPTH are under way into registers; with two
- * STAGES shared memory holds one of these already. The first three constants are the runtime's: see Pipeline in plan.proto.
+ * different banks. While a slice is worked on, the next DEPTH are under way into registers; with two STAGES shared memory holds
+ * one of these already. The first three constants are the runtime's: see Pipeline in plan.proto.
  *
  * Where the grid would not fill a GPU, workgroups share out k (SPLITS > 1): each leaves its sums in memory, and the one that
  * finds itself the last adds them up, in order. */
@@ -17,12 +17,14 @@ layout(constant_id = 6) const uint WN = 32;
 layout(constant_id = 7) const uint BK = 32;
 layout(constant_id = 8) const uint DEPTH = 1; /* slices under way into registers */
 layout(constant_id = 9) const bool WHOLE = false; /* there are no steps in a slice that do not exist */
+layout(constant_id = 10) const uint TURNS = 1; /* teams of subgroups that fetch slices in turn; more than 1: DEPTH is 1, and there is one stage */
 layout(local_size_x_id = 0) in;
 
 const uint VECTORS = BK / 8;
 const int BAND = 4;
 const uint FM = WM / MAT, FN = WN / MAT;             /* matrices in a subgroup's piece */
-const uint LOADS_A = BM * VECTORS / GROUP, LOADS_B = BN * VECTORS / GROUP;
+const uint TEAM = GROUP / TURNS;
+const uint LOADS_A = BM * VECTORS / TEAM, LOADS_B = BN * VECTORS / TEAM;
 const uint STEPS = BK / MAT;                         /* of a slice */
 /* In shared memory, as in memory: rows of A, else steps of k; steps of k of B, else columns. */
 const bool A_ROWS = @{a_along_k}, B_ROWS = @{b_along_n};
@@ -47,7 +49,7 @@ uvec4 halves(vec4 a, vec4 b)
 {
     return uvec4(packHalf2x16(a.xy), packHalf2x16(a.zw), packHalf2x16(b.xy), packHalf2x16(b.zw));
 }
-int t, z, m0, n0, k_end;                      /* this invocation's number; the tile's batch, row and column; where its share of k ends */
+int t, z, m0, n0, k_end;                      /* this invocation's number in its team; the tile's batch, row and column; where its share of k ends */
 uvec4 next_a[DEPTH * LOADS_A], next_b[DEPTH * LOADS_B]; /* this invocation's part of the next slices */
 @{rows}
 /* The first row of shared memory that this invocation stores to, where rows are so many vectors. Eight invocations store at a time: with four
@@ -55,12 +57,12 @@ uvec4 next_a[DEPTH * LOADS_A], next_b[DEPTH * LOADS_B]; /* this invocation's par
 uint line(uint across)
 {
     uint r = uint(t) / across;
-    return across == 4 && GROUP % 32 == 0 ? (r & ~7u) | (r & 1u) << 2 | (r >> 1 & 3u) : r;
+    return across == 4 && TEAM % 32 == 0 ? (r & ~7u) | (r & 1u) << 2 | (r >> 1 & 3u) : r;
 }
-int across_a(uint e) { return int(A_ROWS ? line(VECTORS) + e * (GROUP / VECTORS) : t % ACROSS * 8); }
-int along_a(uint e) { return int(A_ROWS ? t % VECTORS * 8 : line(ACROSS) + e * (GROUP / ACROSS)); }
-int across_b(uint e) { return int(B_ROWS ? t % BCROSS * 8 : line(VECTORS) + e * (GROUP / VECTORS)); }
-int along_b(uint e) { return int(B_ROWS ? line(BCROSS) + e * (GROUP / BCROSS) : t % VECTORS * 8); }
+int across_a(uint e) { return int(A_ROWS ? line(VECTORS) + e * (TEAM / VECTORS) : t % ACROSS * 8); }
+int along_a(uint e) { return int(A_ROWS ? t % VECTORS * 8 : line(ACROSS) + e * (TEAM / ACROSS)); }
+int across_b(uint e) { return int(B_ROWS ? t % BCROSS * 8 : line(VECTORS) + e * (TEAM / VECTORS)); }
+int along_b(uint e) { return int(B_ROWS ? line(BCROSS) + e * (TEAM / BCROSS) : t % VECTORS * 8); }
 
 /* a / b, neither negative: a division of integers takes a while, and so much has to be known before the first load. */
 int quotient(int a, int b)
@@ -73,8 +75,8 @@ int quotient(int a, int b)
 void put(uint d, uint at)
 {
     uint at_a = at + line(ACROSS) * STRIDE_A + t % ACROSS, at_b = at + line(BCROSS) * STRIDE_B + t % BCROSS;
-    [[unroll]] for (uint e = 0; e < LOADS_A; e++) tiles[at_a + e * (GROUP / ACROSS) * STRIDE_A] = next_a[d * LOADS_A + e];
-    [[unroll]] for (uint e = 0; e < LOADS_B; e++) tiles[SIZE_A + at_b + e * (GROUP / BCROSS) * STRIDE_B] = next_b[d * LOADS_B + e];
+    [[unroll]] for (uint e = 0; e < LOADS_A; e++) tiles[at_a + e * (TEAM / ACROSS) * STRIDE_A] = next_a[d * LOADS_A + e];
+    [[unroll]] for (uint e = 0; e < LOADS_B; e++) tiles[SIZE_A + at_b + e * (TEAM / BCROSS) * STRIDE_B] = next_b[d * LOADS_B + e];
 }
 
 void fetch(int k0, uint d)
@@ -133,7 +135,7 @@ void fetch(int k0, uint d)
 }
 
 //# main
-    t = int(gl_LocalInvocationID.x);
+    t = int(TURNS > 1 ? gl_LocalInvocationID.x % TEAM : gl_LocalInvocationID.x);
     int lane = int(gl_SubgroupInvocationID), team = int(gl_SubgroupID);
     int row_tiles = (@{m} + int(BM) - 1) / int(BM), column_tiles = (@{n} + int(BN) - 1) / int(BN);
     int tiles_z = row_tiles * column_tiles, shares = max(quotient(int(gl_NumWorkGroups.x), tiles_z * @{z}), 1); /* a grid folded into y has none */
@@ -158,10 +160,14 @@ void fetch(int k0, uint d)
             int m = min(m0 + across_a(e), @{m} - 1);
             @{row}
         }
-        if (k_first < k_end) fetch(k_first, 0);
-        put(0, 0);
-        [[unroll]] for (uint d = 1; d <= DEPTH; d++)
-            if (k_first + int(d * BK) < k_end) fetch(k_first + int(d * BK), d % DEPTH);
+        /* A subgroup that waits for one of its loads waits for all of them; so where loads take long, the next slices are of a team each. */
+        uint turn = TURNS > 1 ? gl_LocalInvocationID.x / TEAM : 0, next = 0; /* this team's number; whose turn it is */
+        if (k_first + int(turn * BK) < k_end) fetch(k_first + int(turn * BK), 0);
+        if (turn == 0) {
+            put(0, 0);
+            [[unroll]] for (uint d = 1; d <= DEPTH; d++)
+                if (k_first + int(d * TURNS * BK) < k_end) fetch(k_first + int(d * TURNS * BK), d % DEPTH);
+        }
 #if STAGES == 2
         coopmat<float16_t, gl_ScopeSubgroup, MAT, MAT, gl_MatrixUseA> ma[2 * FM];
         coopmat<float16_t, gl_ScopeSubgroup, MAT, MAT, gl_MatrixUseB> mb[2 * FN];
@@ -231,8 +237,12 @@ void fetch(int k0, uint d)
                     }
                 } else {
                     barrier();
-                    put((d + 1) % DEPTH, 0);
-                    if (k0 + int((DEPTH + 1) * BK) < k_end) fetch(k0 + int((DEPTH + 1) * BK), (d + 1) % DEPTH);
+                    next = next + 1 < TURNS ? next + 1 : 0;
+                    if (turn == next) {
+                        int k = k0 + int((DEPTH * TURNS + 1) * BK);
+                        put((d + 1) % DEPTH, 0);
+                        if (k < k_end) fetch(k, (d + 1) % DEPTH);
+                    }
                 }
                 if (s > 0)
                     [[unroll]] for (uint j = 0; j < FN; j++)
@@ -252,7 +262,7 @@ void fetch(int k0, uint d)
 #define AROUND gl_ScopeWorkgroup, gl_ScopeWorkgroup, gl_StorageSemanticsBuffer | gl_StorageSemanticsShared, gl_SemanticsAcquireRelease
             Counters counters = Counters(@{counters});
             controlBarrier(AROUND);
-            if (t == 0) {
+            if (gl_LocalInvocationIndex == 0) {
                 memoryBarrier(gl_ScopeDevice, gl_StorageSemanticsBuffer, gl_SemanticsRelease);
                 arrived = atomicAdd(counters.d[number], 1u);
                 if (arrived == uint(SPLITS - 1)) counters.d[number] = 0;
