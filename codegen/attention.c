@@ -233,7 +233,8 @@ const char *attend_operand(Shader *s, const Attend *t, const char *name, Value *
     return template_fill(s->pool, "attention_operand.glsl", sizeof holes / sizeof *holes, holes);
 }
 
-bool attend_factor(const Attend *t, double *f)
+/* Whether scores are the product times a positive number, *f. */
+static bool scores_factor(const Attend *t, double *f)
 {
     const Value *v = t->a->scores;
     *f = t->factor;
@@ -254,6 +255,17 @@ bool attend_factor(const Attend *t, double *f)
         }
     }
     return *f > 0;
+}
+
+const char *attend_weight(Shader *s, const Attend *t)
+{
+    double factor;
+    bool folded = scores_factor(t, &factor);
+    const Hole holes[] = {
+        {"scale", sh_printf(s, "%.9g", (folded ? factor : 1) * 1.4426950408889634)},
+        {"folded", folded ? "1" : "0"},
+    };
+    return template_fill(s->pool, "attention_weight.glsl", sizeof holes / sizeof *holes, holes);
 }
 
 bool gen_attention(KernelGen *kg)

@@ -38,8 +38,8 @@ bool attend_base_divides(Shader *s, const Attend *t, Value *operand, const View 
  * (*whole). along, across: elements between those of a row, and between rows; size: how many a row has, `length`, in GLSL. */
 const char *attend_operand(Shader *s, const Attend *t, const char *name, Value *value, const View *v, const Dim *along,
                            const Dim *across, int64_t length, const char *size, bool *whole);
-/* Whether scores are the product times a positive number, *f. */
-bool attend_factor(const Attend *t, double *f);
+/* The functions weight and reference, and what scores are scaled by. */
+const char *attend_weight(Shader *s, const Attend *t);
 /* An element of an operand, as a float expression; at: a GLSL int variable, counted from the beginning of its memory. */
 const char *attend_load(Shader *s, const View *view, const char *at);
 

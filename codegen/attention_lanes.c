@@ -22,15 +22,13 @@ static bool one_shape(KernelGen *kg, const Attend *t, Shape x, const Dim *when)
         s->grid[0] = dim_ceildiv(dt, dim_mul(dt, tiles, t->z), per);
     s->when = when;
     Value *q = t->a->qk->in[0], *k = t->a->qk->in[1], *v = t->a->pv->in[1];
-    enum { OWN = 6 };
-    double factor;
-    bool q_whole, k_whole, v_whole, folded = attend_factor(t, &factor);
+    enum { OWN = 5 };
+    bool q_whole, k_whole, v_whole;
     Hole holes[OWN + ATTEND_HOLES] = {
         {"query", attend_operand(s, t, "query", q, &t->q, t->q.col, t->q.row, t->d, "D", &q_whole)},
         {"key", attend_operand(s, t, "key", k, &t->k, t->k.row, t->k.col, t->d, "D", &k_whole)},
         {"value", attend_operand(s, t, "value", v, &t->v, t->v.col, t->v.row, t->e, "E", &v_whole)},
-        {"scale", sh_printf(s, "%.9g", (folded ? factor : 1) * 1.4426950408889634)},
-        {"folded", folded ? "1" : "0"},
+        {"weights", attend_weight(s, t)},
         {"ragged", dim_is(dim_mod(dt, t->n, dim_const(dt, x.keys)), 0) ? "0" : "1"},
     };
     if (!q_whole || !k_whole || !v_whole) {

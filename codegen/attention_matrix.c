@@ -22,15 +22,13 @@ static void one_shape(KernelGen *kg, const Attend *t, Shape x, const Dim *when)
     s->grid[0] = dim_mul(dt, dim_ceildiv(dt, t->m, dim_const(dt, rows)), t->z);
     s->when = when;
     Value *q = t->a->qk->in[0], *k = t->a->qk->in[1], *v = t->a->pv->in[1];
-    enum { OWN = 6 };
-    double factor;
-    bool whole, folded = attend_factor(t, &factor);
+    enum { OWN = 5 };
+    bool whole;
     Hole holes[OWN + ATTEND_HOLES] = {
         {"query", attend_operand(s, t, "query", q, &t->q, t->q.col, t->q.row, t->d, "D", &whole)},
         {"key", attend_operand(s, t, "key", k, &t->k, t->k.row, t->k.col, t->d, "D", &whole)},
         {"value", attend_operand(s, t, "value", v, &t->v, t->v.col, t->v.row, t->e, "E", &whole)},
-        {"scale", sh_printf(s, "%.9g", (folded ? factor : 1) * 1.4426950408889634)},
-        {"folded", folded ? "1" : "0"},
+        {"weights", attend_weight(s, t)},
         {"ragged", divides(s, t->n, (int)(x.keys * x.key_teams)) ? "0" : "1"},
     };
     attend_holes(s, t, NULL, false, holes + OWN);

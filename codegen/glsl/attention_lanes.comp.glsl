@@ -36,21 +36,8 @@ layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer Ve
 @{query}
 @{key}
 @{value}
-/* Scores are exponents of 2 when multiplied by this. */
-const float SCALE = @{scale}, SLACK = 8.0 / SCALE;
 #define RAGGED @{ragged}
-float weight(float x, float relative_to)
-{
-#if @{folded}
-    return exp2(fma(x, SCALE, -relative_to * SCALE));
-#else
-    return exp2((x - relative_to) * SCALE); /* masks of -3.4e38, times SCALE, are infinite */
-#endif
-}
-float reference(float highest)
-{
-    return highest == NONE ? 0.0 : highest;
-}
+@{weights}
 #define ROW_K(n, i) (RAGGED == 0 ? (n) + (i) : min((n) + (i), @{n} - 1))
 #define FETCH_K(n) [[unroll]] for (uint j = 0; j < FN * 2; j++) \
         [[unroll]] for (uint h = 0; h < D / 32; h++) held_k[j * (D / 32) + h] = key(k_base, ROW_K(n, int(j) * 8 + g), int(h) * 32 + c * 8, true);
@@ -114,7 +101,7 @@ float reference(float highest)
                     s[j] = coopMatMulAdd(queries[k], b, s[j]);
                 }
             if (n0 + int(BN * KEY_TEAMS) < end) FETCH_K(n0 + int(BN * KEY_TEAMS))
-#if !@{folded}
+#if !FOLDED
             [[unroll]] for (uint j = 0; j < FN; j++)
                 [[unroll]] for (int e = 0; e < 8; e++) {
                     int n = ROW_K(n0, int(j) * 16 + COLUMN(e)), m = min(m0 + g + UPPER(e) * 8, @{m} - 1);

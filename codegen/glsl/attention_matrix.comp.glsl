@@ -58,22 +58,8 @@ uvec4 halves(float h[8])
 @{query}
 @{key}
 @{value}
-/* Scores are exponents of 2 when multiplied by this. */
-const float SCALE = @{scale}, SLACK = 8.0 / SCALE;
 #define RAGGED @{ragged}
-float weight(float x, float relative_to)
-{
-#if @{folded}
-    return exp2(fma(x, SCALE, -relative_to * SCALE));
-#else
-    return exp2((x - relative_to) * SCALE); /* masks of -3.4e38, times SCALE, are infinite */
-#endif
-}
-/* What weights are relative to where `highest` is the largest score: where nothing is attended to yet there is nothing to scale. */
-float reference(float highest)
-{
-    return highest == NONE ? 0.0 : highest;
-}
+@{weights}
 /* Rows of the last block may lie beyond the end; their scores are made NONE. Invocations that are too many load what the last does. */
 #define FETCH_K(n) [[unroll]] for (uint i = 0; i < LOADS_K; i++) { \
         int v = WHOLE_K ? t + int(i * GROUP) : min(t + int(i * GROUP), int(BLOCK * DV) - 1); \
@@ -174,7 +160,7 @@ float reference(float highest)
             }
             LEFT weights[FM * FN];
             if (QUADS) {
-#if !@{folded}
+#if !FOLDED
                 [[unroll]] for (uint i = 0; i < FM; i++)
                     [[unroll]] for (uint j = 0; j < FN; j++)
                         [[unroll]] for (int e = 0; e < int(EACH); e++) {
@@ -243,7 +229,7 @@ float reference(float highest)
                             for (int u = k; u < k + 8; u++) {
                                 int at = n0 + key0 + int(j * MAT) + u, n = min(at, @{n} - 1);
                                 float x = uintBitsToFloat(FLOATS(mine * 4 + r * int(MAT) + u));
-#if !@{folded}
+#if !FOLDED
                                 @{score}
 #endif
                                 if (at >= @{n}) x = NONE;
