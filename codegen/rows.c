@@ -81,13 +81,8 @@ static Shape choose(const Dim *rows, const Dim *length, bool scalar, bool column
     return (Shape){lanes, lanes > 128 ? lanes : 128};
 }
 
-enum {
-    BUSY = 1 << 17,
-    MAX_TRIPS = 8,
-    FEW_TRIPS = 3,
-    SUBGROUP = 32,
-    FEW_ROWS = 1024
-}; /* invocations that keep a large GPU's memory busy */
+enum { BUSY = 1 << 17 }; /* invocations that keep a large GPU's memory busy */
+enum { MAX_TRIPS = 8, FEW_TRIPS = 3, SUBGROUP = 32, FEW_ROWS = 1024 };
 
 /* The same for strips: rows or lengths are counted in those. */
 static Shape choose_strips(const Dim *rows, const Dim *length, bool columns, uint32_t width, bool few)
@@ -287,8 +282,12 @@ static bool write_rows(KernelGen *kg, Style style, bool alone)
     }
 
     const char *of[] = {s->columns ? "/ (GROUP / LANES)" : "% LANES", s->columns ? "% (GROUP / LANES)" : "/ LANES"};
-    sh_line(s, "uint lane = gl_LocalInvocationID.x %s;", of[0]);
-    sh_line(s, "uint row_number = %s * (GROUP / LANES) + gl_LocalInvocationID.x %s;", group_number(s), of[1]);
+    const char *own = s->shuffles ? "own" : "gl_LocalInvocationID.x";
+    if (s->shuffles) /* nobody says that subgroups are neighbours in the workgroup's order */
+        sh_line(s, "uint own = LANES <= gl_SubgroupSize ? gl_SubgroupID * gl_SubgroupSize + gl_SubgroupInvocationID : "
+                   "gl_LocalInvocationID.x;");
+    sh_line(s, "uint lane = %s %s;", own, of[0]);
+    sh_line(s, "uint row_number = %s * (GROUP / LANES) + %s %s;", group_number(s), own, of[1]);
     sh_line(s, "bool live = row_number < uint(%s);", arg_int(s, rows));
     sh_line(s, "int row = live ? int(row_number) : 0; /* a row too many is computed and not stored: barriers want everyone */");
     s->lanes = "int(LANES)";
